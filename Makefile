@@ -1,0 +1,42 @@
+# make run · make test · make bench: everything else is `.venv/bin/genloop --help`
+PYTHON ?= python3
+BIN := .venv/bin
+export GIT_PYTHON_REFRESH = quiet
+
+.PHONY: help run env test test-all lint lock bench clean
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: env  ## the main job: from images to a registered model
+	@$(BIN)/genloop run
+
+env: .venv/complete  ## the environment, from the hashed lock
+
+# Complete or not there: the mark is set last. Bytecode is made as modules are first used, which halves the time to install.
+.venv/complete: requirements.lock pyproject.toml
+	@echo "making the environment in .venv from requirements.lock (once, about two minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: env  ## the tests that CI runs
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: env  ## all tests, also those that take long
+	@$(BIN)/python -m pytest
+
+lint: env  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock:  ## resolve pyproject.toml anew into requirements.lock (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --generate-hashes \
+	  --extra dev pyproject.toml -o requirements.lock
+
+bench: env  ## the figures of docs/performance.md
+	@$(BIN)/python -m benchmarks
+
+clean:  ## remove what runs left, but no data and no registry
+	rm -rf .pytest_cache .mypy_cache .ruff_cache checkpoints logs
