@@ -1,0 +1,1 @@
+"""WHAT Genloop does: one stage a file, and the members that people extend, one file each."""

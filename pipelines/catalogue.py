@@ -1,0 +1,85 @@
+"""What can be named in params.yaml, and where it lives: name -> "module:attribute".
+
+A new member is one new file and one line here. The tables hold names, not objects, so that TensorFlow and other heavy
+packages load only in the process that uses them.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipelines.core.errors import InputError
+
+SOURCES = {
+    "digits": "pipelines.sources.digits:Digits",
+    "folder": "pipelines.sources.folder:Folder",
+    "glyphs": "pipelines.sources.glyphs:Glyphs",
+    "keras": "pipelines.sources.keras:Keras",
+    "npz": "pipelines.sources.npz:Npz",
+    "parquet": "pipelines.sources.parquet:Parquet",
+}
+
+RULES = {
+    "aspect_ratio": "pipelines.rules.aspect_ratio:AspectRatio",
+    "blank": "pipelines.rules.blank:Blank",
+    "exact_copy": "pipelines.rules.exact_copy:ExactCopy",
+    "near_copy": "pipelines.rules.near_copy:NearCopy",
+    "too_small": "pipelines.rules.too_small:TooSmall",
+}
+
+# A family's file has the family's name, so that dvc.yaml can name it as an input of `train`.
+MODELS = {
+    "gan": "pipelines.models.gan:Gan",
+    "gan-dense": "pipelines.models.gan-dense:GanDense",
+}
+
+METRICS = {
+    "class_accuracy": "pipelines.metrics.class_accuracy:score",
+    "fid": "pipelines.metrics.fid:score",
+    "inception_score": "pipelines.metrics.inception_score:score",
+}
+
+FEATURES = {
+    "domain": "pipelines.features.domain:Domain",
+    "random": "pipelines.features.random:Random",
+}
+
+
+def get(table: dict[str, str], name: str) -> Any:
+    """The member that `name` stands for, imported now.
+
+    Raises:
+        InputError: the table has no such name.
+    """
+    module, attribute = locate(table, name)
+    return getattr(importlib.import_module(module), attribute)
+
+
+def literal(table: dict[str, str], name: str, constant: str) -> Any:
+    """A member's module constant, read without importing the module: settings are checked before Keras loads."""
+    module, _ = locate(table, name)
+    path = Path(__file__).resolve().parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == constant for t in node.targets):
+            return ast.literal_eval(node.value)
+    raise AttributeError(f"{path} has no literal {constant}")
+
+
+def locate(table: dict[str, str], name: str) -> tuple[str, str]:
+    if name not in table:
+        raise InputError(unknown(name, table))
+    module, _, attribute = table[name].partition(":")
+    return module, attribute
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """`'gann' is not known; did you mean 'gan'? Known: gan, gan-dense`"""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{name!r} is not known{f'; did you mean {near[0]!r}?' if near else '.'} Known: {', '.join(known)}"

@@ -1,0 +1,65 @@
+"""Work spread over the machine's cores, results in the order of the work."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from pipelines.core import stage
+from pipelines.core.errors import GenloopError
+
+Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
+
+AHEAD = 2  # chunks in flight beyond one a worker: enough to keep all busy, few enough to bound memory
+
+
+def map_ordered(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], workers: int | None = None) -> Iterator[Result]:
+    """`function` of each chunk, in the order of the chunks, by `workers` processes (None: one a core).
+
+    Memory holds at most `workers + AHEAD` chunks and their results, however many there are. `function` must be one that
+    a new process can import (a module's function, or a `functools.partial` of one), and chunks and results must pickle.
+    A single chunk, or a single worker, is worked on right here: starting processes costs more than a chunk.
+
+    Raises:
+        GenloopError: a worker was killed. What `function` raises comes through as it is.
+    """
+    workers = workers or cores()
+    chunks = iter(chunks)
+    first = list(itertools.islice(chunks, 2))
+    chunks = itertools.chain(first, chunks)
+    if workers == 1 or len(first) < 2:
+        yield from map(function, chunks)
+        return
+    # Spawned, not forked: a fork copies locks that Arrow's and tqdm's threads may hold.
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(function, chunk))
+            if len(waiting) >= workers + AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise GenloopError("a worker process was killed, most often because memory ran out; free some and run again") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def start_worker() -> None:
+    """Die with the parent, and of Ctrl-C, which reaches the whole process group, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    stage.die_with_parent()
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

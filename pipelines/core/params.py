@@ -1,0 +1,328 @@
+"""params.yaml as strict, frozen models: what is wrong in it is said before anything heavy is imported."""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipelines import catalogue
+from pipelines.core import files, paths
+from pipelines.core.errors import InputError
+from pipelines.rules.base import Rule
+from pipelines.sources.base import Source
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def ordered(limits: list[Any]) -> list[Any]:
+    low, high = limits
+    if low is not None and high is not None and low > high:
+        raise PydanticCustomError("range", "expected [least, most] with least <= most")
+    return limits
+
+
+def known(table: dict[str, str]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in table:
+            raise PydanticCustomError("known", "{message}", {"message": catalogue.unknown(name, table)})
+        return name
+
+    return AfterValidator(check)
+
+
+def member(table: dict[str, str], key: str) -> BeforeValidator:
+    """A mapping that names a member of `table` under `key`, the rest being that member's own settings."""
+
+    def build(entry: Any) -> Any:
+        if isinstance(entry, BaseModel):
+            return entry
+        if not isinstance(entry, dict):
+            message = f"expected a mapping with the key `{key}`, one of: {', '.join(sorted(table))}"
+            raise PydanticCustomError("member", "{message}", {"message": message})
+        name = entry.get(key)
+        if not isinstance(name, str) or name not in table:
+            message = f"`{key}`: {catalogue.unknown(str(name), table)}"
+            raise PydanticCustomError("member", "{message}", {"message": message})
+        model = catalogue.get(table, name)
+        try:
+            return model.model_validate(entry)
+        except ValidationError as error:
+            raise PydanticCustomError("inside", "faults", {"faults": list(faults(error, model))}) from None
+
+    return BeforeValidator(build)
+
+
+Range = Annotated[list[float | None], Field(min_length=2, max_length=2), AfterValidator(ordered)]  # [least, most]
+Counts = Annotated[list[int | None], Field(min_length=2, max_length=2), AfterValidator(ordered)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Image(Block):
+    size: Annotated[int, Field(ge=4, le=1024)]
+    channels: Literal[1, 3]
+    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
+class Ingest(Block):
+    max_bytes: Positive
+    max_side: Positive
+    max_pixels: Positive
+
+
+class Expectations(Block):
+    rows: Counts | None = None
+    side: Range | None = None
+    brightness: Range | None = None
+    contrast: Range | None = None
+    sharpness: Range | None = None
+    modes: list[str] | None = None
+    mostly: Share = 1.0
+    min_labelled_share: Share | None = None
+    max_duplicate_share: Share | None = None
+    min_class_share: Share | None = None
+
+
+class Validate(Block):
+    hard: Expectations
+    soft: Expectations
+
+
+class Clean(Block):
+    rules: list[Annotated[SerializeAsAny[Rule], member(catalogue.RULES, "rule")]]
+    denoise: Literal["none", "median"]
+    fit: Literal["crop", "pad"]
+    filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+    holdout: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Reference(Block):
+    extractor: Annotated[str, known(catalogue.FEATURES)]
+    steps: Positive
+    seed: Seed
+
+
+class Model(Block):
+    family: Annotated[str, known(catalogue.MODELS)]
+    preset: str
+
+    @field_validator("preset")
+    @classmethod
+    def known_preset(cls, preset: str, info: ValidationInfo) -> str:
+        family = info.data.get("family")
+        if family is not None:
+            presets = catalogue.literal(catalogue.MODELS, family, "PRESETS")
+            if preset not in presets:
+                message = f"{catalogue.unknown(preset, presets)} (presets of {family})"
+                raise PydanticCustomError("known", "{message}", {"message": message})
+        return preset
+
+
+class Train(Block):
+    init: Literal["scratch"]
+    steps: Positive
+    batch_size: Annotated[int, Field(ge=2)]
+    seed: Seed
+    preview_every: Positive
+
+
+class Evaluate(Block):
+    samples: Annotated[int, Field(ge=2)]
+    seed: Seed
+    metrics: Annotated[list[Annotated[str, known(catalogue.METRICS)]], Field(min_length=1)]
+
+
+class Registry(Block):
+    model: Name
+    experiment: Name
+
+
+class Flow(Block):
+    retries: Annotated[int, Field(ge=0)]
+    time_limit_minutes: Positive
+
+
+class Params(Block):
+    sources: Annotated[list[Annotated[SerializeAsAny[Source], member(catalogue.SOURCES, "type")]], Field(min_length=1)]
+    image: Image
+    ingest: Ingest
+    validate_: Annotated[Validate, Field(alias="validate")]
+    clean: Clean
+    reference: Reference
+    model: Model
+    train: Train
+    evaluate: Evaluate
+    registry: Registry
+    flow: Flow
+
+    @model_validator(mode="after")
+    def fit_together(self) -> Params:
+        size, family = self.image.size, self.model.family
+        fits = catalogue.literal(catalogue.MODELS, family, "SIZE")
+        if not (fits["least"] <= size <= fits["most"] and size % fits["multiple_of"] == 0):
+            message = (
+                f"image.size: {size} does not fit model.family {family!r}, which draws sizes from {fits['least']} to "
+                f"{fits['most']} that are a multiple of {fits['multiple_of']}"
+            )
+            raise PydanticCustomError("contradiction", "{message}", {"message": message})
+        return self
+
+
+def load(path: Path = paths.PARAMS) -> Params:
+    """The settings in `path`.
+
+    Raises:
+        InputError: the file is missing, no YAML, or says something that is not allowed; every fault is named.
+    """
+    return check(parse(read(path), str(path)), str(path))
+
+
+def read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+
+
+def parse(text: str, name: str) -> Any:
+    """Plain YAML to plain Python: tags that would make objects are refused, and so are keys given twice."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith(" " * 8)]
+        raise InputError(f"{name}: not usable YAML: {'; '.join(lines[:4])}") from None
+
+
+def check(settings: Any, name: str) -> Params:
+    if not isinstance(settings, dict):
+        raise InputError(f"{name}: expected a mapping of settings, came {type(settings).__name__}")
+    try:
+        return Params.model_validate(settings)
+    except ValidationError as error:
+        raise InputError("\n".join(f"{name}: {fault}" for fault in faults(error, Params))) from None
+
+
+def faults(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+    """One line a fault: key path, what is wrong, what came, what is allowed."""
+    for fault in error.errors(include_url=False):
+        where = ".".join(str(part) for part in fault["loc"])
+        match fault["type"]:
+            case "inside":
+                yield from (f"{where}.{line}" for line in fault["ctx"]["faults"])
+            case "extra_forbidden":
+                *parents, key = fault["loc"]
+                allowed = keys_under(model, parents)
+                near = difflib.get_close_matches(str(key), allowed, n=1)
+                hint = f"did you mean `{near[0]}`? " if near else ""
+                yield f"{where}: unknown key (came {fault['input']!r}); {hint}known keys: {', '.join(allowed)}"
+            case "missing":
+                yield f"{where}: this key is missing"
+            case "contradiction":
+                yield fault["msg"]
+            case "known" | "member":
+                yield f"{where}: {fault['msg']}"
+            case _:
+                yield f"{where}: {fault['msg'][:1].lower()}{fault['msg'][1:]} (came {fault['input']!r})"
+
+
+def keys_under(model: type[BaseModel], place: Iterable[int | str]) -> list[str]:
+    for part in place:
+        if isinstance(part, str):
+            field = next(f for key, f in model.model_fields.items() if part in (f.alias, key))
+            model = next(t for t in types_in(field.annotation) if issubclass(t, BaseModel))
+    return [field.alias or key for key, field in model.model_fields.items()]
+
+
+def types_in(annotation: Any) -> Iterator[type]:
+    if isinstance(annotation, type):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from types_in(inner)
+
+
+def update(overlays: Iterable[Path] = (), settings: Iterable[str] = (), path: Path = paths.PARAMS) -> Params:
+    """Write overlays, then `key=value` settings, into `path`, comments kept; nothing is written unless all of it is allowed.
+
+    Args:
+        overlays: YAML files; their mappings are laid over the file's, their lists and values replace the file's.
+        settings: `key=value` with dots and list indices in the key (`sources.0.path=digits.npz`), YAML in the value.
+    """
+    before = read(path)
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 120
+    editor.indent(mapping=2, sequence=4, offset=2)
+    try:
+        document = editor.load(before)
+    except YAMLError:
+        return check(parse(before, str(path)), str(path))  # says what is wrong with it
+    name = str(path)
+    for overlay in overlays:
+        changes = parse(read(overlay), str(overlay))
+        if not isinstance(changes, dict):
+            raise InputError(f"{overlay}: expected a mapping of settings, came {type(changes).__name__}")
+        lay_over(document, changes)
+        name = f"{overlay} over {name}"
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {setting}: expected key=value, as in --set train.steps=500")
+        place(document, key, parse(value, f"--set {setting}"))
+        name = f"--set {key} in {name}" if name == str(path) else name
+    text = io.StringIO()
+    editor.dump(document, text)
+    params = check(parse(text.getvalue(), name), name)
+    if text.getvalue() != before:
+        files.write(path, text.getvalue())
+    return params
+
+
+def lay_over(document: Any, changes: dict[Any, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(document.get(key), dict):
+            lay_over(document[key], value)
+        else:
+            document[key] = value
+
+
+def place(document: Any, key: str, value: Any) -> None:
+    """Set the dotted `key` of `document`. Keys that are not known are left for the check to name."""
+    node = document
+    parts = [int(part) if part.isdigit() else part for part in key.split(".")]
+    for depth, part in enumerate(parts):
+        if isinstance(node, list):
+            if not isinstance(part, int) or part >= len(node):
+                raise InputError(f"--set {key}: expected an index below {len(node)} of that list, came {part!r}")
+        elif not isinstance(node, dict):
+            raise InputError(f"--set {key}: {'.'.join(map(str, parts[:depth]))} is {node!r}, which has no keys")
+        if depth == len(parts) - 1:
+            node[part] = value
+        else:
+            if isinstance(node, dict):
+                node.setdefault(part, {})
+            node = node[part]

@@ -1,0 +1,55 @@
+"""Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+EVERY = 5.0  # seconds between plain lines
+
+
+class Progress:
+    """Counts `total` units (None: unknown) of `unit`, and says how fast they go.
+
+    >>> with Progress("clean", total=3, unit="images") as progress:
+    ...     progress.advance(3)
+    """
+
+    def __init__(self, name: str, total: int | None, unit: str) -> None:
+        self.name, self.total, self.unit = name, total, unit
+        self.done, self.note = 0, ""
+        self.started = self.said = time.monotonic()
+        self.bar = tqdm(total=total, desc=name, unit=f" {unit}", unit_scale=True, leave=False, disable=not sys.stderr.isatty())
+
+    def advance(self, by: int = 1, note: str = "") -> None:
+        self.done += by
+        self.note = note or self.note
+        if not self.bar.disable:
+            self.bar.set_postfix_str(self.note, refresh=False)
+            self.bar.update(by)
+        elif time.monotonic() - self.said >= EVERY:
+            self.say()
+
+    def say(self) -> None:
+        self.said = time.monotonic()
+        rate = self.done / max(self.said - self.started, 1e-9)
+        left = f", {duration((self.total - self.done) / rate)} left" if self.total and self.done else ""
+        of = f"/{self.total:,}" if self.total else ""
+        note = f" · {self.note}" if self.note else ""
+        print(
+            f"{self.name}: {self.done:,}{of} {self.unit} · {rate:,.0f} {self.unit}/s{left}{note}", file=sys.stderr, flush=True
+        )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bar.close()
+
+
+def duration(seconds: float) -> str:
+    seconds = round(seconds)
+    return f"{seconds} s" if seconds < 90 else f"{seconds // 60} min {seconds % 60} s"

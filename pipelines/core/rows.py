@@ -1,0 +1,58 @@
+"""The rows of `data/clean` in memory, as the stages that train and score use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pipelines.core import images, shards
+from pipelines.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n rows.
+
+    images: (n, size, size, channels) uint8, 0..255.
+    labels: (n,) int32, -1 for none.
+    weights: (n,) float32, how much each counts in training.
+    ids: (n,) str, the row_ids.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def load(folder: Path, split: Literal["train", "holdout"], origin: str | None = None) -> Rows:
+    """The rows of one split, and of one `origin` where that is given, in the order of the shards.
+
+    Raises:
+        InputError: there is none.
+    """
+    parts: list[list[np.ndarray]] = [[], [], [], []]
+    for batch in shards.read(folder, ["image", "label", "row_id", "weight", "split", "origin"]):
+        wanted = [
+            place
+            for place, (row_split, row_origin) in enumerate(
+                zip(batch["split"].to_pylist(), batch["origin"].to_pylist(), strict=True)
+            )
+            if row_split == split and origin in (None, row_origin)
+        ]
+        if wanted:
+            batch = batch.take(wanted)
+            encoded = batch["image"].field("bytes")
+            parts[0].append(np.stack([images.decode_png(png.as_py()) for png in encoded]))
+            parts[1].append(batch["label"].fill_null(-1).to_numpy(zero_copy_only=False))
+            parts[2].append(batch["weight"].to_numpy())
+            parts[3].append(batch["row_id"].to_numpy(zero_copy_only=False))
+    if not parts[0]:
+        raise InputError(f"{folder}: no {origin or ''} rows in the {split} split; see data/reports/clean.json")
+    return Rows(*(np.concatenate(part) for part in parts))

@@ -1,0 +1,1 @@
+"""Why `clean` refuses a row, one file a rule."""

@@ -1,0 +1,53 @@
+"""What all tests share: settings, and a project folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.core import params
+from pipelines.core.params import Params
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared" / "data"  # real data; what needs it skips where it is missing
+
+Settings = Callable[..., Params]
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """The repository's params.yaml with some keys set, as `--set` does.
+
+    >>> settings({"sources": [{"type": "digits"}], "image.size": 8})
+    """
+
+    def build(changes: dict[str, Any] | None = None) -> Params:
+        path = REPOSITORY / "params.yaml"
+        document = params.parse(params.read(path), str(path))
+        for key, value in (changes or {}).items():
+            params.place(document, key, value)
+        return params.check(document, "settings")
+
+    return build
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the working directory: stages read and write `data/` in it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """A file of real data, by name; the test is skipped where it is missing."""
+
+    def find(name: str) -> Path:
+        if not (SHARED / name).is_file():
+            pytest.skip(f"{SHARED / name} is not there")
+        return SHARED / name
+
+    return find
