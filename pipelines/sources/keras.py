@@ -1,0 +1,163 @@
+"""keras: data sets that Keras knows, from its ordinary cache (KERAS_HOME or ~/.keras), downloaded where that works.
+
+The cached files are read directly: importing Keras takes seconds and hundreds of megabytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import pickle
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.core.errors import InputError
+from pipelines.sources.base import Item, Source
+from pipelines.sources.npz import Npz
+
+CLASSES = {
+    "mnist": [str(digit) for digit in range(10)],
+    "fashion_mnist": [
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    ],
+    "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+}  # fmt: skip
+BATCHES = "datasets/cifar-10-batches-py-target/cifar-10-batches-py"
+FILES = {
+    "mnist": ["datasets/mnist.npz"],
+    "fashion_mnist": [
+        f"datasets/fashion-mnist/{part}-{kind}-ubyte.gz"
+        for part in ("train", "t10k")
+        for kind in ("images-idx3", "labels-idx1")
+    ],
+    "cifar10": [f"{BATCHES}/{name}" for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")],
+}
+DOWNLOAD = """
+import os, socket, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()  # ends with its parent
+socket.setdefaulttimeout(30)
+import keras
+keras.datasets.{dataset}.load_data()
+"""
+
+
+class Keras(Source):
+    type: Literal["keras"]
+    dataset: Literal["mnist", "fashion_mnist", "cifar10"]
+
+    def classes(self) -> list[str]:
+        return CLASSES[self.dataset]
+
+    def items(self) -> Iterator[Item]:
+        paths = cached(self.dataset)
+        if self.dataset == "mnist":
+            yield from Npz(type="npz", path=str(paths[0])).items()
+        elif self.dataset == "fashion_mnist":
+            yield from idx(*paths[:2])
+            yield from idx(*paths[2:])
+        else:
+            for path in paths:
+                yield from batch(path)
+
+
+def cached(dataset: str) -> list[Path]:
+    """The files of `dataset` in Keras' cache.
+
+    Raises:
+        InputError: they are not there and cannot be downloaded.
+    """
+    paths = [home() / name for name in FILES[dataset]]
+    if all(path.is_file() for path in paths):
+        return paths
+    said = download(dataset)
+    if missing := [path for path in paths if not path.is_file()]:
+        raise InputError(
+            f"keras: {dataset} is not in Keras' cache and could not be downloaded ({said}); where there is a network, "
+            f"run `python -c 'import keras; keras.datasets.{dataset}.load_data()'`, then put here: "
+            f"{', '.join(map(str, missing))}"
+        )
+    return paths
+
+
+def home() -> Path:
+    """As Keras finds it."""
+    if folder := os.environ.get("KERAS_HOME"):
+        return Path(folder)
+    user = Path.home()
+    return (user if os.access(user, os.W_OK) else Path("/tmp")) / ".keras"
+
+
+def download(dataset: str) -> str:
+    """Let Keras fill its cache, in a process of its own so that its memory is free again; the last thing it said."""
+    import subprocess
+
+    command = [sys.executable, "-c", DOWNLOAD.format(dataset=dataset)]
+    # Nothing is ever written to its stdin: that closes when this process ends, however it ends.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.read().strip().splitlines()
+    return said[-1] if said else "no reason given"
+
+
+def idx(images: Path, labels: Path) -> Iterator[Item]:
+    """The IDX format of MNIST and its kin: a header of 16 or 8 bytes, then bytes."""
+    import numpy as np
+
+    try:
+        with gzip.open(labels) as file:
+            known = np.frombuffer(file.read(), np.uint8, offset=8).tolist()
+        with gzip.open(images) as file:
+            count, height, width = np.frombuffer(file.read(16), ">u4")[1:].tolist()
+            if count != len(known) or max(known) >= 10:
+                raise ValueError(f"{count} images and {len(known)} labels from 0 to {max(known)}")
+            for number, label in enumerate(known):
+                pixels = np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)
+                yield Item(pixels, label, f"{images.name}[{number}]")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise damaged(images, error) from None
+
+
+def batch(path: Path) -> Iterator[Item]:
+    """One of CIFAR-10's Python pickles, {b"data": (n, 3072) uint8 of 3 x 32 x 32, b"labels": n numbers}."""
+    try:
+        with path.open("rb") as file:
+            content = Unpickler(file, encoding="bytes").load()
+        pixels = content[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels = [int(label) for label in content[b"labels"]]
+        if str(pixels.dtype) != "uint8" or len(labels) != len(pixels) or not all(0 <= label < 10 for label in labels):
+            raise ValueError("not the arrays expected")
+    except Exception as error:  # a pickle can raise anything
+        raise damaged(path, error) from None
+    for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        yield Item(image, label, f"{path.name}[{number}]")
+
+
+class Unpickler(pickle.Unpickler):
+    """Reads arrays, bytes and plain containers; a pickle that wants anything else is refused: it could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        import numpy as np
+
+        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            return array
+        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
+            return getattr(np, name)
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no data set needs")
+
+
+def array(kind: type, shape: tuple[int, ...], dtype: bytes) -> Any:
+    """What NumPy's own `_reconstruct` does, for plain arrays only."""
+    import numpy as np
+
+    if kind is not np.ndarray:
+        raise pickle.UnpicklingError(f"it asks for an array of type {kind}")
+    return np.ndarray(shape, np.dtype(dtype.decode()))
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: this is not the file that Keras keeps there ({error}); delete it to fetch it again")

@@ -1,0 +1,176 @@
+"""folder: class folders or none, sorted; what cannot be read is refused with its reason, never waited for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import unicodedata
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from pipelines.core.errors import InputError
+from pipelines.sources import places
+from pipelines.sources.base import Item
+from pipelines.sources.folder import Folder
+
+
+def place(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode("utf-8", "surrogateescape"))
+
+
+def items(path: Path | str) -> list[Item]:
+    return list(Folder(type="folder", path=str(path)).items())
+
+
+def classes(path: Path | str) -> list[str]:
+    return Folder(type="folder", path=str(path)).classes()
+
+
+def test_subfolders_are_classes(tmp_path: Path) -> None:
+    place(tmp_path, "dog/b.png", "cat/2.png", "cat/1.jpg", "cat/deeper/3.png")
+    assert classes(tmp_path) == ["cat", "dog"]
+    assert [(item.path, item.label) for item in items(tmp_path)] == [
+        ("cat/1.jpg", 0),
+        ("cat/2.png", 0),
+        ("cat/deeper/3.png", 0),
+        ("dog/b.png", 1),
+    ]
+    assert next(item.image for item in items(tmp_path)) == b"cat/1.jpg"
+
+
+def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
+    place(tmp_path, "b.png", "a.png")
+    assert classes(tmp_path) == []
+    assert [(item.path, item.label) for item in items(tmp_path)] == [("a.png", None), ("b.png", None)]
+
+
+def test_files_beside_class_folders_have_no_label(tmp_path: Path) -> None:
+    place(tmp_path, "cat/1.png", "loose.png")
+    assert [(item.path, item.label) for item in items(tmp_path)] == [("cat/1.png", 0), ("loose.png", None)]
+
+
+def test_hidden_and_empty_ones_are_left_out(tmp_path: Path) -> None:
+    place(tmp_path, "cat/1.png", "cat/.hidden.png", ".git/a.png", ".DS_Store")
+    (tmp_path / "empty").mkdir()
+    assert classes(tmp_path) == ["cat"]
+    assert [item.path for item in items(tmp_path)] == ["cat/1.png"]
+
+
+@pytest.mark.parametrize("empty", ["folder", "hidden", "subfolders", "missing", "file"])
+def test_a_folder_with_nothing_in_it_is_an_input_error(tmp_path: Path, empty: str) -> None:
+    root, words = tmp_path / "root", "this folder is empty"
+    if empty == "hidden":
+        place(root, ".hidden.png")
+    elif empty == "subfolders":
+        (root / "cat").mkdir(parents=True)
+    elif empty == "missing":
+        words = "nothing there"
+    elif empty == "file":
+        root.write_text("hello")
+        words = "this is a file, expected a folder"
+    else:
+        root.mkdir()
+    with pytest.raises(InputError, match=words):
+        classes(root)
+
+
+@pytest.mark.timeout(10)
+def test_what_is_no_file_of_its_own_is_refused_and_never_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "root"
+    place(root, "cat/good.png")
+    place(tmp_path, "secret.png", "other/1.png")
+    monkeypatch.chdir(root)
+    (root / "cat/link-in.png").symlink_to(root / "cat/good.png")
+    (root / "cat/link-out.png").symlink_to(tmp_path / "secret.png")
+    (root / "cat/link-up.png").symlink_to("../../secret.png")
+    (root / "cat/link-to-nothing.png").symlink_to("nothing.png")
+    (root / "cat/link-to-itself.png").symlink_to("link-to-itself.png")
+    (root / "cat/link-to-pipe.png").symlink_to("pipe.png")
+    (root / "cat/device.png").symlink_to("/dev/zero")
+    (root / "round").symlink_to(root)
+    (root / "elsewhere").symlink_to(tmp_path / "other")
+    os.mkfifo(root / "cat/pipe.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("cat/socket.png")
+        assert {item.path: item.refused for item in items(root)} == {
+            "cat/good.png": None,
+            "cat/link-in.png": None,
+            "cat/link-out.png": "link out of the folder",
+            "cat/link-up.png": "link out of the folder",
+            "cat/link-to-nothing.png": "unreadable",
+            "cat/link-to-itself.png": "unreadable",
+            "cat/link-to-pipe.png": "not a regular file",
+            "cat/device.png": "link out of the folder",
+            "cat/pipe.png": "not a regular file",
+            "cat/socket.png": "not a regular file",
+            "round": "link to a folder",
+            "elsewhere": "link out of the folder",
+        }
+    assert all(item.image is None for item in items(root) if item.refused)
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    place(tmp_path, "a.png")
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(10 * 2**30)  # sparse: takes no room
+    assert [(item.path, item.refused) for item in items(tmp_path)] == [("a.png", None), ("huge.png", "too many bytes")]
+
+
+def test_a_file_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(tmp_path, "a.png", "locked.png")
+    real = os.open
+
+    def guarded(path: Path, *arguments: int) -> int:
+        if str(path).endswith("locked.png"):  # root may read everything, so chmod would not do
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments)
+
+    monkeypatch.setattr(os, "open", guarded)
+    assert [(item.path, item.refused) for item in items(tmp_path)] == [("a.png", None), ("locked.png", "unreadable")]
+
+
+def test_strange_names_are_only_names(tmp_path: Path) -> None:
+    names = [
+        "new\nline.png",
+        "a" * 250 + ".png",
+        "..png",
+        "\u202egnp.exe.png",
+        unicodedata.normalize("NFC", "é.png"),
+        unicodedata.normalize("NFD", "é.png"),
+        os.fsdecode(b"not-utf-8-\xff.png"),
+        "-rf.png",
+        "$(touch ran).png",
+    ]
+    place(tmp_path, *(f"class\n{number}/{name}" for number, name in enumerate(names)))
+    found = items(tmp_path)
+    assert len(found) == len(names) - 1  # "..png" is hidden
+    assert classes(tmp_path)[0] == "class\n0"
+    for item in found:
+        item.path.encode()  # can be stored
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_url_gives_what_the_folder_gives(tmp_path: Path) -> None:
+    names = ["dog/b.png", "cat/1.jpg", "cat/deeper/3.png", "loose.png", "cat/.hidden.png", ".git/a.png"]
+    place(tmp_path, *names)
+    filesystem = fsspec.filesystem("memory")
+    for name in names:
+        filesystem.pipe_file(f"/photos/{name}", name.encode())
+    for url in (f"file://{tmp_path}", "memory://photos", "memory://photos/"):
+        assert items(url) == items(tmp_path)
+        assert classes(url) == ["cat", "dog"]
+
+
+def test_what_a_url_cannot_give_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="nothing there"):
+        classes("memory://no-such-folder")
+    with pytest.raises(InputError, match="nowhere"):
+        classes("nowhere://photos")
+    fsspec.filesystem("memory").pipe_file("/large/a.png", bytes(100))
+    monkeypatch.setattr(places, "MOST_BYTES", 99)
+    assert [item.refused for item in items("memory://large")] == ["too many bytes"]

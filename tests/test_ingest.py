@@ -1,0 +1,419 @@
+"""ingest: every image becomes a row as it came, or is in quarantine with its reason, or nothing is written at all."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipelines import ingest
+from pipelines.core import files, images, paths, reports, shards
+from pipelines.core.errors import GenloopError, InputError
+from tests.conftest import REPOSITORY, Settings
+
+CAT, DOG, GREY = (200, 20, 10), (10, 200, 20), 99
+
+
+def encoded(colour: Any, format: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (20, 16), **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size, colour).save(file, format, **options)
+    return file.getvalue()
+
+
+def put(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def run(settings: Settings, *sources: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    ingest.run(settings({"sources": list(sources), **changes}))
+    report = reports.read("ingest")
+    assert report["rows_in"] == report["rows_out"] + sum(report["refused"].values())
+    assert report["rows_out"] == shards.count(paths.RAW) == sum(report["sources"].values())
+    assert report["rows_out"] == sum(report["classes"].values()) + report["unlabelled"]
+    assert sum(report["refused"].values()) == len(quarantine())
+    return report
+
+
+def rows() -> list[dict[str, Any]]:
+    return [row for batch in shards.read(paths.RAW) for row in batch.to_pylist()]
+
+
+def quarantine() -> list[dict[str, Any]]:
+    return [row for batch in shards.read(paths.QUARANTINE / "ingest") for row in batch.to_pylist()]
+
+
+def nothing_written() -> bool:
+    return not any(path.is_file() for path in Path("data").rglob("*")) and not any(Path("data").glob(".*"))
+
+
+def folder(path: Path) -> dict[str, str]:
+    return {"type": "folder", "path": str(path)}
+
+
+def test_digits_become_rows(project: Path, settings: Settings) -> None:
+    report = run(settings, {"type": "digits"})
+    assert report["rows_out"] == 1797
+    assert report["sources"] == {"digits-0": 1797}
+    assert list(report["classes"]) == list("0123456789") == shards.classes(paths.RAW)
+    first = rows()[0]
+    pixels = images.decode_png(first["image"].pop("bytes"))
+    assert pixels.shape == (8, 8, 1)
+    assert first == {
+        "image": {"path": None},
+        "label": 0,
+        "row_id": images.row_id(pixels),
+        "source": "digits-0",
+        "origin": "real",
+        "generation": 0,
+        "weight": 1.0,
+        "events": [],
+        "split": None,
+    }
+    assert quarantine() == []
+
+
+def test_a_file_is_kept_as_it_came(project: Path, settings: Settings) -> None:
+    data = encoded(CAT, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0") + b"tail"
+    put(project / "photos/cat/1.jpg", data)
+    run(settings, folder(project / "photos"))
+    (row,) = rows()
+    assert row["image"] == {"bytes": data, "path": "cat/1.jpg"}
+    assert row["row_id"] == images.row_id(images.decode_png(data))
+
+
+def test_sources_are_joined_by_the_names_of_their_classes(project: Path, settings: Settings) -> None:
+    put(project / "one/dog/1.png", encoded(DOG))
+    put(project / "one/cat/1.png", encoded(CAT))
+    put(project / "two/owl/1.png", encoded(CAT))
+    put(project / "two/dog/1.png", encoded(DOG))
+    put(project / "two/loose.png", encoded(DOG))
+    np.savez("a.npz", images=np.zeros((3, 8, 8), np.uint8))
+    report = run(settings, folder(project / "one"), folder(project / "two"), {"type": "npz", "path": "a.npz"})
+    assert shards.classes(paths.RAW) == ["cat", "dog", "owl"]
+    assert report["classes"] == {"cat": 1, "dog": 2, "owl": 1}
+    assert report["unlabelled"] == 4
+    assert report["sources"] == {"folder-0": 2, "folder-1": 3, "npz-2": 3}
+    found = [(row["source"], row["image"]["path"], row["label"]) for row in rows()]
+    assert found[:5] == [
+        ("folder-0", "cat/1.png", 0),
+        ("folder-0", "dog/1.png", 1),
+        ("folder-1", "dog/1.png", 1),
+        ("folder-1", "loose.png", None),
+        ("folder-1", "owl/1.png", 2),
+    ]
+
+
+def half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def animated(format: str) -> bytes:
+    frames = [Image.new("RGB", (20, 16), colour) for colour in (CAT, DOG)]
+    file = io.BytesIO()
+    frames[0].save(file, format, save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+@functools.cache
+def strange_files() -> dict[str, tuple[bytes, str | None]]:
+    """BAD_INPUTS.md, "Images": the content and why it is refused; None where it is a row."""
+    good = encoded(CAT)
+    header = images.PNG + images.chunk(b"IHDR", (60_000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0]))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    cut, foreign = "truncated or damaged", "unsupported format"
+    return {
+        "script.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", foreign),
+        "a.eps": (encoded(CAT, "EPS"), foreign),
+        "a.pdf": (encoded(CAT, "PDF"), foreign),
+        "a.ico": (encoded(CAT, "ICO"), foreign),
+        "html.png": (b"<html><script>alert(1)</script></html>", "not an image"),
+        "random.png": (np.random.default_rng(0).bytes(5000), "not an image"),
+        "notes.txt": (b"hello", "not an image"),
+        "zero.png": (b"", "zero bytes"),
+        "half.png": (half(good), cut),
+        "no-end.png": (good[:-12], cut),
+        "cut.jpg": (half(encoded(CAT, "JPEG")), cut),
+        "cut.webp": (half(encoded(CAT, "WEBP")), cut),
+        "0x0.png": (images.PNG + images.chunk(b"IHDR", bytes(8) + bytes([8, 0, 0, 0, 0])) + good[-12:], cut),
+        "crc.png": (good[:-20] + b"\1\2\3\4" + good[-16:], cut),
+        "profile.png": (good[:33] + images.chunk(b"iCCP", b"p\0\0" + zeros(100)) + good[33:], cut),
+        "text.png": (good[:33] + images.chunk(b"zTXt", b"k\0\0" + zeros(100)) + good[33:], cut),
+        "60000.png": (header + good[33:], "too many pixels"),
+        "88-megapixels.png": (encoded(0, mode="L", size=(9400, 9400)), "too many pixels"),
+        "long.png": (encoded(0, mode="1", size=(200_000, 1)), "side too long"),
+        "11-megabytes.png": (good + bytes(11_000_000), "too many bytes"),
+        "a.tiff": (encoded(CAT, "TIFF"), None),
+        "a.gif": (encoded(CAT, "GIF"), None),
+        "a.bmp": (encoded(CAT, "BMP"), None),
+        "animated.gif": (animated("GIF"), None),
+        "animated.webp": (animated("WEBP"), None),
+        "animated.png": (animated("PNG"), None),
+        "cmyk.jpg": (encoded((0, 255, 255, 0), "JPEG", "CMYK"), None),
+        "sixteen.png": (encoded(GREY * 257, mode="I;16"), None),
+        "turned.jpg": (encoded(CAT, "JPEG", exif=exif), None),
+        "palette.png": (encoded(0, mode="P", transparency=0), None),
+        "one-bit.png": (encoded(1, mode="1"), None),
+        "zip.png": (good + b"PK\3\4" + bytes(50), None),
+        "wrong-name.txt": (good, None),
+    }
+
+
+def zeros(megabytes: int) -> bytes:
+    import zlib
+
+    return zlib.compress(bytes(megabytes * 2**20), 9)
+
+
+def test_every_strange_file_is_a_row_or_a_refusal_with_its_reason(project: Path, settings: Settings) -> None:
+    for name, (content, _) in strange_files().items():
+        put(project / "photos" / name, content)
+    os.mkfifo(project / "photos/pipe.png")
+    (project / "photos/out.png").symlink_to("/etc/passwd")
+    began = time.perf_counter()
+    run(settings, folder(project / "photos"))
+    assert time.perf_counter() - began < 20
+    expected = {name: reason for name, (_, reason) in strange_files().items()}
+    expected |= {"pipe.png": "not a regular file", "out.png": "link out of the folder"}
+    found = {row["image"]["path"]: row["reason"] for row in quarantine()}
+    found |= {row["image"]["path"]: None for row in rows()}
+    assert found == expected
+    kept = {row["image"]["path"]: row["image"]["bytes"] for row in quarantine()}
+    assert kept["half.png"] == strange_files()["half.png"][0]
+    assert kept["11-megabytes.png"] is None
+
+
+def test_good_ones_among_bad_ones_are_kept(project: Path, settings: Settings) -> None:
+    put(project / "photos/cat/good.png", encoded(CAT))
+    put(project / "photos/cat/zero.png", b"")
+    put(project / "photos/dog/cut.png", half(encoded(DOG)))
+    report = run(settings, folder(project / "photos"))
+    assert report["refused"] == {"zero bytes": 1, "truncated or damaged": 1}
+    assert report["classes"] == {"cat": 1, "dog": 0}
+    assert {(row["source"], row["reason"]) for row in quarantine()} == {
+        ("folder-0", "zero bytes"),
+        ("folder-0", "truncated or damaged"),
+    }
+
+
+def test_limits_come_from_params(project: Path, settings: Settings) -> None:
+    put(project / "photos/a.png", encoded(CAT))  # 20 x 16
+    put(project / "photos/b.png", encoded(CAT, size=(8, 8)))
+    np.savez("a.npz", images=np.zeros((2, 16, 20), np.uint8))
+    both = folder(project / "photos"), {"type": "npz", "path": "a.npz"}
+    side = run(settings, *both, **{"ingest.max_side": 19})
+    assert side["refused"] == {"side too long": 3}
+    pixels = run(settings, *both, **{"ingest.max_pixels": 300})
+    assert pixels["refused"] == {"too many pixels": 3}
+    size = run(settings, *both, **{"ingest.max_bytes": 60})
+    assert size["refused"] == {"too many bytes": 2}
+
+
+def unusable(name: str, root: Path) -> dict[str, Any]:
+    match name:
+        case "missing folder":
+            return folder(root / "none")
+        case "empty folder":
+            (root / "empty").mkdir()
+            return folder(root / "empty")
+        case "text files":
+            put(root / "text/a.txt", b"hello")
+            put(root / "text/b.txt", b"hello")
+            put(root / "text/c.png", b"")
+            return folder(root / "text")
+        case "no image column":
+            pq.write_table(pa.table({"picture": [b"a"], "label": [0]}), root / "a.parquet")
+            return {"type": "parquet", "path": "a.parquet"}
+        case "no rows":
+            pq.write_table(pa.table({"image": pa.array([], pa.binary())}), root / "a.parquet")
+            return {"type": "parquet", "path": "a.parquet"}
+        case "object array":
+            np.savez("a.npz", images=np.array([None, "a"], object))
+        case "text labels":
+            np.savez("a.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.array(["cat", "dog"]))
+        case "a fault at the end":
+            pixels = np.full((5000, 8, 8), 0.5, np.float32)
+            pixels[-1] = 2
+            np.savez("a.npz", images=pixels)
+    return {"type": "npz", "path": "a.npz"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing folder", "there is nothing there"),
+        ("empty folder", "this folder is empty"),
+        ("text files", r"none of 3 files is a usable image \(not an image: 2, zero bytes: 1\)"),
+        ("no image column", "no column 'image' with images; there are: picture, label"),
+        ("no rows", "no images in parquet-0"),
+        ("object array", "an array of Python objects"),
+        ("text labels", "expected whole numbers"),
+        ("a fault at the end", "floats must be from 0 to 1"),
+    ],
+)
+def test_unusable_input_writes_nothing(project: Path, settings: Settings, name: str, words: str) -> None:
+    source = unusable(name, project)
+    with pytest.raises(InputError, match=words):
+        run(settings, source)
+    assert nothing_written()
+    run(settings, {"type": "digits"})
+    before = rows()
+    with pytest.raises(InputError, match=words):
+        run(settings, source)
+    assert rows() == before  # what was there before stays
+
+
+def test_urls_are_ingested(project: Path, settings: Settings) -> None:
+    filesystem = fsspec.filesystem("memory")
+    filesystem.pipe_file("/ingest/photos/cat/1.png", encoded(CAT))
+    np.savez("a.npz", images=np.zeros((3, 8, 8), np.uint8))
+    filesystem.pipe_file("/ingest/a.npz", Path("a.npz").read_bytes())
+    sources = {"type": "folder", "path": "memory://ingest/photos"}, {"type": "npz", "path": "memory://ingest/a.npz"}
+    assert run(settings, *sources)["sources"] == {"folder-0": 1, "npz-1": 3}
+
+
+def test_the_same_input_gives_the_same_shards(project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        put(project / f"photos/{number % 3}/{number}.png", encoded((number, 0, 0)))
+    run(settings, folder(project / "photos"))
+    first = shards.content(paths.RAW)
+    monkeypatch.setattr(ingest, "CHUNK_ROWS", 7)  # so that worker processes do it
+    run(settings, folder(project / "photos"))
+    assert shards.content(paths.RAW) == first
+
+
+def test_large_images_go_in_small_chunks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "CHUNK_BYTES", 1000)
+    source = settings({"sources": [{"type": "digits"}]}).sources[0]
+    chunks = list(ingest.chunks("digits-0", source, source.classes()))
+    assert {len(jobs) for jobs in chunks[:-1]} == {16}  # of 64 bytes each
+    assert sum(len(jobs) for jobs in chunks) == 1797
+
+
+def test_a_full_disk_leaves_what_was_there(project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(settings, {"type": "digits"})
+    before = shards.content(paths.RAW)
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(settings, {"type": "glyphs", "count": 3000})
+    assert shards.content(paths.RAW) == before
+    assert not list(Path("data").glob(".*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """2 MB of disk: a project folder with the real params.yaml."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    done = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True)
+    if not done or done.returncode:
+        pytest.skip("a small disk can only be mounted as root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def stage_process(project: Path, source: str) -> subprocess.Popen[str]:
+    """The stage as DVC starts it, in `project`."""
+    text = (REPOSITORY / "params.yaml").read_text().replace("- type: digits", f"- {source} #")
+    (project / "params.yaml").write_text(text)
+    (project / "dvc.yaml").write_text("stages: {}\n")
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.ingest"],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_disk_that_is_really_full_gets_a_clear_message(small_disk: Path) -> None:
+    stage = stage_process(small_disk, "{type: glyphs, count: 20000}")
+    _, said = stage.communicate(timeout=60)
+    assert stage.returncode == 1
+    assert "the disk is full" in said
+    assert "Traceback" not in said
+    assert not (small_disk / "data/raw").exists()
+    assert not list(small_disk.glob("data/.*"))
+
+
+def test_unusable_input_ends_with_2_and_one_message(tmp_path: Path) -> None:
+    stage = stage_process(tmp_path, "{type: folder, path: none}")
+    _, said = stage.communicate(timeout=60)
+    assert stage.returncode == 2
+    assert said.strip() == "ingest: none: there is nothing there; expected a path, or a URL such as s3://bucket/images"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_leaves_nothing_that_passes_for_whole(tmp_path: Path, sent: signal.Signals) -> None:
+    put(tmp_path / "data/raw/part-0.parquet", b"what was there before")
+    stage = stage_process(tmp_path, "{type: glyphs, count: 100000000}")
+    partial = tmp_path / "data/.raw.partial/.part.partial"
+    waited = time.monotonic() + 30
+    while not partial.exists() and time.monotonic() < waited:
+        time.sleep(0.05)
+    assert partial.exists()
+    os.killpg(stage.pid, sent)
+    _, said = stage.communicate(timeout=20)
+    assert stage.returncode == (1 if sent == signal.SIGINT else -sent)
+    assert ("interrupted" in said) == (sent == signal.SIGINT)
+    assert "Traceback" not in said
+    assert [path.name for path in (tmp_path / "data/raw").iterdir()] == ["part-0.parquet"]
+    assert not (tmp_path / "data/reports").exists()
+    with files.replacing(tmp_path / "data/raw"):  # the next run starts clean
+        assert not partial.exists()
+
+
+def test_a_killed_worker_writes_nothing(project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        put(project / f"photos/{number}.png", encoded(CAT))
+    monkeypatch.setattr(ingest, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(ingest, "look", die)
+    with pytest.raises(GenloopError, match="a worker process was killed"):
+        run(settings, folder(project / "photos"), {"type": "digits"})
+    assert nothing_written()
+
+
+def die(limits: object, jobs: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_report_is_json_that_others_can_read(project: Path, settings: Settings) -> None:
+    put(project / "photos/new\nline/1.png", encoded(CAT))
+    run(settings, folder(project / "photos"))
+    report = json.loads(Path("data/reports/ingest.json").read_text())
+    assert report["classes"] == {"new\nline": 1}
+
+
+@pytest.mark.timeout(60)
+def test_mnist_is_ingested_whole(project: Path, settings: Settings, real_data: Callable[[str], Path]) -> None:
+    report = run(settings, {"type": "npz", "path": str(real_data("mnist.npz"))})
+    assert (report["rows_out"], report["refused"]) == (70_000, {})
+    assert report["classes"]["1"] == 7877
