@@ -1,0 +1,109 @@
+"""The facts of each row: measured once by `validate`, judged there and by the rules of `clean`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipelines.core.errors import InputError
+
+THUMBNAIL = 8  # pixels a side
+HASHED = 32  # pixels a side of what the perceptual hash sees
+
+# One row's facts. An array of these is a table of facts, in the order of the shards that it was measured from.
+FACT = np.dtype(
+    [
+        ("id", "S16"),  # first half of the row_id's digest: equal pixels, equal id
+        ("width", np.int32),  # pixels
+        ("height", np.int32),
+        ("mode", "S8"),  # Pillow's name of the pixel format
+        ("label", np.int32),  # -1 for none
+        ("brightness", np.float32),  # mean grey, 0..255
+        ("contrast", np.float32),  # standard deviation of the greys
+        ("sharpness", np.float32),  # standard deviation of the Laplacian; Pech-Pacheco et al., 2000
+        ("hash", np.uint64),  # perceptual, see `perceptual_hash`
+        ("thumbnail", np.uint8, (THUMBNAIL, THUMBNAIL)),
+    ]
+)
+
+Facts = np.ndarray  # of dtype FACT
+
+
+def cosines(size: int, frequencies: int) -> np.ndarray:
+    """(frequencies, size) float32, the first rows of the orthogonal DCT-II."""
+    k, x = np.arange(frequencies)[:, None], np.arange(size)[None]
+    basis = np.sqrt(2 / size) * np.cos(np.pi * k * (2 * x + 1) / (2 * size))
+    basis[0] /= np.sqrt(2)
+    return basis.astype(np.float32)
+
+
+DCT = cosines(HASHED, 8)
+
+
+def measure(greys: np.ndarray) -> dict[str, np.ndarray]:
+    """The facts that pixels alone tell, of n images of one size.
+
+    Args:
+        greys: (n, height, width) uint8.
+    """
+    wide = greys.astype(np.float32)
+    inner = wide[:, 1:-1, 1:-1]
+    laplacian = wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:] - 4 * inner
+    return {
+        "brightness": wide.mean(axis=(1, 2)),
+        "contrast": wide.std(axis=(1, 2)),
+        "sharpness": laplacian.std(axis=(1, 2)) if laplacian.size else np.zeros(len(greys), np.float32),
+        "hash": perceptual_hash(resized(greys, HASHED, Image.Resampling.BILINEAR)),
+        "thumbnail": resized(greys, THUMBNAIL, Image.Resampling.BOX),
+    }
+
+
+def resized(greys: np.ndarray, side: int, filter: Image.Resampling) -> np.ndarray:
+    """(n, height, width) uint8 -> (n, side, side) uint8."""
+    return np.stack([np.asarray(Image.fromarray(grey).resize((side, side), filter)) for grey in greys])
+
+
+def perceptual_hash(greys: np.ndarray) -> np.ndarray:
+    """(n, 32, 32) -> (n,) uint64: which of the 64 lowest frequencies lie above their median (pHash, Zauner 2010).
+
+    Near copies differ in few bits.
+    """
+    low = (DCT @ greys.astype(np.float32) @ DCT.T).reshape(len(greys), -1)
+    above = low > np.median(low[:, 1:], axis=1, keepdims=True)
+    return np.packbits(above, axis=1).view(np.uint64)[:, 0]
+
+
+def write(facts: Facts, path: Path) -> None:
+    columns: dict[str, pa.Array] = {}
+    for name in FACT.names or ():
+        values = np.ascontiguousarray(facts[name])
+        if name in ("id", "thumbnail"):  # raw bytes, of which any may be zero
+            width = FACT[name].itemsize
+            columns[name] = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [None, pa.py_buffer(values)])
+        else:
+            columns[name] = pa.array(values)
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def read(path: Path) -> Facts:
+    """Raises InputError where the table is missing or is not ours."""
+    if not path.is_file():
+        raise InputError(f"{path}: no facts there; `validate` has not run (`genloop run`)")
+    table = pq.read_table(path)
+    facts = np.empty(table.num_rows, FACT)
+    for name in FACT.names or ():
+        column = table[name].combine_chunks()
+        if pa.types.is_fixed_size_binary(column.type):
+            kind, shape = FACT[name].subdtype or (FACT[name], ())
+            raw = np.frombuffer(
+                column.buffers()[1], kind, len(facts) * math.prod(shape), column.offset * column.type.byte_width
+            )
+            facts[name] = raw.reshape(-1, *shape)
+        else:
+            facts[name] = column.to_numpy(zero_copy_only=False)
+    return facts

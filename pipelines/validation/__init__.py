@@ -1,0 +1,1 @@
+"""What `validate` checks and how it shows it."""

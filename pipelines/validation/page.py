@@ -1,0 +1,91 @@
+"""The data report: one page that opens, styled, without a network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from pipelines.core.facts import Facts
+from pipelines.validation.expectations import Finding
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+WIDTH, HEIGHT, BINS = 300, 80, 40
+
+
+def render(facts: Facts, classes: list[str], findings: list[Finding], pictures: dict[int, Any], refused: int) -> str:
+    """HTML. `pictures` maps a label (-1 for none) to a Pillow image that shows some of its rows."""
+    counts = {label: int((facts["label"] == label).sum()) for label in [*range(len(classes)), -1]}
+    most = max(counts.values(), default=0) or 1
+    modes, shares = np.unique(facts["mode"], return_counts=True)
+    failed = [f for f in findings if not f.passed]
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    return environment.get_template("data.html").render(
+        title="Genloop: the data",
+        rows=len(facts),
+        refused=refused,
+        copies=len(facts) - len(np.unique(facts["id"])),
+        classes=classes,
+        unlabelled=counts[-1],
+        findings=findings,
+        failed=failed,
+        broken=sum(f.hard for f in failed),
+        warned=sum(not f.hard for f in failed),
+        classes_shown=[
+            {
+                "name": classes[label] if label >= 0 else "no label",
+                "rows": rows,
+                "percent": round(100 * rows / most, 1),
+                "picture": encode(pictures[label]) if label in pictures else None,
+            }
+            for label, rows in counts.items()
+            if label >= 0 or rows
+        ],
+        plots=[
+            histogram(name, unit, facts[name])
+            for name, unit in (
+                ("brightness", "mean grey, 0 to 255"),
+                ("contrast", "standard deviation of the greys"),
+                ("sharpness", "standard deviation of the Laplacian"),
+                ("width", "pixels"),
+                ("height", "pixels"),
+            )
+            if len(facts)
+        ],
+        modes=[(mode.decode(), int(n)) for mode, n in zip(modes, shares, strict=True)],
+    )
+
+
+def encode(picture: Any) -> str:
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def histogram(name: str, unit: str, values: np.ndarray) -> dict[str, Any]:
+    counts, edges = np.histogram(values, bins=BINS)
+    tall = counts / max(counts.max(), 1) * HEIGHT
+    step = WIDTH / BINS
+    return {
+        "name": name,
+        "unit": unit,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "low": f"{values.min():,.4g}",
+        "high": f"{values.max():,.4g}",
+        "bars": [
+            {
+                "x": round(i * step, 2),
+                "y": round(HEIGHT - tall[i], 2),
+                "width": round(step - 1, 2),
+                "height": round(tall[i], 2),
+                "title": f"{edges[i]:,.4g} to {edges[i + 1]:,.4g}: {counts[i]:,}",
+            }
+            for i in range(BINS)
+            if counts[i]
+        ],
+    }

@@ -1,0 +1,131 @@
+"""validate: measures every row, stops where it must, warns where it may, and shows the data on one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines import validate
+from pipelines.core import facts, images, paths, reports, shards
+from pipelines.core.errors import InputError
+from pipelines.core.params import Expectations
+from pipelines.validation import expectations
+from tests.conftest import Settings
+from tests.contracts import pictures
+
+
+def write_raw(pixels: list[np.ndarray], labels: list[int | None], classes: list[str] = ["a", "b"]) -> None:  # noqa: B006
+    with shards.Writer(paths.RAW, classes=classes) as writer:
+        for image, label in zip(pixels, labels, strict=True):
+            writer.add(
+                {"image": {"bytes": images.encode_png(image), "path": None}, "label": label, "row_id": images.row_id(image),
+                 "source": "test", "origin": "real", "generation": 0, "weight": 1.0, "events": [], "split": None}
+            )  # fmt: skip
+    reports.write("ingest", reports.rows(len(pixels), len(pixels), {}))
+
+
+def some(count: int = 120) -> tuple[list[np.ndarray], list[int | None]]:
+    return list(pictures(count, 12, 1)), [number % 2 for number in range(count)]
+
+
+def test_sound_data_passes_and_its_facts_lie_in_the_order_of_its_rows(project: Path, settings: Settings) -> None:
+    pixels, labels = some()
+    write_raw(pixels, labels)
+    validate.run(settings())
+    measured = facts.read(paths.FACTS / "facts.parquet")
+    assert measured["id"].tolist() == [bytes.fromhex(images.row_id(p)[:32]).rstrip(b"\0") for p in pixels]
+    assert measured["label"].tolist() == labels
+    assert measured["brightness"] == pytest.approx([p.mean() for p in pixels])
+    report = reports.read("validate")
+    assert (report["rows_in"], report["rows_out"], report["refused"], report["passed"]) == (120, 120, {}, True)
+    assert report["great_expectations"]["success"] is True
+
+
+def test_rows_of_many_sizes_and_modes_keep_their_places(project: Path, settings: Settings) -> None:
+    random = np.random.default_rng(0)
+    sizes = [(8 + i % 5, 9 + i % 3, 1 + i % 4) for i in range(110)]
+    pixels = [random.integers(0, 256, size, np.uint8) for size in sizes]
+    write_raw(pixels, [None] * 110, classes=[])
+    validate.run(settings({"validate.soft": {}}))
+    measured = facts.read(paths.FACTS / "facts.parquet")
+    assert [(int(r["height"]), int(r["width"])) for r in measured] == [size[:2] for size in sizes]
+    assert [r["mode"].decode() for r in measured] == [images.MODES[size[2]] for size in sizes]
+
+
+def test_a_broken_hard_expectation_stops_and_leaves_no_facts(project: Path, settings: Settings, capsys: Any) -> None:
+    pixels, labels = some(40)
+    write_raw(pixels, labels)
+    with pytest.raises(InputError, match=r"1 of \d+ expectations that must hold do not"):
+        validate.run(settings())
+    assert not paths.FACTS.exists()
+    assert "FAILED: number of rows at least 100; came: 40" in capsys.readouterr().out
+    report = json.loads((paths.REPORTS / "validate.json").read_text())
+    assert report["passed"] is False
+    assert report["failed"][0]["hard"] is True
+    assert "number of rows at least 100" in (paths.REPORTS / "data.html").read_text()
+
+
+def test_a_soft_expectation_warns_and_goes_on(project: Path, settings: Settings, capsys: Any) -> None:
+    pixels, labels = some()
+    write_raw([*pixels, *pixels[:10]], [*labels, *labels[:10]])
+    validate.run(settings())
+    assert paths.FACTS.exists()
+    assert "warning: copy: share of rows at most 0.01; came: 0.07692" in capsys.readouterr().out
+
+
+def test_the_page_opens_without_a_network_and_escapes_names(project: Path, settings: Settings) -> None:
+    pixels, labels = some()
+    write_raw(pixels, labels, classes=["<script>alert(1)</script>", "b"])
+    validate.run(settings())
+    page = (paths.REPORTS / "data.html").read_text()
+    assert "http://" not in page
+    assert "https://" not in page
+    assert 'src="data:image/png;base64,' in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_damaged_report_of_facts_is_not_taken_for_facts(project: Path) -> None:
+    with pytest.raises(InputError, match="validate"):
+        facts.read(paths.FACTS / "facts.parquet")
+
+
+def table(count: int = 200) -> facts.Facts:
+    measured = np.zeros(count, facts.FACT)
+    measured["id"] = [number.to_bytes(16, "big") for number in range(1, count + 1)]
+    measured["width"] = measured["height"] = 12
+    measured["mode"] = b"L"
+    measured["brightness"] = measured["contrast"] = measured["sharpness"] = 100
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("spoil", "limits", "words"),
+    [
+        (lambda t: t["contrast"].__setitem__(3, np.nan), {}, "contrast: no value missing or NaN"),
+        (lambda t: t["brightness"].__setitem__(3, np.inf), {}, "brightness: values at least 0"),
+        (lambda t: t["label"].__setitem__(3, 7), {}, "label: values at least -1 and at most 1"),
+        (lambda t: t["width"].__setitem__(slice(5), 3), {"side": [4, None]}, "width: values at least 4"),
+        (lambda t: t["mode"].__setitem__(slice(5), b"LA"), {"modes": ["L"]}, "mode: values are among L"),
+        (lambda t: t["label"].__setitem__(slice(9), -1), {"min_labelled_share": 0.99}, "labelled: share of rows"),
+        (lambda t: t["id"].__setitem__(slice(9), b"1"), {"max_duplicate_share": 0.01}, "copy: share of rows"),
+        (lambda t: None, {"min_class_share": 0.1}, "rarest_class: share of the rarest class"),
+        (lambda t: None, {"rows": [None, 100]}, "number of rows at most 100"),
+    ],
+)  # fmt: skip
+def test_each_expectation_can_fail(spoil: Any, limits: dict[str, Any], words: str) -> None:
+    measured = table()
+    spoil(measured)
+    findings, _ = expectations.check(measured, ["a", "b"], Expectations(**limits), Expectations())
+    failed = [finding.expected for finding in findings if not finding.passed]
+    assert len(failed) == 1, failed
+    assert words in failed[0]
+
+
+def test_no_rows_never_pass() -> None:
+    findings, _ = expectations.check(np.empty(0, facts.FACT), [], Expectations(), Expectations())
+    assert any(finding.hard and not finding.passed for finding in findings)
