@@ -1,0 +1,1 @@
+"""Feature extractors: images -> feature vectors, one file each."""

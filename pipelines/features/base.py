@@ -1,0 +1,54 @@
+"""The contract of a feature extractor: images -> feature vectors in which distances mean something."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an extractor sees in n images.
+
+    vectors: (n, d) float32.
+    probabilities: (n, classes) float32, each row sums to 1; None where the extractor knows no classes.
+    """
+
+    vectors: np.ndarray
+    probabilities: np.ndarray | None
+
+
+class Extractor(ABC):
+    """Trained once by `reference`, then the same for every model that is scored."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, steps: int, seed: int) -> Self:
+        """Train on real rows.
+
+        Args:
+            images: (n, size, size, channels) uint8, 0..255.
+            labels: (n,) int32, -1 for none.
+            classes: how many classes there are; 0 for unlabelled data.
+        """
+
+    @abstractmethod
+    def extract(self, images: np.ndarray) -> Features:
+        """Features of (n, size, size, channels) uint8; a row's do not depend on the rows around it."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Raises InputError where `folder` holds no such extractor."""
+
+    @property
+    @abstractmethod
+    def how(self) -> str:
+        """How it came to be, in a few words, for the report."""

@@ -1,0 +1,73 @@
+"""reference: data/clean -> data/reference. Pins the benchmark: a feature extractor, the holdout's features, and their id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines import catalogue
+from pipelines.core import backend, benchmark, files, paths, reports, rows, shards, stage
+from pipelines.core.params import Params
+from pipelines.metrics.base import Benchmark
+
+MOST_TRAIN = 50_000  # training rows whose features are kept for the floor
+
+
+def run(params: Params) -> None:
+    classes = shards.classes(paths.CLEAN)
+    train = rows.load(paths.CLEAN, "train", origin="real")
+    holdout = rows.load(paths.CLEAN, "holdout", origin="real")
+    print(f"reference: {params.reference.extractor} on {len(train):,} real rows, {len(holdout):,} held out")
+
+    backend.load()
+    extractor = catalogue.get(catalogue.FEATURES, params.reference.extractor).fit(
+        train.images, train.labels, len(classes), params.reference.steps, params.reference.seed
+    )
+    some = np.argsort(train.ids)[:MOST_TRAIN]  # by content, so that the order of shards does not matter
+    with files.replacing(paths.REFERENCE) as folder:
+        extractor.save(folder)
+        pinned = Benchmark(
+            benchmark_id(folder, holdout, params),
+            classes,
+            extractor.extract(holdout.images),
+            holdout.labels,
+            extractor.extract(train.images[some]),
+        )
+        benchmark.write(folder, pinned, params.reference.extractor)
+
+    report: dict[str, Any] = {
+        "benchmark_id": pinned.id,
+        "extractor": params.reference.extractor,
+        "how": extractor.how,
+        "holdout": len(holdout),
+    }
+    named = holdout.labels >= 0
+    if pinned.holdout.probabilities is not None and named.any():
+        guesses = pinned.holdout.probabilities[named].argmax(axis=1)
+        report["accuracy"] = float(np.mean(guesses == holdout.labels[named]))
+        print(f"reference: the extractor's accuracy on the holdout is {report['accuracy']:.1%}")
+    reports.write("reference", report)
+    print(f"reference: benchmark {pinned.id}, {extractor.how}")
+
+
+def benchmark_id(folder: Path, holdout: rows.Rows, params: Params) -> str:
+    """16 hex digits of a hash of everything that moves a score: holdout rows, extractor, how images are resized, dtype."""
+    moves = [
+        sorted(holdout.ids.tolist()),
+        params.reference.extractor,
+        files.sha256(folder / "extractor.safetensors"),
+        files.sha256(folder / "extractor.json"),
+        params.image.model_dump(),
+        params.clean.fit,
+        params.clean.filter,
+        "float32",
+    ]
+    return hashlib.sha256(json.dumps(moves).encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    stage.main(run)
