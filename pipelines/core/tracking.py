@@ -1,0 +1,271 @@
+"""The only doorway to MLflow: runs, registered versions, aliases."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from pipelines.core import paths
+from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.params import Params
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+KEY = "genloop.key"  # tag of a version: what it was made of, so that the same is never registered twice
+RECEIPT = paths.REPORTS / "register.json"
+TRIED = 8  # images drawn with a version before any alias may point to it
+
+
+def uri() -> str:
+    """Where MLflow's stores are; never left to MLflow's default, which depends on the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+
+def local() -> bool:
+    return uri().startswith("sqlite:")
+
+
+def reachable() -> bool:
+    """Whether there is a registry to ask: a local one that does not exist yet is not made by asking."""
+    return not local() or Path(uri().removeprefix("sqlite:///")).exists()
+
+
+def client() -> MlflowClient:
+    """A client of the configured stores; a local database is made under a lock, for several processes may come first.
+
+    Raises:
+        GenloopError: they do not answer.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import logging
+
+        import mlflow
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        mlflow.set_tracking_uri(uri())
+        with locked(), asking():  # the first call of each makes its tables
+            found = mlflow.MlflowClient()
+            found.search_experiments(max_results=1)
+            found.search_registered_models(max_results=1)
+    return found
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """One process at a time on a local store: MLflow's own set-up and its aliases know no locking."""
+    paths.LOGS.mkdir(exist_ok=True)
+    with FileLock(paths.LOGS / "mlflow.lock") if local() else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def asking() -> Iterator[None]:
+    """What MLflow raises, in words. A version that is not there is for the caller to say."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise
+        first = str(error).splitlines()[0][:300]
+        raise GenloopError(f"MLflow at {uri()} does not answer as it should: {first}; see MLFLOW_TRACKING_URI") from None
+
+
+def find(found: MlflowClient, name: str, key: str) -> Any | None:
+    """The version of model `name` that was made of `key`, if there is one."""
+    with asking():
+        versions = found.search_model_versions(f"name = '{name}' and tags.`{KEY}` = '{key}'")
+    return versions[0] if versions else None
+
+
+def alias_of(found: MlflowClient, name: str, version: int) -> str | None:
+    aliases = {alias: int(v) for alias, v in found.get_registered_model(name).aliases.items()}
+    return next((alias for alias in (CHAMPION, CHALLENGER) if aliases.get(alias) == version), None)
+
+
+def log_and_register(params: Params, key: str, metrics: dict[str, float], tags: dict[str, str], reports: list[Path]) -> int:
+    """A run with everything that made the model, and a new version that was loaded back and has drawn the same images.
+
+    The first version becomes champion, any later one challenger.
+
+    Raises:
+        GenloopError: MLflow failed, or the version does not load or draws something else. No alias has moved then.
+    """
+    found = client()
+    import mlflow
+
+    name = params.registry.model
+    with locked(), asking():
+        experiment = experiment_id(found, params.registry.experiment)
+    with asking(), mlflow.start_run(experiment_id=experiment) as run:
+        mlflow.set_tags(tags)
+        mlflow.log_params(flat(params.model_dump(mode="json", by_alias=True)))
+        mlflow.log_metrics(metrics)
+        for report in (paths.PARAMS, *reports):
+            mlflow.log_artifact(str(report))
+        model = log_model(name)
+        try_out(model.model_uri)
+        with locked():
+            if not found.search_registered_models(f"name = '{name}'"):
+                found.create_registered_model(name)
+            tags = {KEY: key, "genloop.run_id": run.info.run_id, **tags}
+            with contextlib.redirect_stderr(io.StringIO()):  # it prints what the stage says in its own words
+                version = int(mlflow.register_model(model.model_uri, name, tags=tags).version)
+            aliases = found.get_registered_model(name).aliases
+            found.set_registered_model_alias(name, CHALLENGER if CHAMPION in aliases else CHAMPION, str(version))
+    return version
+
+
+def experiment_id(found: MlflowClient, name: str) -> str:
+    experiment = found.get_experiment_by_name(name)
+    if experiment:
+        return str(experiment.experiment_id)
+    place = (Path.cwd() / "mlruns").as_uri() if local() else None
+    return str(found.create_experiment(name, artifact_location=place))
+
+
+def log_model(name: str) -> Any:
+    """data/model with the code of its families, as a model that MLflow builds from code."""
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+    draws = Schema(
+        [ColSpec(DataType.long, "count"), ColSpec(DataType.long, "seed"), ColSpec(DataType.long, "label", required=False)]
+    )
+    images = Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, -1))])
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        folder = Path(temporary) / "model"
+        shutil.copytree(paths.MODEL, folder)
+        code = Path(__file__).resolve().parents[1] / "models"
+        shutil.copytree(code, folder / "code", ignore=shutil.ignore_patterns("__pycache__"))
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("registered.py")),
+            artifacts={"model": str(folder)},
+            signature=ModelSignature(inputs=draws, outputs=images),
+            # Given, not inferred: that would load the model in another process and take ten seconds.
+            pip_requirements=[f"{p}=={importlib.metadata.version(p)}" for p in requirements()],
+            metadata={"genloop.model": name},
+        )
+
+
+def requirements() -> list[str]:
+    import keras
+
+    return ["keras", keras.backend.backend(), "mlflow", "numpy", "pandas", "safetensors"]
+
+
+def try_out(model_uri: str) -> None:
+    """Load the version as any user would, and compare what it draws with what the workspace's model draws."""
+    from pipelines.core import drawing
+
+    registered, made = load_uri(model_uri), drawing.load(paths.MODEL)
+    seeds = np.arange(TRIED)
+    if not np.array_equal(registered.draw(seeds, None), made.draw(seeds, None)):
+        raise GenloopError("the registered model draws other images than the trained one; no version was made of it")
+
+
+def load_uri(model_uri: str) -> Any:
+    """The version's own drawer (`pipelines/core/registered.py` as it was): draw, classes, conditional."""
+    from pipelines.core import backend
+
+    backend.load()
+    client()
+    import mlflow
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mlflow.pyfunc.load_model(model_uri).unwrap_python_model()
+
+
+def load(params: Params, version: int | None = None) -> Any:
+    """The champion, or another version, ready to draw; `version` tells which it is.
+
+    Raises:
+        InputError: there is none such.
+    """
+    name = params.registry.model
+    nothing = InputError(f"no registered model {name!r} at {uri()}; `genloop run` makes one")
+    if not reachable():
+        raise nothing
+    found = client()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with asking():
+            if version is None:
+                version = int(found.get_model_version_by_alias(name, CHAMPION).version)
+            else:
+                found.get_model_version(name, str(version))
+    except MlflowException:
+        versions = sorted(int(v.version) for v in found.search_model_versions(f"name = '{name}'"))
+        if not versions:
+            raise nothing from None
+        asked = f"version {version}" if version is not None else "champion"
+        raise InputError(f"{name!r} has no {asked}; its versions: {', '.join(map(str, versions))}") from None
+    drawer = load_uri(f"models:/{name}/{version}")
+    drawer.version = version
+    return drawer
+
+
+def versions(params: Params) -> dict[str, dict[str, Any] | None]:
+    """What the aliases point to: {"champion": {"version", "metrics", "benchmark_id"} or None, "challenger": …}."""
+    holders: dict[str, dict[str, Any] | None] = {CHAMPION: None, CHALLENGER: None}
+    if not reachable():
+        return holders
+    found = client()
+    with asking():
+        models = found.search_registered_models(f"name = '{params.registry.model}'")
+        for alias, number in (models[0].aliases if models else {}).items():
+            if alias in holders:
+                version = found.get_model_version(params.registry.model, str(number))
+                run = found.get_run(version.run_id) if version.run_id else None
+                holders[alias] = {
+                    "version": int(number),
+                    "metrics": dict(run.data.metrics) if run else {},
+                    "benchmark_id": version.tags.get("genloop.benchmark_id"),
+                }
+    return holders
+
+
+def receipt_known(params: Params) -> bool:
+    """Whether the version that `register` last wrote down is one that the configured registry knows."""
+    try:
+        receipt = json.loads(RECEIPT.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if not reachable():
+        return False
+    version = find(client(), params.registry.model, receipt["key"])
+    return version is not None and int(version.version) == receipt["version"]
+
+
+def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}, "c": [2]} -> {"a.b": 1, "c.0": 2}"""
+    if isinstance(settings, dict | list):
+        pairs = settings.items() if isinstance(settings, dict) else enumerate(settings)
+        return {key: value for name, part in pairs for key, value in flat(part, f"{prefix}{name}.").items()}
+    return {prefix[:-1]: settings}

@@ -1,0 +1,243 @@
+"""reference, evaluate and register, one after the other on a tiny model, with a real MLflow store in a temporary folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import catalogue, evaluate, reference, register
+from pipelines.core import backend, benchmark, drawing, paths, reports, tracking
+from pipelines.core.errors import GenloopError, InputError
+from tests.conftest import REPOSITORY, Settings
+from tests.contracts import pictures, write_rows
+
+CHANGES = {
+    "model.family": "gan",
+    "model.preset": "tiny",
+    "image.size": 8,
+    "reference.steps": 3,
+    "evaluate.samples": 40,
+    "validate.hard": {},
+}
+
+
+def make_model(seed: int = 0, classes: int = 3) -> None:
+    backend.load()
+    from pipelines.models import base
+
+    preset = catalogue.literal(catalogue.MODELS, "gan", "PRESETS")["tiny"]
+    spec = base.ImageSpec(8, 1, classes)
+    family = base.build(catalogue.get(catalogue.MODELS, "gan"), spec, preset, seed)
+    shutil.rmtree(paths.MODEL, ignore_errors=True)
+    paths.MODEL.mkdir(parents=True)
+    base.save(paths.MODEL, family, "gan", [str(label) for label in range(classes)])
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with clean rows, a benchmark and an untrained model, evaluated."""
+    folder = tmp_path_factory.mktemp("workspace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        from pipelines.core import params as parameters
+
+        document = parameters.parse((REPOSITORY / "params.yaml").read_text(), "params.yaml")
+        for key, value in CHANGES.items():
+            parameters.place(document, key, value)
+        params = parameters.check(document, "test")
+        paths.PARAMS.write_text(json.dumps(document))
+        splits = ["holdout" if number % 4 == 0 else "train" for number in range(200)]
+        labels = [number % 3 for number in range(200)]
+        write_rows(paths.CLEAN, pictures(200, 8, 1), labels, ["0", "1", "2"], splits=splits)
+        make_model()
+        reference.run(params)
+        evaluate.run(params)
+    return folder
+
+
+@pytest.fixture
+def made(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(workspace, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path / "copy"
+
+
+@pytest.fixture
+def params(settings: Settings) -> Any:
+    return settings(CHANGES)
+
+
+def receipt() -> dict[str, Any]:
+    return json.loads(tracking.RECEIPT.read_text())
+
+
+def test_metrics_are_flat_finite_and_carry_their_benchmark(made: Path) -> None:
+    metrics = reports.read("metrics")
+    assert {"fid", "fid_floor", "inception_score", "class_accuracy", "benchmark_id", "samples"} == set(metrics)
+    assert metrics["benchmark_id"] == reports.read("reference")["benchmark_id"]
+    assert metrics["samples"] == 40
+    with Image.open(paths.REPORTS / "samples.png") as picture:
+        assert picture.width > 300
+    lines = (paths.REPORTS / "classes.csv").read_text().splitlines()
+    assert lines[0] == "class,class_accuracies"
+    assert len(lines) == 4
+
+
+def test_the_benchmark_s_id_follows_what_moves_a_score_and_nothing_else(made: Path, settings: Settings) -> None:
+    before = reports.read("reference")["benchmark_id"]
+    reference.run(settings(CHANGES))
+    assert reports.read("reference")["benchmark_id"] == before
+    reference.run(settings({**CHANGES, "train.steps": 9, "evaluate.samples": 10}))
+    assert reports.read("reference")["benchmark_id"] == before
+    ids = {before}
+    for change in ({"reference.seed": 1}, {"clean.filter": "box"}, {"reference.extractor": "random"}):
+        reference.run(settings({**CHANGES, **change}))
+        ids.add(reports.read("reference")["benchmark_id"])
+    assert len(ids) == 4
+
+
+def test_the_first_version_is_champion_the_next_challenger_and_the_same_none(made: Path, params: Any) -> None:
+    register.run(params)
+    assert (receipt()["version"], receipt()["alias"]) == (1, "champion")
+    register.run(params)
+    tracking.RECEIPT.unlink()
+    register.run(params)
+    assert (receipt()["version"], receipt()["alias"]) == (1, "champion")
+    make_model(seed=1)
+    evaluate.run(params)
+    register.run(params)
+    assert (receipt()["version"], receipt()["alias"]) == (2, "challenger")
+    holders = tracking.versions(params)
+    assert holders["champion"]["version"] == 1  # type: ignore[index]
+    assert holders["challenger"]["metrics"]["fid"] == pytest.approx(reports.read("metrics")["fid"])  # type: ignore[index]
+    assert holders["challenger"]["benchmark_id"] == reports.read("metrics")["benchmark_id"]  # type: ignore[index]
+
+
+def test_a_version_says_where_it_comes_from(made: Path, params: Any) -> None:
+    paths.LOCK.write_text("stages:\n  clean:\n    outs:\n    - {path: data/clean, md5: abc.dir}\n")
+    register.run(params)
+    version = tracking.client().get_model_version(params.registry.model, "1")
+    assert version.tags["genloop.data.data/clean"] == "abc.dir"
+    assert version.tags["genloop.benchmark_id"] == reports.read("metrics")["benchmark_id"]
+    assert version.tags["genloop.git_commit"] == "none"  # the test's folder is no repository
+    assert "keras" in json.loads(version.tags["genloop.machine.versions"])
+    run = tracking.client().get_run(version.run_id)
+    assert run.data.params["train.steps"] == str(params.train.steps)
+    artifacts = {file.path for file in tracking.client().list_artifacts(version.run_id)}
+    assert {"params.yaml", "metrics.json", "samples.png"} <= artifacts
+
+
+def test_a_receipt_that_the_registry_does_not_know_registers_again(
+    made: Path, params: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not tracking.receipt_known(params)
+    register.run(params)
+    assert tracking.receipt_known(params)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{made / 'another.db'}")
+    assert not tracking.receipt_known(params)
+    register.run(params)
+    assert tracking.receipt_known(params)
+    assert receipt() == {**receipt(), "version": 1, "alias": "champion"}
+
+
+def test_the_version_draws_anywhere_with_its_own_code_and_without_genloop(made: Path, params: Any, tmp_path: Path) -> None:
+    register.run(params)
+    expected = drawing.load(paths.MODEL).draw(np.arange(5, 9), np.full(4, 2, np.int32))
+    program = (
+        "import sys, numpy as np, mlflow\n"
+        "model = mlflow.pyfunc.load_model('models:/genloop-digits@champion')\n"
+        "np.save(sys.argv[1], model.predict({'count': 4, 'seed': 5, 'label': 2}))\n"
+        "assert model.predict({'count': 70, 'seed': 0}).shape == (70, 8, 8, 1)\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'pipelines']\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "drawn.npy")], cwd=tmp_path, capture_output=True, text=True,
+        check=False, env={"MLFLOW_TRACKING_URI": tracking.uri(), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    drawn = np.load(tmp_path / "drawn.npy")
+    assert drawn.dtype == np.uint8
+    assert np.array_equal(drawn, expected)
+
+
+def test_a_version_holds_no_pickle(made: Path, params: Any) -> None:
+    register.run(params)
+    files = [path for path in Path("mlruns").rglob("*") if path.is_file()]
+    assert {"weights.safetensors", "registered.py", "MLmodel"} <= {path.name for path in files}
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".keras", ".h5", ".joblib", ".pt")]
+    assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # how a pickle begins
+
+
+def test_a_model_that_draws_something_else_moves_no_alias(made: Path, params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Liar:
+        def draw(self, seeds: np.ndarray, labels: object) -> np.ndarray:
+            return np.zeros((len(seeds), 8, 8, 1), np.uint8)
+
+    monkeypatch.setattr(tracking, "load_uri", lambda uri: Liar())
+    with pytest.raises(GenloopError, match="draws other images"):
+        register.run(params)
+    assert tracking.versions(params) == {"champion": None, "challenger": None}
+    assert not tracking.RECEIPT.exists()
+    assert not tracking.client().search_model_versions()
+
+
+def test_the_champion_is_loaded_by_alias_and_others_by_number(made: Path, params: Any) -> None:
+    with pytest.raises(InputError, match="no registered model 'genloop-digits'"):
+        tracking.load(params)
+    register.run(params)
+    assert tracking.load(params).version == 1
+    assert tracking.load(params, 1).classes == ["0", "1", "2"]
+    with pytest.raises(InputError, match="has no version 7; its versions: 1"):
+        tracking.load(params, 7)
+
+
+def test_weights_that_were_tampered_with_are_refused(made: Path, params: Any) -> None:
+    weights = paths.MODEL / "weights.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="no usable model"):
+        evaluate.run(params)
+
+
+def test_a_benchmark_that_is_not_whole_is_refused(made: Path) -> None:
+    (paths.REFERENCE / "holdout.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match="no usable benchmark"):
+        benchmark.read(paths.REFERENCE)
+
+
+def test_a_score_that_is_not_finite_is_an_error(made: Path, params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "get", lambda table, name: lambda drawn, pinned: {"fid": float("nan")})
+    drawn = evaluate.Drawn(evaluate.benchmark.features({"vectors": np.zeros((2, 2))}), None)
+    with pytest.raises(GenloopError, match="fid is nan"):
+        evaluate.measure(drawn, None, ["fid"])  # type: ignore[arg-type]
+
+
+def test_several_first_users_of_a_store_do_not_trip_over_each_other(project: Path) -> None:
+    program = "from pipelines.core import tracking; tracking.client().search_experiments()"
+    env = {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "HOME": str(project)}
+    users = [subprocess.Popen([sys.executable, "-c", program], env=env, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for user in users:
+        _, errors = user.communicate(timeout=120)
+        assert user.returncode == 0, errors
+
+
+def test_unlabelled_rows_are_scored_without_classes(project: Path, settings: Settings) -> None:
+    params = settings({**CHANGES, "evaluate.samples": 20})
+    write_rows(paths.CLEAN, pictures(60, 8, 1), [None] * 60, splits=["train", "holdout"] * 30)
+    make_model(classes=0)
+    reference.run(params)
+    evaluate.run(params)
+    assert {"fid", "fid_floor", "benchmark_id", "samples"} == set(reports.read("metrics"))
+    assert (paths.REPORTS / "classes.csv").read_text().splitlines() == ["class"]
+    with Image.open(io.BytesIO((paths.REPORTS / "samples.png").read_bytes())) as picture:
+        assert picture.height > 50
