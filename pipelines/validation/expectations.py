@@ -173,11 +173,22 @@ def finding(entry: dict[str, Any]) -> Finding:
         if result.get("partial_unexpected_list"):
             observed += f" (such as {', '.join(map(str, result['partial_unexpected_list'][:3]))})"
     else:
-        value = result.get("observed_value")
-        observed = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        observed = words(result.get("observed_value"))
     return Finding(
         hard=config.get("severity") == "critical",
         passed=bool(entry["success"]),
         expected=f"{column}{WORDS[kind]} {' and '.join(bounds)}".strip(),
         observed=observed,
     )
+
+
+def words(value: Any) -> str:
+    match value:
+        case list():
+            return ", ".join(map(str, value))
+        case bool() | None | str():
+            return str(value)
+        case int():
+            return f"{value:,}"
+        case _:
+            return f"{value:,.4g}"

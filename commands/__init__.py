@@ -1,0 +1,1 @@
+"""What the `genloop` command does, one file a command; genloop.py only translates."""

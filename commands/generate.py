@@ -1,0 +1,97 @@
+"""genloop generate: images drawn by a registered model."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.core import files, params, paths
+from pipelines.core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MOST = {".png": 4096, ".npz": 1_000_000}  # images in one file; a larger picture could not be looked at
+SEEDS = 2**31  # all seeds are below
+BATCH = 1024
+
+
+def generate(count: int, label: str | None, seed: int, version: int | None, out: Path) -> None:
+    out = out.absolute()
+    check(count, seed, out)
+    os.chdir(paths.root())
+    settings = params.load()
+
+    import numpy as np
+
+    from pipelines.core import tracking
+
+    drawer = tracking.load(settings, version)
+    seeds = np.arange(seed, seed + count, dtype=np.int64)
+    labels = choose(label, seeds, drawer.classes, drawer.conditional)
+    images = draw(drawer, seeds, labels)
+    files.write(out, picture(images, labels, drawer) if out.suffix == ".png" else archive(images, labels, seeds))
+    print(f"{out}: {count} images by version {drawer.version}", file=sys.stderr)
+
+
+def check(count: int, seed: int, out: Path) -> None:
+    if out.suffix not in MOST:
+        raise InputError(f"--out {out.name}: expected a name that ends in .png or .npz")
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"--out {out}: {'is a folder' if out.is_dir() else 'its folder does not exist'}")
+    if not 1 <= count <= MOST[out.suffix]:
+        raise InputError(f"--count {count}: expected 1 to {MOST[out.suffix]:,} for a {out.suffix} file")
+    if not 0 <= seed <= SEEDS - count:
+        raise InputError(f"--seed {seed}: expected 0 to {SEEDS - count}")
+
+
+def choose(label: str | None, seeds: np.ndarray, classes: list[str], conditional: bool) -> np.ndarray:
+    """(n,) int32: the class asked for, else the classes in turn."""
+    if label is None:
+        return (seeds % max(1, len(classes) if conditional else 1)).astype("int32")
+    if not conditional:
+        raise InputError("--label: this model draws without labels; leave it out")
+    if label in classes:
+        index = classes.index(label)
+    elif label.isdecimal() and int(label) < len(classes):
+        index = int(label)
+    else:
+        raise InputError(f"--label {label}: expected one of {', '.join(classes)}, or an index below {len(classes)}")
+    return (seeds * 0 + index).astype("int32")
+
+
+def draw(drawer, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """(n, height, width, channels), uint8."""
+    import numpy as np
+
+    from pipelines.core.progress import Progress
+
+    batches = []
+    with Progress("generate", total=len(seeds), unit="images") as progress:
+        for start in range(0, len(seeds), BATCH):
+            batches.append(drawer.draw(seeds[start : start + BATCH], labels[start : start + BATCH]))
+            progress.advance(len(batches[-1]))
+    return np.concatenate(batches)
+
+
+def picture(images: np.ndarray, labels: np.ndarray, drawer) -> bytes:  # type: ignore[no-untyped-def]
+    from pipelines.core import grids
+
+    if drawer.conditional:
+        page = grids.by_class(images, labels, drawer.classes)
+    else:
+        page = grids.grid(images, columns=min(16, len(images)))
+    content = io.BytesIO()
+    page.save(content, "PNG")
+    return content.getvalue()
+
+
+def archive(images: np.ndarray, labels: np.ndarray, seeds: np.ndarray) -> bytes:
+    import numpy as np
+
+    content = io.BytesIO()
+    np.savez(content, images=images, labels=labels, seeds=seeds)
+    return content.getvalue()

@@ -1,0 +1,50 @@
+"""genloop run: everything that is stale, from images to a registered model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from commands import summary
+from flows.pending import pending
+from flows.turn import alone
+from pipelines.core import params, paths
+
+
+def run(overlays: Iterable[Path], settings: Iterable[str], everything: bool) -> None:
+    here = Path.cwd()
+    overlays = [overlay.resolve() for overlay in overlays]
+    os.chdir(paths.root())
+    signal.signal(signal.SIGTERM, interrupt)
+    with alone():
+        current = params.update(overlays, [from_root(setting, here) for setting in settings])
+        work = pending(current, everything)
+        if work:
+            print(f"to do: {', '.join(work)}; starting Prefect", file=sys.stderr, flush=True)
+            walk(everything)
+        summary.show(current, ran=bool(work))
+
+
+def walk(everything: bool) -> None:
+    from flows.server import server  # only now: it takes seconds, which a run with nothing to do need not wait
+
+    with server():
+        from flows.retrain import retrain
+
+        retrain(everything)
+
+
+def from_root(setting: str, here: Path) -> str:
+    """A path typed in another folder than the project's, as it is seen from there."""
+    key, equals, value = setting.partition("=")
+    local = value and "://" not in value and not Path(value).is_absolute()
+    if here == paths.root() or not key.endswith(".path") or not local:
+        return setting
+    return f"{key}{equals}{os.path.relpath(here / value, paths.root())}"
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

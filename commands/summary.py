@@ -1,0 +1,54 @@
+"""What there is after a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipelines.core import paths, reports, tracking
+from pipelines.core.params import Params
+
+
+def show(settings: Params, ran: bool) -> None:
+    print("done" if ran else "nothing to do: every stage is fresh")
+    facts = [*scores(), *versions(settings), *files()]
+    width = max((len(name) for name, _ in facts), default=0)
+    for name, words in facts:
+        print(f"  {name:<{width}}  {words}")
+    here = program()
+    print("next:")
+    print(f"  {here}genloop generate --count 64 --out grid.png")
+    print(f"  {here}genloop run --params examples/mnist.yaml --set sources.0.path=mnist.npz")
+    print(f"  {here}mlflow ui --backend-store-uri sqlite:///mlflow.db")
+
+
+def scores() -> list[tuple[str, str]]:
+    if not (paths.REPORTS / "metrics.json").is_file():
+        return []
+    metrics: dict[str, Any] = reports.read("metrics")
+    fid, floor, accuracy = (metrics.get(name) for name in ("fid", "fid_floor", "class_accuracy"))
+    facts = []
+    if fid is not None:
+        against = f", {fid / floor:.2f} times its floor of {floor:.3g} (real images against others)" if floor else ""
+        facts.append(("FID", f"{fid:.3g}{against}"))
+    if accuracy is not None:
+        facts.append(("class accuracy", f"{accuracy:.1%}"))
+    return facts
+
+
+def versions(settings: Params) -> list[tuple[str, str]]:
+    model = settings.registry.model
+    found = tracking.versions(settings).items()
+    return [(alias, f"{model} version {about['version']}") for alias, about in found if about]
+
+
+def files() -> list[tuple[str, str]]:
+    known = {"samples": paths.REPORTS / "samples.png", "data report": paths.REPORTS / "data.html"}
+    return [(name, str(path)) for name, path in known.items() if path.is_file()]
+
+
+def program() -> str:
+    """How to call what is installed beside us."""
+    folder = Path(sys.executable).parent
+    return f"{folder.relative_to(Path.cwd())}/" if folder.is_relative_to(Path.cwd()) else ""

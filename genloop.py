@@ -1,0 +1,107 @@
+"""The `genloop` command: translates what the user typed, calls, and turns faults into words and exit codes.
+
+Exit codes: 0 done, 1 failed, 2 unusable input. Nothing heavy is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help=("Keeps a generative image model getting better: images in, a registered model out, again and again."),
+)
+
+Overlays = Annotated[list[Path], typer.Option("--params", metavar="OVERLAY", help="YAML laid over params.yaml.")]
+Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As in train.steps=500.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@app.command()
+def run(
+    overlays: Overlays = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    force: Annotated[bool, typer.Option("--force", help="Run every stage, fresh or not.")] = False,
+) -> None:
+    """Bring everything up to date: data, model, scores, registry. Settings are written into params.yaml."""
+    with faults():
+        from commands.run import run
+
+        run(overlays, settings, force)
+
+
+@app.command()
+def generate(
+    count: Annotated[int, typer.Option(help="How many images.")],
+    out: Annotated[Path, typer.Option(help="A picture (.png) or the arrays (.npz).")],
+    label: Annotated[str | None, typer.Option(help="A class, by name or index; without it all in turn.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the first image; each has its own.")] = 0,
+    version: Annotated[int | None, typer.Option(help="Of the model; without it the champion.")] = None,
+) -> None:
+    """Draw images with a registered model."""
+    with faults():
+        from commands.generate import generate
+
+        generate(count, label, seed, version, out)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Say which versions there are and which stages are stale."""
+    with faults():
+        from commands.status import status
+
+        status(as_json)
+
+
+@app.command()
+def doctor(
+    as_json: Json = False,
+    full: Annotated[bool, typer.Option("--full", help="Also load Keras and let the champion draw.")] = False,
+) -> None:
+    """Check this machine and this project, and say what to do about each fault."""
+    with faults():
+        from commands.doctor import doctor
+
+        if not doctor(as_json, full):
+            raise typer.Exit(1)
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """A fault as a line on stderr and an exit code; a traceback only for our own mistakes."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except BaseException as error:
+        from pipelines.core.stage import explain
+
+        message, code = explain(error)
+        if message is None:
+            raise
+        sys.stdout.flush()
+        print(f"genloop: {message}", file=sys.stderr)
+        raise typer.Exit(code) from None
+
+
+def main() -> None:
+    try:
+        app()
+    except SystemExit as end:
+        if end.code != 130:  # so Typer ends, without a word, when Ctrl-C comes before a command has begun
+            raise
+        print("genloop: interrupted", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

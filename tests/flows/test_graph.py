@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import graph
+from flows.pending import pending
+from pipelines.core import tracking
+from pipelines.core.errors import GenloopError, InputError
+from tests.flows.tiny_project import Tiny
+
+
+@pytest.fixture
+def chain(tiny: Tiny) -> Tiny:
+    tiny.graph(one="pass", two="pass", three="pass")
+    return tiny
+
+
+@pytest.fixture(scope="module")
+def whole(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chain after a run."""
+    folder = tmp_path_factory.mktemp("ran") / "project"
+    shutil.copytree(template, folder)
+    project = Tiny(folder, {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+    project.graph(one="pass", two="pass", three="pass")
+    assert project.start("-m", "dvc", "repro", "-q").wait() == 0
+    return folder
+
+
+@pytest.fixture
+def ran(tiny: Tiny, whole: Path) -> Tiny:
+    shutil.copytree(whole, tiny.folder, dirs_exist_ok=True)
+    return tiny
+
+
+def test_stages_come_in_the_order_in_which_they_run(chain: Tiny) -> None:
+    text = (chain.folder / "dvc.yaml").read_text().splitlines()
+    (chain.folder / "dvc.yaml").write_text("\n".join([text[0], *reversed(text[1:])]))
+    assert graph.stages() == ["one", "two", "three"]
+
+
+def test_before_anything_ran_all_is_never(chain: Tiny) -> None:
+    assert graph.status() == {"one": "never", "two": "never", "three": "never"}
+
+
+def test_what_comes_after_a_stale_stage_is_stale(ran: Tiny) -> None:
+    assert set(graph.status().values()) == {"fresh"}
+    with (ran.folder / "two.py").open("a") as script:
+        script.write("# changed\n")
+    assert graph.status() == {"one": "fresh", "two": "stale", "three": "stale"}
+
+
+def test_a_lost_output_makes_its_stage_stale(ran: Tiny) -> None:
+    (ran.folder / "three.txt").unlink()
+    assert graph.status() == {"one": "fresh", "two": "fresh", "three": "stale"}
+
+
+def test_status_waits_for_another_dvc_process(ran: Tiny) -> None:
+    hold = "import time; from dvc.repo import Repo; Repo().lock.lock(); print(flush=True); time.sleep(5)"
+    holder = ran.start("-c", hold)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    started = time.monotonic()
+    assert set(graph.status().values()) == {"fresh"}
+    assert time.monotonic() - started > 3  # DVC itself would have given up by then
+    holder.kill()
+
+
+def test_status_is_quick(ran: Tiny) -> None:
+    started = time.monotonic()
+    ran.start("-c", "from flows import graph; graph.status()").wait()
+    assert time.monotonic() - started < 4  # about 0.8 s on an idle machine
+
+
+def test_an_output_that_the_cache_lost_is_said(ran: Tiny) -> None:
+    graph.check_cache("two")
+    kept = [path for path in (ran.folder / ".dvc/cache/files").rglob("*") if path.is_file()]
+    for path in kept:
+        if path.read_text() == "made by two":
+            path.chmod(0o644)
+            path.write_text("made")  # half of it, as on a full disk
+    with pytest.raises(GenloopError, match=r"two: DVC's cache lacks 1 of its output files, the first is two\.txt"):
+        graph.check_cache("two")
+    graph.check_cache("one")
+
+
+def test_an_output_that_never_reached_the_cache_is_said(ran: Tiny) -> None:
+    for path in (ran.folder / ".dvc/cache/files").rglob("*"):
+        if path.is_file() and path.read_text() == "made by one":
+            path.unlink()
+    with pytest.raises(GenloopError, match="disk is full"):
+        graph.check_cache("one")
+
+
+def test_no_repository_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="git init && dvc init"):
+        graph.status()
+
+
+def test_a_receipt_that_the_registry_does_not_know_registers_again(
+    tiny: Tiny, settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "status", lambda: {"evaluate": "fresh", "register": "fresh"})
+    monkeypatch.setattr(tracking, "receipt_known", lambda _: False)
+    assert pending(settings()) == {"register": True}  # DVC thinks it fresh, and must be told
+    monkeypatch.setattr(tracking, "receipt_known", lambda _: True)
+    assert pending(settings()) == {}
+    assert pending(settings(), everything=True) == {"evaluate": True, "register": True}

@@ -1,0 +1,94 @@
+"""dvc.yaml: every stage lists the code that its output depends on, no more and no less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipelines.core.params import Params
+from tests.conftest import REPOSITORY
+from tests.test_architecture import IMPORTS, STAGES
+
+# What starts, stops, names or reports a stage, and cannot change what it makes.
+GLUE = {
+    "pipelines.catalogue",
+    *(
+        f"pipelines.core.{name}"
+        for name in ("arrivals", "backend", "errors", "files", "parallel", "params", "paths", "progress", "reports", "stage")
+    ),
+}
+# The picture of a training is looked at while it runs: drawing it otherwise is no reason to train again.
+EXEMPT = {"train": {"pipelines.core.grids"}}
+
+GRAPH = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+
+
+def code_of(stage: str) -> set[str]:
+    """The project's modules that a stage imports, directly or not, without the glue."""
+    found: set[str] = set()
+    waiting = [f"pipelines.{stage}"]
+    while waiting:
+        module = waiting.pop()
+        if module in found or module not in IMPORTS or module in GLUE | EXEMPT.get(stage, set()):
+            continue
+        if not module.endswith(("pipelines", ".core", "__init__")):
+            found.add(module)
+        waiting += IMPORTS[module]
+    return found
+
+
+def listed(stage: str) -> list[str]:
+    return [dep for dep in GRAPH[stage]["deps"] if dep.startswith("pipelines")]
+
+
+def test_the_stages_are_the_design_s() -> None:
+    assert set(GRAPH) == STAGES
+    assert all(stage["cmd"].endswith(f"exec python -m pipelines.{name}") for name, stage in GRAPH.items())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_the_code_that_it_imports(stage: str) -> None:
+    for module in code_of(stage):
+        file = f"{module.replace('.', '/')}.py"
+        covered = any(file == dep or file.startswith(f"{dep}/") for dep in listed(stage))
+        package = (REPOSITORY / module.replace(".", "/")).is_dir()  # an __init__ of one docstring
+        assert covered or package, f"{stage} imports {file}, which is not among its deps"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_nothing_that_it_does_not_use(stage: str) -> None:
+    files = {f"{module.replace('.', '/')}.py" for module in code_of(stage)}
+    plugins = {"pipelines/sources", "pipelines/rules", "pipelines/features", "pipelines/metrics", "pipelines/templates"}
+    by_path = {"pipelines/core/registered.py"}  # stored with a version, not imported
+    for dep in listed(stage):
+        if "${" not in dep and dep not in plugins | by_path:
+            assert (REPOSITORY / dep).exists(), dep
+            assert dep in files or any(file.startswith(f"{dep}/") for file in files), f"{stage} does not use {dep}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_stage_reads_is_made_by_a_stage_before_it(stage: str) -> None:
+    order = list(GRAPH)
+    made = {
+        next(iter(out)) if isinstance(out, dict) else out: name
+        for name, entry in GRAPH.items()
+        for out in [*entry.get("outs", []), *entry.get("metrics", []), *entry.get("plots", [])]
+    }
+    for dep in GRAPH[stage]["deps"]:
+        if dep.startswith("data/"):
+            assert order.index(made[dep]) < order.index(stage), dep
+
+
+def test_every_block_of_params_is_some_stage_s_input_or_the_flow_s() -> None:
+    used = {key.split(".")[0] for entry in GRAPH.values() for key in entry["params"]}
+    blocks = {field.alias or name for name, field in Params.model_fields.items()}
+    assert blocks - used == {"flow"}
+
+
+def test_a_family_s_file_has_the_family_s_name() -> None:
+    from pipelines.catalogue import MODELS
+
+    for family, place in MODELS.items():
+        assert Path(*place.split(":")[0].split(".")).with_suffix(".py") == Path(f"pipelines/models/{family}.py")
