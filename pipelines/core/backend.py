@@ -15,7 +15,8 @@ def load() -> None:
     """Import Keras and its backend without the lines that TensorFlow writes whatever its settings say."""
     if "keras" in sys.modules:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What is an error to TensorFlow's log is an optimisation that it gave up; real errors come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
         import keras
 

@@ -49,10 +49,17 @@ def load(folder: Path, split: Literal["train", "holdout"], origin: str | None = 
         if wanted:
             batch = batch.take(wanted)
             encoded = batch["image"].field("bytes")
-            parts[0].append(np.stack([images.decode_png(png.as_py()) for png in encoded]))
+            parts[0].append(stacked([images.decode_png(png.as_py()) for png in encoded], folder))
             parts[1].append(batch["label"].fill_null(-1).to_numpy(zero_copy_only=False))
             parts[2].append(batch["weight"].to_numpy())
             parts[3].append(batch["row_id"].to_numpy(zero_copy_only=False))
     if not parts[0]:
-        raise InputError(f"{folder}: no {origin or ''} rows in the {split} split; see data/reports/clean.json")
+        raise InputError(f"{folder}: no {f'{origin} ' if origin else ''}rows in the {split} split; see data/reports/clean.json")
     return Rows(*(np.concatenate(part) for part in parts))
+
+
+def stacked(pixels: list[np.ndarray], folder: Path) -> np.ndarray:
+    shapes = {image.shape for image in pixels}
+    if len(shapes) > 1:
+        raise InputError(f"{folder} has images of several shapes: {sorted(shapes)}; run `clean` again (`genloop run`)")
+    return np.stack(pixels)

@@ -1,0 +1,308 @@
+"""The contract of a family of models: how one is built, trained on, drawn from, saved and loaded.
+
+This folder is copied beside the weights of every registered version and loaded there under another package name, so
+that each version draws with its own code. Hence in here: relative imports only, and nothing but keras, numpy,
+safetensors and the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+FORMAT = 1  # of model.json and weights.safetensors together; raise it when an older reader would misread them
+DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
+
+# The network always runs on this many images: kernels are chosen by the shape of the batch, and another kernel may sum
+# in another order. With one shape, an image does not depend on how many are drawn with it.
+DRAW_BATCH = 64
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """size: pixels a side. channels: 1 grey, 3 colour. classes: how many there are; 0 for an unconditional model."""
+
+    size: int
+    channels: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """What model.json says. `module` and `class_name` find the family's class in the package that `base` is in."""
+
+    family: str
+    module: str
+    class_name: str
+    preset: dict[str, Any]
+    spec: ImageSpec
+    classes: list[str]
+    format: int = FORMAT
+
+
+class Family(keras.Model):
+    """A model that Keras' `fit` trains and `draw` draws from.
+
+    A family fills in `conditional`, `latent_shape`, `call`, `compute_loss` and `optimizer`, and names every layer and
+    seed generator, because the names are the keys of its weights.
+
+    Inputs, in training as in drawing, are a dict:
+        latents: (batch, *latent_shape) float32, standard normal.
+        label: (batch,) int32, a class; all 0 where there are no classes.
+        image: (batch, size, size, channels) uint8, a real image of that class; in training only.
+    """
+
+    conditional = True  # False: it is built with no classes, whatever the data has
+    loss_names: tuple[str, ...] = ()  # parts of the loss that a person watches
+
+    def __init__(self, spec: ImageSpec, preset: dict[str, Any]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.preset = dict(preset)
+        self.watched = {name: keras.metrics.Mean(name=name) for name in self.loss_names}
+
+    def watch(self, **values: Any) -> None:
+        """Show these parts of the loss, by their `loss_names`, in the logs of `fit`."""
+        for name, value in values.items():
+            self.watched[name].update_state(value)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one image's latents."""
+        raise NotImplementedError
+
+    def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
+        """Images (batch, size, size, channels) float32, -1..1, from `latents` and `label`.
+
+        With `training`, whatever `compute_loss` wants to be given as `y_pred`.
+        """
+        raise NotImplementedError
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The scalar whose gradient moves every trainable weight, from inputs `x` and `y_pred` = `call(x)`."""
+        raise NotImplementedError
+
+    def optimizer_for(self, steps: int) -> keras.optimizers.Optimizer:
+        """An optimizer for a training of so many steps, with `use_ema=True`."""
+        raise NotImplementedError
+
+
+def build(family_class: type[Family], spec: ImageSpec, preset: dict[str, Any], seed: int) -> Family:
+    """A new model whose initial weights depend on `seed` only."""
+    keras.utils.set_random_seed(seed)
+    family = family_class(spec, preset)
+    # Drawing once makes every weight of `call`; a family makes the others (a discriminator's) in its __init__.
+    family(example(family, 1))
+    # XLA under TensorFlow on 2 cores: 1,440 images/s instead of 3,290 (gan, 16x16). JAX cannot do without.
+    family.jit_compile = keras.backend.backend() == "jax"
+    return family
+
+
+def example(family: Family, batch: int) -> dict[str, np.ndarray]:
+    """Inputs of the right shapes, all zero."""
+    return {
+        "latents": np.zeros((batch, *family.latent_shape), np.float32),
+        "label": np.zeros(batch, np.int32),
+    }
+
+
+def judged_by_frozen(network: keras.Model, inputs: Any, training: bool = False) -> Any:
+    """`network(inputs)` whose gradient reaches the inputs but not the network's weights: how a generator learns."""
+    weights = [keras.ops.stop_gradient(variable.value) for variable in network.trainable_variables]
+    state = [variable.value for variable in network.non_trainable_variables]
+    outputs, _ = network.stateless_call(weights, state, inputs, training=training)
+    return outputs
+
+
+def ema_momentum(steps: int) -> float:
+    """Momentum of the weights' moving average: its memory is a twentieth of the training, 2,000 steps at the most.
+
+    A fixed 0.999 would leave a third of a short run's average to weights of its first minutes.
+    """
+    return 1.0 - 1.0 / min(max(steps / 20.0, 2.0), 2000.0)
+
+
+def to_float(images: Any) -> Any:
+    """uint8 0..255 -> float32 -1..1; a tensor of the backend, also inside a compiled function."""
+    return keras.ops.cast(images, "float32") / 127.5 - 1.0
+
+
+def to_pixels(images: np.ndarray) -> np.ndarray:
+    """float -1..1 -> uint8 0..255; what is outside is clipped.
+
+    Raises:
+        ValueError: something is not finite.
+    """
+    images = np.asarray(images, np.float32)
+    if not np.isfinite(images).all():
+        raise ValueError("the model drew values that are not finite; its weights are unusable")
+    return np.rint(np.clip((images + 1.0) * 127.5, 0.0, 255.0)).astype(np.uint8)
+
+
+def latents(seeds: Sequence[int] | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(n, *shape) float32, standard normal; row i depends on seeds[i] only."""
+    drawn = np.empty((len(seeds), *shape), np.float32)
+    for row, seed in zip(drawn, seeds, strict=True):
+        row[...] = np.random.default_rng(int(seed)).standard_normal(shape, np.float32)
+    return drawn
+
+
+def draw(family: Family, seeds: Sequence[int] | np.ndarray, labels: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+    """One image for each seed: (n, size, size, channels) uint8, 0..255.
+
+    An image depends on its seed and label only, not on the batch it is drawn in.
+
+    Args:
+        seeds: n whole numbers from 0 on.
+        labels: n classes; None to go through them by turns. A model without classes ignores them.
+
+    Raises:
+        ValueError: a label that is no class of the model, another number of labels than of seeds, or a negative seed.
+    """
+    seeds = np.asarray(seeds, np.int64)
+    if labels is None or family.spec.classes == 0:
+        labels = turns(family.spec, len(seeds))
+    labels = np.asarray(labels, np.int32)
+    check(family.spec, seeds, labels)
+    size, channels = family.spec.size, family.spec.channels
+    images = np.empty((len(seeds), size, size, channels), np.uint8)
+    for start in range(0, len(seeds), DRAW_BATCH):
+        part = slice(start, start + DRAW_BATCH)
+        count = len(seeds[part])
+        inputs = example(family, DRAW_BATCH)  # zeros fill up the last batch
+        inputs["latents"][:count] = latents(seeds[part], family.latent_shape)
+        inputs["label"][:count] = labels[part]
+        images[part] = to_pixels(np.asarray(family.predict_on_batch(inputs)))[:count]
+    return images
+
+
+def turns(spec: ImageSpec, count: int) -> np.ndarray:
+    """(count,) int32: every class by turns; all 0 for an unconditional model."""
+    return (np.arange(count) % max(spec.classes, 1)).astype(np.int32)
+
+
+def check(spec: ImageSpec, seeds: np.ndarray, labels: np.ndarray) -> None:
+    if labels.shape != seeds.shape or seeds.ndim != 1:
+        raise ValueError(f"expected as many labels as seeds, came {labels.shape} labels and {seeds.shape} seeds")
+    if len(seeds) and seeds.min() < 0:
+        raise ValueError(f"expected seeds from 0 on, came {seeds.min()}")
+    if len(labels) and not (labels.min() >= 0 and labels.max() < max(spec.classes, 1)):
+        raise ValueError(f"expected labels from 0 to {max(spec.classes, 1) - 1}, came {labels.min()} to {labels.max()}")
+
+
+def named_variables(family: Family) -> dict[str, keras.Variable]:
+    """Every variable of the model under a name that is the same in every process: `network/layer/number-variable`.
+
+    Keras' own `path` is not: seed generators inside of layers are numbered by how many the process made before.
+    """
+    named = dict(walk(family, ""))
+    covered = {id(variable) for variable in named.values()}
+    for variable in family.variables:  # what the family holds itself, not in a layer
+        if id(variable) not in covered:
+            assert variable.path not in named, variable.path
+            named[variable.path] = variable
+    assert len(named) == len(family.variables), "two variables of one name"
+    return named
+
+
+def walk(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from walk(layer, f"{prefix}{layer.name}/")
+        else:
+            for number, variable in enumerate(layer.variables):
+                yield f"{prefix}{layer.name}/{number}-{variable.name}", variable
+
+
+def value(variable: keras.Variable) -> np.ndarray:
+    """A copy of a variable's value, in numpy."""
+    return np.asarray(keras.ops.convert_to_tensor(variable)).copy()
+
+
+def save(folder: Path, family: Family, name: str, classes: Sequence[str]) -> None:
+    """Write model.json and weights.safetensors into `folder`: every variable as it is now.
+
+    Args:
+        name: the family's name in the catalogue.
+        classes: names of the classes, as many as spec.classes.
+    """
+    assert len(classes) == family.spec.classes, (classes, family.spec)
+    kind = type(family)
+    module = kind.__module__.rpartition(".")[2]
+    description = Description(name, module, kind.__qualname__, family.preset, family.spec, list(classes))
+    text = json.dumps(asdict(description), indent=2, ensure_ascii=False) + "\n"
+    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+    weights = {key: value(variable) for key, variable in named_variables(family).items()}
+    faults = [key for key, came in weights.items() if not np.isfinite(came).all()]
+    if faults:
+        raise ValueError(f"weights that are not finite: {', '.join(faults[:3])}")
+    save_file(weights, folder / WEIGHTS)
+    for path in (folder / DESCRIPTION, folder / WEIGHTS):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def describe(folder: Path) -> Description:
+    """What model.json in `folder` says.
+
+    Raises:
+        ValueError: it is not there, or none that this code can read.
+    """
+    path = folder / DESCRIPTION
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["format"] != FORMAT:
+            raise ValueError(f"{path}: format {stored['format']}, expected {FORMAT}")
+        return Description(**{**stored, "spec": ImageSpec(**stored["spec"])})
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a description of a model ({error!r})") from None
+
+
+def load(folder: Path, family_class: type[Family]) -> Family:
+    """The model that `save` wrote, ready to draw.
+
+    Raises:
+        ValueError: the files are no such model's: something is missing, too much, of another shape, or not finite.
+    """
+    description = describe(folder)
+    family = build(family_class, description.spec, description.preset, seed=0)
+    path = folder / WEIGHTS
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path}: cannot be read ({error})") from None
+    variables = named_variables(family)
+    fault = mismatch(weights, variables)
+    if fault:
+        raise ValueError(f"{path}: {fault}; this code does not fit these weights")
+    for key, variable in variables.items():
+        variable.assign(weights[key])
+    return family
+
+
+def mismatch(weights: dict[str, np.ndarray], variables: dict[str, keras.Variable]) -> str:
+    """What keeps `weights` from being the values of `variables`; empty where nothing does."""
+    for title, names in (
+        ("missing", variables.keys() - weights.keys()),
+        ("unknown", weights.keys() - variables.keys()),
+    ):
+        if names:
+            return f"{title}: {', '.join(sorted(names)[:3])}"
+    for key, variable in variables.items():
+        came, expected = weights[key], (tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype))
+        if (came.shape, came.dtype.name) != expected:
+            return f"{key}: expected {expected}, came {(came.shape, came.dtype.name)}"
+        if not np.isfinite(came).all():
+            return f"{key}: not finite"
+    return ""

@@ -1,0 +1,83 @@
+"""gan-dense: the small dense GAN that every other family must beat. It knows no classes.
+
+Generator 256-128-64-pixels with a sigmoid at its end, discriminator 128-64 with dropout 0.3, binary cross-entropy with
+the generator's non-saturating loss (Goodfellow et al. 2014, 1406.2661, section 3), Adam 2e-4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from .base import Family, ImageSpec, ema_momentum, judged_by_frozen, to_float
+
+PRESETS = {
+    "small": {
+        "latent": 100,
+        "generator": [256, 128, 64],
+        "discriminator": [128, 64],
+        "dropout": 0.3,
+        "learning_rate": 2e-4,
+    },
+}
+SIZE = {"multiple_of": 1, "least": 4, "most": 256}
+
+
+class GanDense(Family):
+    conditional = False
+    loss_names = ("discriminator_loss", "generator_loss")
+
+    def __init__(self, spec: ImageSpec, preset: dict[str, Any]) -> None:
+        super().__init__(spec, preset)
+        self.generator = generator(spec, preset)
+        self.discriminator = discriminator(spec, preset)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (self.preset["latent"],)
+
+    def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
+        return self.generator(inputs["latents"])
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Both players' losses in one sum: neither reaches the other's weights."""
+        judge = self.discriminator
+        real_logits = judge(to_float(x["image"]), training=True)
+        fake_logits = judge(ops.stop_gradient(y_pred), training=True)
+        discriminator_loss = ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
+
+        logits = judged_by_frozen(judge, y_pred, training=True)
+        generator_loss = ops.mean(ops.softplus(-logits))
+
+        self.watch(discriminator_loss=discriminator_loss, generator_loss=generator_loss)
+        return discriminator_loss + generator_loss
+
+    def optimizer_for(self, steps: int) -> keras.optimizers.Optimizer:
+        return keras.optimizers.Adam(self.preset["learning_rate"], use_ema=True, ema_momentum=ema_momentum(steps))
+
+
+def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
+    """Latents (batch, latent) -> images (batch, size, size, channels), -1..1."""
+    shape = (spec.size, spec.size, spec.channels)
+    latents = keras.Input((preset["latent"],))
+    hidden = latents
+    for number, units in enumerate(preset["generator"]):
+        hidden = layers.Dense(units, activation="relu", name=f"dense_{number}")(hidden)
+    pixels = layers.Dense(spec.size * spec.size * spec.channels, activation="sigmoid", name="pixels")(hidden)
+    image = layers.Rescaling(2.0, -1.0, name="range")(layers.Reshape(shape, name="image")(pixels))
+    return keras.Model(latents, image, name="generator")
+
+
+def discriminator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
+    """Images (batch, size, size, channels), -1..1 -> logits (batch, 1), high where they look real."""
+    image = keras.Input((spec.size, spec.size, spec.channels))
+    hidden = layers.Flatten(name="flatten")(image)
+    for number, units in enumerate(preset["discriminator"]):
+        hidden = layers.Dense(units, name=f"dense_{number}")(hidden)
+        hidden = layers.LeakyReLU(0.2, name=f"leaky_{number}")(hidden)
+        hidden = layers.Dropout(preset["dropout"], name=f"dropout_{number}")(hidden)
+    return keras.Model(image, layers.Dense(1, name="logit")(hidden), name="discriminator")

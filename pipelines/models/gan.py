@@ -1,0 +1,175 @@
+"""gan: a convolutional GAN, class-conditional where there are classes.
+
+Loss: relativistic pairing with zero-centred gradient penalties on real and generated images (R3GAN, Huang et al. 2024,
+2501.05441, eq. 2 and section 3), which needs no normalisation and no tricks to converge. The penalties are taken by
+finite differences (Lin et al. 2025, 2501.08316, eq. 4): no gradient of a gradient, on any backend.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from .base import Family, ImageSpec, ema_momentum, judged_by_frozen, to_float
+
+# width: channels at half the resolution, doubled with each halving up to `widest`. dense: units of the dense layers.
+# depth: residual blocks a level. gamma: weight of the gradient penalties, as in R3GAN; more for harder data.
+# learning_rate: Adam's, at the start.
+PRESETS = {
+    "tiny": {"latent": 16, "width": 8, "widest": 32, "dense": 64, "depth": 0, "gamma": 0.1, "learning_rate": 2e-3},
+    "small": {"latent": 64, "width": 24, "widest": 96, "dense": 256, "depth": 0, "gamma": 0.1, "learning_rate": 2e-3},
+    "base": {"latent": 64, "width": 48, "widest": 192, "dense": 512, "depth": 1, "gamma": 0.1, "learning_rate": 1e-3},
+}
+SIZE = {"multiple_of": 4, "least": 8, "most": 256}
+
+# Standard deviation of the noise that the penalties' differences are taken over, for pixels in -1..1: small against
+# what can be seen, large against float32's rounding.
+STEP = 0.01
+
+# The penalties look at one in so many images of a batch: as true on average, and a quarter less to compute in all.
+PENALISED = 4
+
+# Standard deviation of the class vectors at first, beside latents of 1: with 0.05 the class was learnt late, with 1 the
+# images of a class were all alike for as long.
+CLASS_SCALE = 0.3
+
+# The learning rate falls to this share of itself. Averaging weights that still move far blurs what they draw.
+LAST_RATE = 0.1
+
+
+class Gan(Family):
+    loss_names = ("discriminator_loss", "generator_loss", "penalty")
+
+    def __init__(self, spec: ImageSpec, preset: dict[str, Any]) -> None:
+        super().__init__(spec, preset)
+        self.generator = generator(spec, preset)
+        self.discriminator = discriminator(spec, preset)
+        self.seeds = keras.random.SeedGenerator(name="noise")  # seeded by `build`
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (self.preset["latent"],)
+
+    def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
+        return self.generator([inputs["latents"], inputs["label"]])
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Both players' losses in one sum: neither reaches the other's weights, so one optimizer serves both."""
+        label, real, fake = x["label"], to_float(x["image"]), y_pred
+        real_score, fake_score, penalty = self.judge(real, ops.stop_gradient(fake), label)
+        discriminator_loss = ops.mean(ops.softplus(fake_score - real_score))
+
+        score = judged_by_frozen(self.discriminator, [fake, label])
+        generator_loss = ops.mean(ops.softplus(ops.stop_gradient(real_score) - score))
+
+        self.watch(discriminator_loss=discriminator_loss, generator_loss=generator_loss, penalty=penalty)
+        return discriminator_loss + generator_loss + self.preset["gamma"] / 2 * penalty
+
+    def judge(self, real: Any, fake: Any, label: Any) -> tuple[Any, Any, Any]:
+        """Scores (batch, 1) of real and generated images, and the sum of their mean squared gradients.
+
+        With noise n ~ N(0, STEP), E[(D(x + n) - D(x))^2] / STEP^2 is |grad D(x)|^2 to first order. All four go through
+        the network as one batch, which is faster than four.
+        """
+        batch = ops.shape(label)[0]
+        count = -(-batch // PENALISED)
+        images = ops.concatenate([real[:count], fake[:count]])
+        noise = keras.random.normal(ops.shape(images), stddev=STEP, seed=self.seeds)
+        scores = self.discriminator(
+            [
+                ops.concatenate([real, fake, images + noise]),
+                ops.concatenate([label, label, label[:count], label[:count]]),
+            ]
+        )
+        real_score, fake_score, noisy = scores[:batch], scores[batch : 2 * batch], scores[2 * batch :]
+        clear = ops.concatenate([real_score[:count], fake_score[:count]])
+        # The mean is over real and generated images together; wanted is the sum of one mean each.
+        return real_score, fake_score, 2.0 * ops.mean(ops.square((noisy - clear) / STEP))
+
+    def optimizer_for(self, steps: int) -> keras.optimizers.Optimizer:
+        rate = keras.optimizers.schedules.CosineDecay(self.preset["learning_rate"], steps, alpha=LAST_RATE)
+        return keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(steps))
+
+
+def sides(size: int) -> list[int]:
+    """Resolutions from the coarsest, 4 to 7 pixels a side, to `size`; each is half of the next, rounded up."""
+    found = [size]
+    while found[0] > 7:
+        found.insert(0, -(-found[0] // 2))
+    return found
+
+
+def widths(spec: ImageSpec, preset: dict[str, Any]) -> list[int]:
+    """Channels at each of `sides` but the last, where the image itself is."""
+    levels = len(sides(spec.size)) - 1
+    return [min(preset["width"] * 2 ** (levels - 1 - level), preset["widest"]) for level in range(levels)]
+
+
+def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
+    """Latents (batch, latent) and label (batch,) -> images (batch, size, size, channels), -1..1."""
+    latents = keras.Input((preset["latent"],))
+    label = keras.Input((), dtype="int32")
+    style = latents
+    if spec.classes:
+        spread = keras.initializers.RandomNormal(stddev=CLASS_SCALE)
+        kind = layers.Embedding(spec.classes, preset["latent"], embeddings_initializer=spread, name="class")(label)
+        style = layers.Concatenate(name="style")([latents, kind])
+    style = dense(style, preset["dense"], "mapping")
+    side, *targets = sides(spec.size)
+    width, *wider = widths(spec, preset)
+    hidden = dense(style, side * side * width, "coarse")
+    hidden = layers.Reshape((side, side, width), name="map")(hidden)
+    for target, width in zip(targets, [*wider, spec.channels], strict=True):
+        hidden = blocks(hidden, preset["depth"], f"{side}")
+        hidden = layers.Conv2DTranspose(
+            width, 4, strides=2, padding="same", kernel_initializer="he_normal", name=f"up_{target}"
+        )(hidden)
+        if 2 * side > target:  # the coarser side was rounded up
+            hidden = layers.Cropping2D(((0, 1), (0, 1)), name=f"crop_{target}")(hidden)
+        side = target
+        last = target == spec.size
+        hidden = layers.Activation("tanh", name="pixels")(hidden) if last else leaky(hidden, f"{target}")
+    return keras.Model([latents, label], hidden, name="generator")
+
+
+def discriminator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
+    """Images (batch, size, size, channels), -1..1, and label (batch,) -> scores (batch, 1), higher where more real.
+
+    With classes the score is the projection discriminator's (Miyato and Koyama 2018, 1802.05637, eq. 3).
+    """
+    image = keras.Input((spec.size, spec.size, spec.channels))
+    label = keras.Input((), dtype="int32")
+    hidden = image
+    for side, width in zip(reversed(sides(spec.size)[:-1]), reversed(widths(spec, preset)), strict=True):
+        hidden = layers.Conv2D(width, 4, strides=2, padding="same", kernel_initializer="he_normal", name=f"down_{side}")(hidden)
+        hidden = leaky(hidden, f"{side}")
+        hidden = blocks(hidden, preset["depth"], f"{side}")
+    features = dense(layers.Flatten(name="flatten")(hidden), preset["dense"], "features")
+    score = layers.Dense(1, name="score")(features)
+    if spec.classes:
+        kind = layers.Embedding(spec.classes, preset["dense"], name="class")(label)
+        score = layers.Add(name="total")([score, layers.Dot(1, name="projection")([features, kind])])
+    return keras.Model([image, label], score, name="discriminator")
+
+
+def dense(hidden: Any, units: int, name: str) -> Any:
+    return leaky(layers.Dense(units, kernel_initializer="he_normal", name=name)(hidden), name)
+
+
+def leaky(hidden: Any, name: str) -> Any:
+    return layers.LeakyReLU(0.2, name=f"leaky_{name}")(hidden)
+
+
+def blocks(hidden: Any, depth: int, name: str) -> Any:
+    """`depth` times hidden + convolution(activation(convolution(hidden))); each starts as no change at all."""
+    width = hidden.shape[-1]
+    for number in range(depth):
+        inside = layers.Conv2D(width, 3, padding="same", kernel_initializer="he_normal", name=f"inner_{name}_{number}")(hidden)
+        inside = leaky(inside, f"{name}_{number}")
+        inside = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros", name=f"outer_{name}_{number}")(inside)
+        hidden = layers.Add(name=f"sum_{name}_{number}")([hidden, inside])
+    return hidden

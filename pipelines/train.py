@@ -1,0 +1,89 @@
+"""train: data/clean -> data/model. Trains the family that params name, and says how it went."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines import catalogue
+from pipelines.core import backend, files, paths, reports, shards, stage
+from pipelines.core.params import Params
+
+HERE = Path(__file__).resolve().parent
+
+
+def run(params: Params) -> None:
+    started = time.monotonic()
+    backend.load()
+    from pipelines.models import base
+    from pipelines.training import checkpoint, dataset, fitting, preview
+
+    family_class = catalogue.get(catalogue.MODELS, params.model.family)
+    rows = dataset.read(paths.CLEAN, params, family_class.conditional)
+    spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
+    preset = catalogue.literal(catalogue.MODELS, params.model.family, "PRESETS")[params.model.preset]
+    family = base.build(family_class, spec, preset, params.train.seed)
+
+    key = checkpoint.key(settings(params), code(params.model.family))
+    checkpoints, logs = paths.CHECKPOINTS / key, paths.LOGS / "train" / key
+    checkpoint.prune(keep=checkpoints)
+    outcome = fitting.fit(family, rows, params.train, checkpoints, logs)
+
+    with files.replacing(paths.MODEL) as folder:
+        base.save(folder, family, params.model.family, rows.classes)
+    samples = preview.draw(family, preview.shown(rows))
+    write_samples(samples.page(rows.classes))
+    write_history(outcome.history)
+    reports.write(
+        "train",
+        {
+            "family": params.model.family,
+            "preset": params.model.preset,
+            "weights": family.count_params(),
+            "rows": len(rows),
+            "rows_unlabelled": rows.unlabelled,
+            "classes": len(rows.classes),
+            "batch_size": params.train.batch_size,
+            "resumed_from": outcome.resumed_from,
+            **outcome.history[-1],
+            "seconds": round(time.monotonic() - started, 1),
+            "log": str(logs),
+            **backend.describe(),
+        },
+    )
+    shutil.rmtree(checkpoints, ignore_errors=True)  # done; only now, so that a kill up to here costs nothing
+
+
+def settings(params: Params) -> dict[str, Any]:
+    """All that the course of a training depends on besides code."""
+    blocks = params.model_dump(include={"model", "train", "image"})
+    return {**blocks, "data": shards.content(paths.CLEAN), "on": backend.describe()}
+
+
+def code(family: str) -> list[Path]:
+    module, _ = catalogue.locate(catalogue.MODELS, family)
+    own = HERE.parent.joinpath(*module.split(".")).with_suffix(".py")
+    return [own, HERE / "models" / "base.py", HERE / "train.py", *sorted((HERE / "training").glob("*.py"))]
+
+
+def write_history(history: list[dict[str, float]]) -> None:
+    """data/reports/training.csv, one line a preview: what `dvc plots` draws."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    files.write(paths.REPORTS / "training.csv", text.getvalue())
+
+
+def write_samples(page: Any) -> None:
+    png = io.BytesIO()
+    page.save(png, "PNG")
+    files.write(paths.REPORTS / "training-samples.png", png.getvalue())
+
+
+if __name__ == "__main__":
+    stage.main(run)

@@ -1,0 +1,87 @@
+"""What a killed training goes on from, bit for bit as if nothing had happened.
+
+All variables of model and optimizer are kept (moving averages and seed generators are among them), and the step, from
+which the data's order follows. A file is there whole or not at all, and the one before it is kept as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from pipelines.core import files, paths
+from pipelines.models import base
+from pipelines.models.base import Family
+
+KEEP_FILES, KEEP_KEYS = 2, 3
+
+
+def key(settings: dict[str, Any], code: Iterable[Path]) -> str:
+    """Names all that a training's course depends on: a checkpoint of anything else must not be found."""
+    stamps = {path.name: files.sha256(path) for path in code}
+    text = json.dumps({"settings": settings, "code": stamps}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write(folder: Path, family: Family, step: int, history: list[dict[str, float]]) -> None:
+    tensors = {name: base.value(variable) for name, variable in state(family).items()}
+    about = {"step": str(step), "history": json.dumps(history), "sha256": digest(tensors)}
+    files.write(folder / f"step-{step:08d}.safetensors", save(tensors, about))
+    for old in newest_first(folder)[KEEP_FILES:]:
+        old.unlink()
+
+
+def restore(folder: Path, family: Family) -> tuple[int, list[dict[str, float]]]:
+    """Put the newest usable checkpoint into `family`; its step and history, or (0, []) where there is none."""
+    for path in newest_first(folder):
+        try:
+            tensors, about = read(path)
+        except (OSError, SafetensorError, ValueError) as error:
+            print(f"train: {path} cannot be used ({error}); trying the one before")
+            continue
+        for name, variable in state(family).items():
+            variable.assign(tensors[name])
+        return int(about["step"]), json.loads(about["history"])
+    return 0, []
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    with safe_open(path, "numpy") as file:
+        tensors, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    if about.get("sha256") != digest(tensors):
+        raise ValueError("its content does not have the digest that it names")
+    return tensors, about
+
+
+def state(family: Family) -> dict[str, keras.Variable]:
+    """By position: the key of the folder says that the code is the same, so the order is."""
+    variables: Sequence[keras.Variable] = [*family.variables, *family.optimizer.variables]
+    return {f"{number:05d}": variable for number, variable in enumerate(variables)}
+
+
+def digest(tensors: dict[str, np.ndarray]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        total.update(tensors[name].tobytes())
+    return total.hexdigest()
+
+
+def newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*.safetensors"), reverse=True)
+
+
+def prune(keep: Path, root: Path = paths.CHECKPOINTS) -> None:
+    """Remove folders of other trainings than `keep`, all but the newest few: somebody may go back to those settings."""
+    others = sorted((path for path in root.glob("*/") if path != keep), key=lambda path: path.stat().st_mtime, reverse=True)
+    for stale in others[KEEP_KEYS - 1 :]:
+        shutil.rmtree(stale, ignore_errors=True)

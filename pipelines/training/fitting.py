@@ -1,0 +1,50 @@
+"""A family trained on a data set, from the beginning or from its newest checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from pipelines.core.params import Train
+from pipelines.core.progress import Progress
+from pipelines.models import base
+from pipelines.training import checkpoint, collapse, feeding, preview
+from pipelines.training.dataset import Dataset
+from pipelines.training.watch import Watch
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """history: one entry a preview. resumed_from: the step of the checkpoint it went on from, 0 for none."""
+
+    history: list[dict[str, float]]
+    resumed_from: int
+
+
+def fit(family: base.Family, dataset: Dataset, train: Train, checkpoints: Path, logs: Path) -> Outcome:
+    """Train `family` for `train.steps` and leave averaged weights in it.
+
+    Raises:
+        GenloopError: it diverged or collapsed; no further checkpoint was written then.
+    """
+    # One optimizer moves both players of a GAN: Adam looks at each weight alone. No XLA on the CPU: see `base.build`.
+    family.compile(optimizer=family.optimizer_for(train.steps), jit_compile=family.jit_compile)
+    family.optimizer.build(family.trainable_variables)
+    step, history = checkpoint.restore(checkpoints, family)
+    if step == 0:
+        shutil.rmtree(logs, ignore_errors=True)  # of an earlier training of the very same
+    with Progress("train", train.steps * train.batch_size, "images") as progress:
+        watch = Watch(dataset, train.batch_size, train.steps, checkpoints, logs, progress)
+        watch.resume(step, history)
+        if step < train.steps:
+            epochs = -(-(train.steps - step) // train.preview_every)
+            batches = feeding.batches(dataset, train.batch_size, family.latent_shape, train.seed, step)
+            callbacks: list[keras.callbacks.Callback] = [watch]
+            every = train.preview_every
+            family.fit(batches, steps_per_epoch=every, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+    preview.average(family)
+    collapse.check([entry["spread"] for entry in watch.history], train.steps, at_end=True)
+    return Outcome(watch.history, step)

@@ -1,0 +1,223 @@
+"""One contract for every family of the catalogue and every preset of it: a new family is tested with no new test."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from pipelines import catalogue
+from pipelines.core import backend
+from tests.contracts import pictures
+
+backend.load()
+
+from pipelines.models import base  # noqa: E402
+
+BATCH = 8
+MEMBERS = [
+    pytest.param(family, preset, id=f"{family}-{preset}")
+    for family in sorted(catalogue.MODELS)
+    for preset in sorted(catalogue.literal(catalogue.MODELS, family, "PRESETS"))
+]
+
+
+def make(family: str, preset: str, size: int = 8, channels: int = 1, classes: int = 3, seed: int = 0) -> base.Family:
+    kind = catalogue.get(catalogue.MODELS, family)
+    spec = base.ImageSpec(size, channels, classes if kind.conditional else 0)
+    return base.build(kind, spec, catalogue.literal(catalogue.MODELS, family, "PRESETS")[preset], seed)
+
+
+def smallest(family: str) -> str:
+    """The preset of the fewest numbers, for what does not depend on the preset."""
+    presets = catalogue.literal(catalogue.MODELS, family, "PRESETS")
+    return "tiny" if "tiny" in presets else min(presets)
+
+
+def train_once(family: base.Family, steps: int = 1) -> dict[str, float]:
+    spec = family.spec
+    inputs = {
+        "image": pictures(BATCH, spec.size, spec.channels),
+        "label": np.arange(BATCH, dtype=np.int32) % max(spec.classes, 1),
+        "latents": base.latents(range(BATCH), family.latent_shape),
+    }
+    family.compile(optimizer=family.optimizer_for(10), jit_compile=family.jit_compile)
+    history = family.fit(((inputs,) for _ in range(steps + 1)), steps_per_epoch=steps, shuffle=False, verbose=0)
+    return {name: values[-1] for name, values in history.history.items()}
+
+
+@pytest.mark.parametrize(("family", "preset"), MEMBERS)
+def test_a_family_trains_draws_and_is_the_same_after_saving(family: str, preset: str, tmp_path: Path) -> None:
+    model = make(family, preset)
+    before = {name: variable.numpy().copy() for name, variable in base.named_variables(model).items()}
+
+    losses = train_once(model)
+
+    assert set(model.loss_names) <= set(losses)
+    assert all(np.isfinite(value) for value in losses.values())
+    trainable = {id(variable) for variable in model.trainable_variables}
+    moved = [
+        name
+        for name, variable in base.named_variables(model).items()
+        if id(variable) in trainable and not np.array_equal(variable.numpy(), before[name])
+    ]
+    # The first gradient is exactly zero for what lies behind a weight that starts at zero.
+    assert len(moved) >= 0.5 * len(trainable)
+
+    images = base.draw(model, [3, 1, 4])
+    assert images.shape == (3, 8, 8, 1)
+    assert images.dtype == np.uint8
+    assert len(np.unique(images.reshape(3, -1), axis=0)) == 3
+
+    classes = ["a", "b", "c"][: model.spec.classes]
+    base.save(tmp_path, model, family, classes)
+    about = base.describe(tmp_path)
+    assert (about.family, about.classes, about.spec) == (family, classes, model.spec)
+    again = base.load(tmp_path, catalogue.get(catalogue.MODELS, family))
+    assert np.array_equal(base.draw(again, [3, 1, 4]), images)
+    for name, variable in base.named_variables(again).items():  # the discriminator's too
+        assert np.array_equal(variable.numpy(), base.named_variables(model)[name].numpy()), name
+
+
+@pytest.mark.parametrize("family", sorted(catalogue.MODELS))
+@pytest.mark.parametrize(("size", "channels", "classes"), [(12, 3, 1), (28, 1, 0), (20, 1, 2)])
+def test_a_family_draws_every_shape_it_says_it_fits(family: str, size: int, channels: int, classes: int) -> None:
+    fits = catalogue.literal(catalogue.MODELS, family, "SIZE")
+    assert fits["least"] <= size <= fits["most"]
+    assert size % fits["multiple_of"] == 0
+    model = make(family, smallest(family), size, channels, classes)
+    losses = train_once(model)
+    assert all(np.isfinite(value) for value in losses.values())
+    assert base.draw(model, [0, 1]).shape == (2, size, size, channels)
+
+
+@pytest.mark.parametrize("family", sorted(catalogue.MODELS))
+def test_only_a_conditional_family_minds_the_label(family: str) -> None:
+    model = make(family, smallest(family))
+    first, second = base.draw(model, [5], [0]), base.draw(model, [5], [2])
+    assert np.array_equal(first, second) == (not model.conditional)
+
+
+@pytest.mark.parametrize("family", sorted(catalogue.MODELS))
+def test_initial_weights_depend_on_the_seed_only(family: str) -> None:
+    one, same, other = (base.draw(make(family, smallest(family), seed=seed), range(4)) for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("family", sorted(catalogue.MODELS))
+def test_names_of_weights_do_not_depend_on_what_the_process_made_before(family: str) -> None:
+    first = list(base.named_variables(make(family, smallest(family))))
+    second = list(base.named_variables(make(family, smallest(family))))
+    assert first == second
+    assert len(set(first)) == len(first)
+
+
+@pytest.mark.parametrize("family", sorted(catalogue.MODELS))
+def test_neither_player_moves_the_other(family: str) -> None:
+    """One optimizer moves both, so each loss has to stop at the other's weights: with one of them frozen, the other's
+    step is the same to the last bit that matters."""
+    together, alone = make(family, smallest(family)), make(family, smallest(family))
+    if not hasattr(alone, "discriminator"):
+        pytest.skip("not a GAN")
+    alone.discriminator.trainable = False
+    alone.generator.trainable = True
+    frozen = [variable.numpy() for variable in alone.discriminator.variables]
+    train_once(together)
+    train_once(alone)
+    for variable, value in zip(alone.discriminator.trainable_variables, frozen, strict=False):
+        assert np.array_equal(variable.numpy(), value)
+    for one, other in zip(together.generator.variables, alone.generator.variables, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6)
+
+
+def spoil_missing(weights: dict[str, np.ndarray]) -> None:
+    weights.pop(next(iter(weights)))
+
+
+def spoil_unknown(weights: dict[str, np.ndarray]) -> None:
+    weights["more"] = np.zeros(3, np.float32)
+
+
+def spoil_shape(weights: dict[str, np.ndarray]) -> None:
+    weights[next(iter(weights))] = np.zeros((1, 2, 3), np.float32)
+
+
+def spoil_dtype(weights: dict[str, np.ndarray]) -> None:
+    name = next(iter(weights))
+    weights[name] = weights[name].astype(np.float64)
+
+
+def spoil_value(weights: dict[str, np.ndarray]) -> None:
+    name = next(name for name, value in weights.items() if value.dtype == np.float32)
+    weights[name] = np.full_like(weights[name], np.nan)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (spoil_missing, "missing"),
+        (spoil_unknown, "unknown: more"),
+        (spoil_shape, "expected"),
+        (spoil_dtype, "float64"),
+        (spoil_value, "not finite"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(spoil, words: str, tmp_path: Path) -> None:
+    base.save(tmp_path, make("gan", "tiny"), "gan", ["a", "b", "c"])
+    weights = load_file(tmp_path / base.WEIGHTS)
+    spoil(weights)
+    save_file(weights, tmp_path / base.WEIGHTS)
+    with pytest.raises(ValueError, match=words):
+        base.load(tmp_path, catalogue.get(catalogue.MODELS, "gan"))
+
+
+def test_a_torn_file_or_another_format_is_refused(tmp_path: Path) -> None:
+    kind = catalogue.get(catalogue.MODELS, "gan")
+    base.save(tmp_path, make("gan", "tiny"), "gan", ["a", "b", "c"])
+    whole = (tmp_path / base.WEIGHTS).read_bytes()
+    (tmp_path / base.WEIGHTS).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="cannot be read"):
+        base.load(tmp_path, kind)
+    stored = json.loads((tmp_path / base.DESCRIPTION).read_text())
+    (tmp_path / base.DESCRIPTION).write_text(json.dumps({**stored, "format": 99}))
+    with pytest.raises(ValueError, match="format 99"):
+        base.describe(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    model = make("gan", "tiny")
+    model.trainable_variables[0].assign(np.full(model.trainable_variables[0].shape, np.inf))
+    with pytest.raises(ValueError, match="not finite"):
+        base.save(tmp_path, model, "gan", ["a", "b", "c"])
+    assert not (tmp_path / base.WEIGHTS).exists()
+
+
+def test_models_import_only_what_a_registered_version_may_use() -> None:
+    """The folder is copied beside each version's weights and loaded under another package name."""
+    allowed = {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "json",
+        "keras",
+        "math",
+        "numpy",
+        "os",
+        "pathlib",
+        "safetensors",
+        "typing",
+    }
+    for path in Path(base.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found = {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found = {(node.module or "").partition(".")[0]}
+            else:
+                continue
+            assert found <= allowed, f"{path.name}: {found - allowed}"

@@ -1,0 +1,37 @@
+"""Run as a program in a project folder: the training that test_resume kills, with a pause so that it can."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from pipelines import train
+from pipelines.core import backend, params
+from tests.training import rows
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STEPS = {"train.steps": 30, "train.preview_every": 5}
+
+
+def main() -> None:
+    backend.load()
+    from pipelines.training import watch
+
+    follow = watch.Watch.on_train_batch_end
+
+    def slowly(self: watch.Watch, batch: int, logs: dict[str, float] | None = None) -> None:
+        time.sleep(0.05)
+        follow(self, batch, logs)
+
+    watch.Watch.on_train_batch_end = slowly  # type: ignore[method-assign]
+    document = params.parse(params.read(REPOSITORY / "params.yaml"), "params.yaml")
+    for key, value in {**rows.TINY, **STEPS}.items():
+        params.place(document, key, value)
+    train.run(params.check(document, "settings"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""A training goes on after SIGKILL as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.core import backend, paths
+from tests.training import killed, rows
+
+backend.load()
+
+from pipelines.training import checkpoint, watch  # noqa: E402
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(killed.REPOSITORY)}
+    return subprocess.Popen([sys.executable, killed.__file__], cwd=folder, env=environment)
+
+
+def wait_for(found, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 120
+    while not found():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_resume_after_sigkill_is_bit_identical(project: Path, settings) -> None:
+    rows.fill()
+    process = start(project)
+    wait_for(lambda: len(list(paths.CHECKPOINTS.glob("*/step-*.safetensors"))) == 2, process)
+    time.sleep(0.12)  # into the middle of an epoch
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not paths.MODEL.exists()
+
+    resumed = rows.trained(settings, killed.STEPS)
+    report = json.loads((paths.REPORTS / "train.json").read_text())
+    assert 10 <= report["resumed_from"] < 30
+    history = (paths.REPORTS / "training.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in history[1:]] == ["5", "10", "15", "20", "25", "30"]
+
+    straight = rows.trained(settings, killed.STEPS)  # the checkpoints are gone by now
+    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 0
+    assert rows.equal(resumed, straight)
+
+
+class StopError(Exception):
+    pass
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    follow = watch.Watch.on_train_batch_end
+
+    def stop(self, batch, logs=None) -> None:
+        follow(self, batch, logs)
+        if self.step == step:
+            raise StopError
+
+    monkeypatch.setattr(watch.Watch, "on_train_batch_end", stop)
+
+
+@pytest.mark.parametrize("damage", ["torn", "flipped", "empty"])
+def test_an_unreadable_newest_checkpoint_falls_back_to_the_one_before(
+    damage: str, project: Path, settings, monkeypatch
+) -> None:
+    rows.fill()
+    changes = {"train.steps": 12}
+    with monkeypatch.context() as patch:
+        interrupt_at(10, patch)
+        with pytest.raises(StopError):
+            rows.trained(settings, changes)
+    files = sorted(paths.CHECKPOINTS.glob("*/step-*.safetensors"))
+    assert [path.stem for path in files] == ["step-00000006", "step-00000009"]  # two are kept
+    whole = files[-1].read_bytes()
+    spoiled = {"torn": whole[:-100], "flipped": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], "empty": b""}[damage]
+    files[-1].write_bytes(spoiled)
+
+    resumed = rows.trained(settings, changes)
+    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 6
+    assert rows.equal(resumed, rows.trained(settings, changes))
+
+
+def test_a_kill_between_training_and_saving_costs_no_training(project: Path, settings, monkeypatch) -> None:
+    rows.fill()
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.models.base.save", lambda *args: (_ for _ in ()).throw(StopError))
+        with pytest.raises(StopError):
+            rows.trained(settings)
+    assert not paths.MODEL.exists()
+    resumed = rows.trained(settings)
+    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 6
+    assert rows.equal(resumed, rows.trained(settings))
+
+
+def test_other_settings_do_not_find_the_checkpoint(project: Path, settings, monkeypatch) -> None:
+    rows.fill()
+    with monkeypatch.context() as patch:
+        interrupt_at(4, patch)
+        with pytest.raises(StopError):
+            rows.trained(settings)
+    rows.trained(settings, {"train.seed": 9})
+    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 0
+
+
+def test_only_the_newest_few_trainings_are_kept(tmp_path: Path) -> None:
+    for number in range(6):
+        folder = tmp_path / f"key-{number}"
+        folder.mkdir()
+        os.utime(folder, (number, number))
+    checkpoint.prune(tmp_path / "key-0", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key-0", "key-4", "key-5"]
+
+
+def test_a_digest_tells_every_change() -> None:
+    tensors = {"a": np.zeros(3, np.float32), "b": np.ones(2, np.int32)}
+    changed = [
+        {**tensors, "a": np.array([0, 0, 1e-30], np.float32)},
+        {**tensors, "a": np.zeros((3, 1), np.float32)},
+        {**tensors, "b": np.ones(2, np.uint32)},
+        {"a": tensors["a"]},
+    ]
+    assert all(checkpoint.digest(other) != checkpoint.digest(tensors) for other in changed)

@@ -1,0 +1,191 @@
+"""The stage as a whole, on tiny data."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import catalogue, train
+from pipelines.core import backend, paths
+from pipelines.core.errors import GenloopError, InputError
+from tests.contracts import pictures, write_rows
+from tests.training import rows
+
+backend.load()
+
+from pipelines.models import base  # noqa: E402
+from pipelines.training import checkpoint, collapse, watch  # noqa: E402
+
+
+def test_it_leaves_a_model_that_draws_and_says_how_it_went(project: Path, settings) -> None:
+    rows.fill()
+    rows.trained(settings)
+
+    family = base.load(paths.MODEL, catalogue.get(catalogue.MODELS, base.describe(paths.MODEL).family))
+    assert base.draw(family, range(3)).shape == (3, 8, 8, 1)
+    assert base.describe(paths.MODEL).classes == list(rows.CLASSES)
+    report = json.loads((paths.REPORTS / "train.json").read_text())
+    assert (report["rows"], report["step"], report["classes"]) == (30, 6, 3)
+    assert report["versions"]["keras"]
+    with (paths.REPORTS / "training.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["step"] for line in lines] == ["3", "6"]
+    assert {"discriminator_loss", "generator_loss", "images_per_second"} <= set(lines[0])
+    Image.open(paths.REPORTS / "training-samples.png").verify()
+    logs = Path(report["log"])
+    assert len(list(logs.glob("samples-*.png"))) == 2
+    assert not list(paths.CHECKPOINTS.glob("*/*")), "done, so nothing to go on from"
+
+
+def test_events_are_read_by_tensorboard(project: Path, settings) -> None:
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    rows.fill()
+    rows.trained(settings)
+    (logs,) = paths.LOGS.glob("train/*")
+    events = loader.EventAccumulator(str(logs))
+    events.Reload()
+    assert [event.step for event in events.Scalars("generator_loss")] == [3, 6]
+    assert events.Scalars("images_per_second")[0].value > 0
+    assert [event.step for event in events.Images("samples")] == [3, 6]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others(project: Path, settings) -> None:
+    rows.fill()
+    first, second = rows.trained(settings), rows.trained(settings)
+    other = rows.trained(settings, {"train.seed": 1})
+    assert rows.equal(first, second)
+    assert not rows.equal(first, other)
+
+
+@pytest.mark.parametrize("family", ["gan", "gan-dense"])
+def test_unlabelled_rows_train_an_unconditional_model(family: str, project: Path, settings) -> None:
+    rows.fill(classes=())
+    rows.trained(settings, {"model.family": family, "model.preset": "tiny" if family == "gan" else "small"})
+    assert base.describe(paths.MODEL).spec.classes == 0
+
+
+def test_a_single_class_is_enough(project: Path, settings) -> None:
+    rows.fill(classes=("only",))
+    rows.trained(settings)
+    assert base.describe(paths.MODEL).classes == ["only"]
+
+
+def test_rows_without_a_label_among_labelled_ones_are_left_out_and_counted(project: Path, settings) -> None:
+    labels = [None if number < 5 else number % 3 for number in range(30)]
+    write_rows(paths.CLEAN, pictures(30, 8, 1), labels, rows.CLASSES)
+    rows.trained(settings)
+    report = json.loads((paths.REPORTS / "train.json").read_text())
+    assert (report["rows"], report["rows_unlabelled"]) == (25, 5)
+
+
+def test_the_holdout_is_never_trained_on(project: Path, settings) -> None:
+    rows.fill(splits=["holdout" if number % 3 == 0 else "train" for number in range(30)])
+    rows.trained(settings)
+    assert json.loads((paths.REPORTS / "train.json").read_text())["rows"] == 20
+
+
+@pytest.mark.parametrize(
+    ("prepare", "changes", "words"),
+    [
+        ({"count": 7}, {}, r"7 rows to train on, fewer than train.batch_size: 8.*set train.batch_size to 7"),
+        ({"splits": ["holdout"] * 30}, {}, "no rows in the train split"),
+        ({}, {"image.size": 12}, r"shape \(8, 8, 1\), expected \(12, 12, 1\)"),
+        ({}, {"image.channels": 3}, r"shape \(8, 8, 1\), expected \(8, 8, 3\)"),
+        ({"weights": [0.0] * 30}, {}, "weights from 0.0 to 0.0"),
+        ({"weights": [float("nan")] * 30}, {}, "weights from nan"),
+    ],
+)
+def test_unusable_rows_are_said_in_words(prepare, changes, words: str, project: Path, settings) -> None:
+    rows.fill(**prepare)
+    with pytest.raises(InputError, match=words):
+        rows.trained(settings, changes)
+    assert not paths.MODEL.exists()
+
+
+def test_a_diverged_training_says_so_and_saves_nothing(project: Path, settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows.fill()
+    kind = catalogue.get(catalogue.MODELS, "gan")
+    whole = kind.compute_loss
+    monkeypatch.setattr(kind, "compute_loss", lambda self, *args, **more: whole(self, *args, **more) * float("nan"))
+    with pytest.raises(GenloopError, match=r"diverged at step 1: .*not finite.*train.seed"):
+        rows.trained(settings)
+    assert not paths.MODEL.exists()
+    assert not list(paths.CHECKPOINTS.glob("*/*"))
+
+
+def test_weights_that_are_not_finite_stop_it_even_where_the_loss_is(project: Path, settings, monkeypatch) -> None:
+    """The step that spoils the weights still reports the loss that it started from."""
+    rows.fill()
+    follow = watch.Watch.on_train_batch_end
+
+    def spoil(self, batch, logs=None) -> None:
+        follow(self, batch, logs)
+        if self.step == 3:  # the last of an epoch
+            variable = self.model.trainable_variables[0]
+            variable.assign(np.full(variable.shape, np.nan))
+
+    monkeypatch.setattr(watch.Watch, "on_train_batch_end", spoil)
+    with pytest.raises(GenloopError, match=r"diverged at step 3: weights of generator/.* are not finite"):
+        rows.trained(settings)
+    assert not paths.MODEL.exists()
+    assert not list(paths.CHECKPOINTS.glob("*/*"))
+
+
+def test_a_collapsed_model_is_not_saved(project: Path, settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows.fill()
+    kind = catalogue.get(catalogue.MODELS, "gan")
+    monkeypatch.setattr(
+        kind, "call", lambda self, inputs, training=False: self.generator([inputs["latents"] * 0, inputs["label"]])
+    )
+    with pytest.raises(GenloopError, match=r"collapsed: at step 6 .*0.0%"):
+        rows.trained(settings)
+    assert not paths.MODEL.exists()
+
+
+def test_collapse_needs_several_previews_in_a_row_or_the_end() -> None:
+    low, high = collapse.LEAST / 2, collapse.LEAST * 2
+    collapse.check([high, low, low, low], 10)
+    collapse.check([low, low, low], 10)
+    collapse.check([low, low, low, high], 10)
+    collapse.check([low, high], 10, at_end=True)
+    with pytest.raises(GenloopError):
+        collapse.check([high, low, low, low, low], 10)
+    with pytest.raises(GenloopError):
+        collapse.check([high, low], 10, at_end=True)
+
+
+def test_spread_sees_within_classes_only() -> None:
+    images = np.zeros((4, 2, 2, 1), np.uint8)
+    images[2:] = 200
+    labels = np.array([0, 0, 1, 1])
+    assert collapse.spread(images, labels) == 0  # each class always drawn the same
+    assert collapse.spread(images, labels * 0) == pytest.approx(100)
+
+
+def test_code_and_settings_are_in_the_key(project: Path, settings) -> None:
+    rows.fill()
+
+    def key(changes) -> str:
+        values = settings({**rows.TINY, **changes})
+        return checkpoint.key(train.settings(values), train.code(values.model.family))
+
+    assert key({}) == key({"evaluate.samples": 77})
+    assert (
+        len(
+            {
+                key({}),
+                key({"train.steps": 7}),
+                key({"train.seed": 5}),
+                key({"model.family": "gan-dense", "model.preset": "small"}),
+            }
+        )
+        == 4
+    )
+    before = key({})
+    rows.fill(31)
+    assert key({}) != before
