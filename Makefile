@@ -16,8 +16,8 @@ env: .venv/complete  ## the environment, from the hashed lock
 .venv/complete: requirements.lock pyproject.toml
 	@echo "making the environment in .venv from requirements.lock (once, about two minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e .
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e .
 	@touch $@
 
 test: env  ## the tests that CI runs

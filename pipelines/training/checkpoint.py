@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def restore(folder: Path, family: Family) -> tuple[int, list[dict[str, float]]]:
         try:
             tensors, about = read(path)
         except (OSError, SafetensorError, ValueError) as error:
-            print(f"train: {path} cannot be used ({error}); trying the one before")
+            print(f"train: {path} cannot be used ({error}); trying the one before", file=sys.stderr)
             continue
         for name, variable in state(family).items():
             variable.assign(tensors[name])

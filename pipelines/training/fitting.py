@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +37,11 @@ def fit(family: base.Family, dataset: Dataset, train: Train, checkpoints: Path, 
     step, history = checkpoint.restore(checkpoints, family)
     if step == 0:
         shutil.rmtree(logs, ignore_errors=True)  # of an earlier training of the very same
-    with Progress("train", train.steps * train.batch_size, "images") as progress:
+    else:
+        print(f"train: going on from step {step:,}, where a run was cut off", file=sys.stderr)
+    with Progress("train", (train.steps - step) * train.batch_size, "images") as progress:
         watch = Watch(dataset, train.batch_size, train.steps, checkpoints, logs, progress)
-        watch.resume(step, history)
+        watch.step, watch.history = step, history
         if step < train.steps:
             epochs = -(-(train.steps - step) // train.preview_every)
             batches = feeding.batches(dataset, train.batch_size, family.latent_shape, train.seed, step)

@@ -37,10 +37,6 @@ class Watch(keras.callbacks.Callback):
         self.step = 0
         self.history: list[dict[str, float]] = []  # one entry a preview, the rows of training.csv
 
-    def resume(self, step: int, history: list[dict[str, float]]) -> None:
-        self.step, self.history = step, history
-        self.progress.advance(step * self.batch_size)
-
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.events = Events(self.logs)
 
