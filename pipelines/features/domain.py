@@ -7,22 +7,18 @@ network would do without training, but is nearly blind to shape beyond a few pix
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
 
 from pipelines.features import network
-from pipelines.features.base import Extractor, Features
 
 BATCH = 128
 RATE = 2e-3  # of AdamW, falling to 0 along a cosine
 
 
-class Domain(Extractor):
-    def __init__(self, net: network.Network) -> None:
-        self.net = net
-
+class Domain(network.Network):
     @classmethod
     def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, steps: int, seed: int) -> Self:
         named = labels >= 0
@@ -30,26 +26,12 @@ class Domain(Extractor):
             images, targets, outputs, how = images[named], labels[named], classes, "a classifier of the data's classes"
         else:
             targets, outputs, how = None, 4, "rotation prediction, for want of labels of two classes or more"
-        net = network.build(images.shape[1:], outputs, how, classifies=targets is not None, seed=seed)
-        network.train(net, batches(images, targets, steps, seed), steps, RATE)
-        return cls(net)
-
-    def extract(self, images: np.ndarray) -> Features:
-        return self.net.extract(images)
-
-    def save(self, folder: Path) -> None:
-        self.net.save(folder)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        return cls(network.load(folder))
-
-    @property
-    def how(self) -> str:
-        return self.net.how
+        model = network.build(images.shape[1:], outputs, seed)
+        network.train(model, batches(images, targets, steps, seed), steps, RATE)
+        return cls(model, how, classifies=targets is not None)
 
 
-def batches(images: np.ndarray, targets: np.ndarray | None, steps: int, seed: int):  # type: ignore[no-untyped-def]
+def batches(images: np.ndarray, targets: np.ndarray | None, steps: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`steps` batches of (images uint8, targets int32), chosen and shifted by the seed and the step alone."""
     for step in range(steps):
         random = np.random.default_rng([seed, step])

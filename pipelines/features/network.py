@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import keras
 import numpy as np
@@ -15,18 +15,25 @@ from safetensors.numpy import load_file, save
 from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.core.progress import Progress
-from pipelines.features.base import Features
+from pipelines.features.base import Extractor, Features
 
 WIDTHS = (16, 32, 64)  # channels at full, half and quarter resolution
 VECTOR = 64  # length of a feature vector
 BATCH = 256  # always this many at once, the last filled up: a row's features never depend on how many came with it
 
 
-@dataclass
-class Network:
-    model: keras.Model  # images -> (vectors, logits)
-    how: str
-    classifies: bool  # whether the logits are of the data's classes
+class Network(Extractor):
+    """What an extractor with such a network can do once it has one; how it comes by its weights, `fit`, is a member's own.
+
+    model: images -> (vectors, logits). classifies: whether the logits are of the data's classes.
+    """
+
+    def __init__(self, model: keras.Model, how: str, classifies: bool) -> None:
+        self.model, self._how, self.classifies = model, how, classifies
+
+    @property
+    def how(self) -> str:
+        return self._how
 
     def extract(self, images: np.ndarray) -> Features:
         vectors, logits = [], []
@@ -41,13 +48,31 @@ class Network:
         return Features(np.concatenate(vectors), softmax(np.concatenate(logits)) if self.classifies else None)
 
     def save(self, folder: Path) -> None:
-        outputs = self.model.outputs[1].shape[-1]
-        about = {"shape": self.model.inputs[0].shape[1:], "outputs": outputs, "how": self.how, "classifies": self.classifies}
+        about = {
+            "shape": self.model.inputs[0].shape[1:],
+            "outputs": self.model.outputs[1].shape[-1],
+            "how": self.how,
+            "classifies": self.classifies,
+        }
         files.write(folder / "extractor.safetensors", save(weights(self.model)))
         files.write(folder / "extractor.json", json.dumps(about, indent=2) + "\n")
 
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        try:
+            about = json.loads((folder / "extractor.json").read_text(encoding="utf-8"))
+            stored = load_file(folder / "extractor.safetensors")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise InputError(f"{folder}: no usable feature extractor ({error}); `reference` makes it (`genloop run`)") from None
+        model = build(tuple(about["shape"]), about["outputs"], seed=0)
+        for variable in model.trainable_variables:
+            if variable.path not in stored or stored[variable.path].shape != tuple(variable.shape):
+                raise InputError(f"{folder}: the extractor's weights do not fit this version of it; run `reference` again")
+            variable.assign(stored[variable.path])
+        return cls(model, about["how"], about["classifies"])
 
-def build(shape: tuple[int, ...], outputs: int, how: str, classifies: bool, seed: int) -> Network:
+
+def build(shape: tuple[int, ...], outputs: int, seed: int) -> keras.Model:
     """An untrained network for images of `shape` (height, width, channels), its weights drawn from `seed`."""
     draw = keras.initializers.HeNormal
     x = inputs = keras.Input(shape, dtype="uint8")
@@ -69,12 +94,12 @@ def build(shape: tuple[int, ...], outputs: int, how: str, classifies: bool, seed
     x = keras.layers.Flatten()(x)
     vectors = keras.layers.Dense(VECTOR, activation="relu", kernel_initializer=draw(seed + 100), name="vector")(x)
     logits = keras.layers.Dense(outputs, kernel_initializer=draw(seed + 101), name="logits")(vectors)
-    return Network(keras.Model(inputs, [vectors, logits]), how, classifies)
+    return keras.Model(inputs, [vectors, logits])
 
 
-def train(net: Network, batches: Iterable[tuple[np.ndarray, np.ndarray]], steps: int, rate: float) -> None:
+def train(model: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarray]], steps: int, rate: float) -> None:
     """Cross-entropy on the logits."""
-    classifier = keras.Model(net.model.inputs, net.model.outputs[1])
+    classifier = keras.Model(model.inputs, model.outputs[1])
     schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
     classifier.compile(
         keras.optimizers.AdamW(schedule, weight_decay=1e-3),
@@ -85,26 +110,12 @@ def train(net: Network, batches: Iterable[tuple[np.ndarray, np.ndarray]], steps:
         for images, targets in batches:
             loss = classifier.train_on_batch(images, targets)
             progress.advance(note=f"loss {float(loss):.3f}")
-    if not all(np.isfinite(value).all() for value in weights(net.model).values()):
+    if not all(np.isfinite(value).all() for value in weights(model).values()):
         raise InputError("the feature extractor did not converge: its weights are not finite; try another reference.seed")
 
 
 def weights(model: keras.Model) -> dict[str, np.ndarray]:
     return {variable.path: np.asarray(variable.value) for variable in model.trainable_variables}
-
-
-def load(folder: Path) -> Network:
-    try:
-        about = json.loads((folder / "extractor.json").read_text(encoding="utf-8"))
-        stored = load_file(folder / "extractor.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(f"{folder}: no usable feature extractor ({error}); `reference` makes it (`genloop run`)") from None
-    net = build(tuple(about["shape"]), about["outputs"], about["how"], about["classifies"], seed=0)
-    for variable in net.model.trainable_variables:
-        if variable.path not in stored or stored[variable.path].shape != tuple(variable.shape):
-            raise InputError(f"{folder}: the extractor's weights do not fit this version of it; run `reference` again")
-        variable.assign(stored[variable.path])
-    return net
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
