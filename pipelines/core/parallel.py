@@ -39,7 +39,9 @@ def map_ordered(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], wo
         yield from map(function, chunks)
         return
     # Spawned, not forked: a fork copies locks that Arrow's and tqdm's threads may hold.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker, initargs=(os.getpid(),)
+    )
     waiting: deque[Future[Result]] = deque()
     try:
         for chunk in chunks:
@@ -54,10 +56,10 @@ def map_ordered(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], wo
         pool.shutdown(cancel_futures=True)
 
 
-def start_worker() -> None:
+def start_worker(parent: int) -> None:
     """Die with the parent, and of Ctrl-C, which reaches the whole process group, without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    stage.die_with_parent()
+    stage.die_with_parent(parent)
 
 
 def cores() -> int:

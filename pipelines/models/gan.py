@@ -30,14 +30,13 @@ SIZE = {"multiple_of": 4, "least": 8, "most": 256}
 # what can be seen, large against float32's rounding.
 STEP = 0.01
 
-# The penalties look at one in so many images of a batch: as true on average, and a quarter less to compute in all.
+# The penalties look at one in so many images of a batch: the same on average, and a quarter less to compute in all.
 PENALISED = 4
 
-# Standard deviation of the class vectors at first, beside latents of 1: with 0.05 the class was learnt late, with 1 the
-# images of a class were all alike for as long.
+# Standard deviation of the class vectors at first, beside latents of 1: at 1 the images of a class stayed alike for longer.
 CLASS_SCALE = 0.3
 
-# The learning rate falls to this share of itself. Averaging weights that still move far blurs what they draw.
+# The learning rate falls to this share of itself: left as it is, the averaged weights drew less varied images.
 LAST_RATE = 0.1
 
 

@@ -82,8 +82,11 @@ def test_what_the_source_raises_comes_through_and_leaves_no_process() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot ask for it")
-@pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGTERM", "SIGINT"])
-def test_workers_die_with_their_parent(signal_name: str) -> None:
+@pytest.mark.parametrize(
+    ("signal_name", "moment"),  # seconds: 0 while they start, 1.5 while they work
+    [("SIGKILL", 1.5), ("SIGTERM", 1.5), ("SIGINT", 1.5), ("SIGKILL", 0)],
+)
+def test_workers_die_with_their_parent(signal_name: str, moment: float) -> None:
     code = "from tests.core import test_parallel as test; list(test.map_ordered(test.nap, range(9), 2))"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -93,7 +96,7 @@ def test_workers_die_with_their_parent(signal_name: str) -> None:
             time.sleep(0.1)
             workers = [one for one in psutil.Process(parent.pid).children() if "spawn_main" in " ".join(one.cmdline())]
         assert len(workers) == 2
-        time.sleep(1.5)  # until they are at work
+        time.sleep(moment)
         os.killpg(parent.pid, signal.SIGINT) if signal_name == "SIGINT" else parent.send_signal(getattr(signal, signal_name))
         _, alive = psutil.wait_procs(workers, timeout=10)
         assert not alive

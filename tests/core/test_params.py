@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -119,8 +118,8 @@ def test_a_setting_that_is_not_allowed_changes_nothing(settings_file: Path, sett
     assert settings_file.read_bytes() == before
 
 
-def test_a_fault_stops_a_stage_within_two_seconds_and_before_anything_heavy(settings_file: Path) -> None:
-    settings_file.write_text(settings_file.read_text().replace("  steps: 1500", "  stepz: 1500"))
+def test_a_fault_stops_a_stage_before_anything_heavy_is_imported(settings_file: Path) -> None:
+    settings_file.write_text(settings_file.read_text().replace("  batch_size:", "  batch_sise:"))
     program = (
         "import runpy, sys\n"
         "try:\n    runpy.run_module('pipelines.train', run_name='__main__')\n"
@@ -129,12 +128,10 @@ def test_a_fault_stops_a_stage_within_two_seconds_and_before_anything_heavy(sett
         "assert not heavy, heavy\nsys.exit(code)"
     )
     (settings_file.parent / "dvc.yaml").touch()
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=settings_file.parent, capture_output=True, text=True, check=False,
         env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert "train.stepz: unknown key" in done.stderr
+    assert "train.batch_sise: unknown key" in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - start < 2
