@@ -31,8 +31,10 @@ def run(params: Params) -> None:
     key = checkpoint.key(settings(params), code(params.model.family))
     checkpoints, logs = paths.CHECKPOINTS / key, paths.LOGS / "train" / key
     checkpoint.prune(keep=checkpoints)
+    began = time.monotonic()
     outcome = fitting.fit(family, rows, params.train, checkpoints, logs)
 
+    training = time.monotonic() - began
     with files.replacing(paths.MODEL) as folder:
         base.save(folder, family, params.model.family, rows.classes)
     samples = preview.draw(family, preview.shown(rows))
@@ -50,6 +52,7 @@ def run(params: Params) -> None:
             "batch_size": params.train.batch_size,
             "resumed_from": outcome.resumed_from,
             **outcome.history[-1],
+            "training_seconds": round(training, 1),
             "seconds": round(time.monotonic() - started, 1),
             "log": str(logs),
             **backend.describe(),
