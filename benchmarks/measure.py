@@ -21,7 +21,7 @@ class Cost:
 
 
 def run(command: Sequence[str | Path], folder: Path, env: dict[str, str] | None = None) -> Cost:
-    """Run `command` in `folder`; memory is read twice a second.
+    """Run `command` in `folder`; memory is read once a second.
 
     Raises:
         RuntimeError: it failed; with what it printed.
@@ -40,7 +40,7 @@ def run(command: Sequence[str | Path], folder: Path, env: dict[str, str] | None 
 
     def watch() -> None:
         nonlocal peak
-        while not done.wait(0.5):
+        while not done.wait(1.0):
             peak = max(peak, memory(process.pid))
 
     watcher = threading.Thread(target=watch)
