@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import linalg
-from scipy.linalg import blas
+from scipy.linalg import blas, lapack
 
 from pipelines.metrics.base import Benchmark, Drawn
 
@@ -29,18 +29,19 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     for name, features in (("first", a), ("second", b)):
         if features.ndim != 2 or len(features) < 2:
             raise ValueError(f"the {name} set has shape {features.shape}; expected (n, d) with n >= 2")
-        if not np.isfinite(features).all():
-            raise ValueError(f"the {name} set holds features that are not finite")
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"features of different widths cannot be compared: {a.shape[1]} and {b.shape[1]}")
-    return frechet(*moments(a), *moments(b))
+    fitted = moments(a), moments(b)
+    for name, (mean, covariance) in zip(("first", "second"), fitted, strict=True):
+        if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):  # one such value spoils its whole column
+            raise ValueError(f"the {name} set holds features that are not finite")
+    return frechet(*fitted[0], *fitted[1])
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (d,) and unbiased covariance (d, d), in float64."""
-    wide = np.array(features, np.float64, order="C")
-    mean = wide.mean(axis=0)
-    wide -= mean
+    mean = features.mean(axis=0, dtype=np.float64)
+    wide = np.ascontiguousarray(features - mean)
     half = blas.dsyrk(1 / (len(wide) - 1), wide.T, lower=True)  # one triangle: half the work of a product
     return mean, half + np.tril(half, -1).T
 
@@ -51,7 +52,7 @@ def frechet(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np
     With A = F Fᵀ, the product A B has the eigenvalues of the symmetric Fᵀ B F (besides zeros), so the trace is the sum of
     their roots: no matrix square root, no complex numbers, and right for singular A and B.
     """
-    eigenvalues = linalg.eigvalsh(congruent(cov_a, cov_b), overwrite_a=True, check_finite=False)
+    eigenvalues = linalg.eigvalsh(congruent(cov_a, cov_b), lower=True, overwrite_a=True, check_finite=False)
     # What rounding leaves of a zero eigenvalue must not count by its root, which is far larger.
     noise = np.finfo(np.float64).eps * len(eigenvalues) * max(eigenvalues[-1], 0.0) if len(eigenvalues) else 0.0
     shared = np.sqrt(eigenvalues[eigenvalues > noise]).sum()
@@ -60,14 +61,13 @@ def frechet(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np
 
 
 def congruent(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Fᵀ B F with F Fᵀ = A: F is Cholesky's where A has full rank, else from A's eigenvectors, as wide as its rank."""
+    """Fᵀ B F with F Fᵀ = A, its lower triangle: F is Cholesky's where A has full rank, else from A's eigenvectors."""
     rounding = np.finfo(np.float64).eps * len(a)
     try:
         factor = linalg.cholesky(a, lower=True, check_finite=False)
         diagonal = np.diag(factor)
         if diagonal.min() ** 2 > NEARLY_SINGULAR * diagonal.max() ** 2:
-            left = blas.dtrmm(1.0, factor, b, lower=True, trans_a=True)
-            return blas.dtrmm(1.0, factor, left, lower=True, side=1, overwrite_b=True)
+            return lapack.dsygst(b, factor, itype=2, lower=True)[0]  # half the work of two products
     except linalg.LinAlgError:
         pass
     values, vectors = linalg.eigh(a, check_finite=False)
