@@ -13,13 +13,18 @@ from pipelines.core import facts, files, images, parallel, paths, reports, shard
 from pipelines.core.errors import InputError
 from pipelines.core.params import Params
 from pipelines.core.progress import Progress
+from pipelines.rules.base import Rule
+
+KEPT = -1  # the verdict on a row that no rule refuses
 
 
 def run(params: Params) -> None:
-    measured = facts.read(paths.FACTS / "facts.parquet")
-    verdicts = judge(measured, params)
-    refused = {rule: int((verdicts == rule).sum()) for rule in dict.fromkeys(r.rule for r in params.clean.rules)}
-    kept = len(measured) - sum(refused.values())
+    names = [rule.rule for rule in params.clean.rules]
+    verdicts = judge(facts.read(paths.FACTS / "facts.parquet"), params.clean.rules)
+    refused = dict.fromkeys(names, 0)
+    for place, name in enumerate(names):
+        refused[name] += int((verdicts == place).sum())
+    kept = len(verdicts) - sum(refused.values())
     if kept == 0:
         raise InputError(f"every row was refused: {refused}; loosen clean.rules in params.yaml, or mend the data")
 
@@ -30,7 +35,7 @@ def run(params: Params) -> None:
         files.replacing(paths.CLEAN) as folder,
         shards.Writer(quarantine, shards.REFUSED) as away,
         shards.Writer(folder, classes=classes) as writer,
-        Progress("clean", len(measured), "images") as progress,
+        Progress("clean", len(verdicts), "images") as progress,
     ):
         work = partial(transform, params=params)
         for rows in parallel.map_ordered(work, judged(verdicts)):
@@ -44,19 +49,22 @@ def run(params: Params) -> None:
         for split, count in splits.items():
             if count == 0:
                 raise InputError(f"no row fell into the {split} split of {kept}; clean.holdout is {params.clean.holdout}")
-    reports.write("clean", {**reports.rows(len(measured), kept, refused), **splits, "classes": classes})
-    print(f"clean: {len(measured):,} rows in, {kept:,} out ({splits['train']:,} to train, {splits['holdout']:,} held out)")
+    reports.write("clean", {**reports.rows(len(verdicts), kept, refused), **splits, "classes": classes})
+    print(f"clean: {len(verdicts):,} rows in, {kept:,} out ({splits['train']:,} to train, {splits['holdout']:,} held out)")
     for rule, count in refused.items():
         if count:
             print(f"clean: {count:,} refused by {rule}, in {paths.QUARANTINE / 'clean'}")
 
 
-def judge(measured: facts.Facts, params: Params) -> np.ndarray:
-    """(n,) str: the first rule that refuses the row, in the order of params; empty where none does."""
-    verdicts = np.full(len(measured), "", dtype="U32")
-    for rule in params.clean.rules:
-        standing = np.flatnonzero(verdicts == "")
-        verdicts[standing[~rule.keep(measured[standing])]] = rule.rule
+def judge(measured: facts.Facts, rules: list[Rule]) -> np.ndarray:
+    """(n,) int16: the place of the first rule that refuses the row, KEPT where none does."""
+    verdicts = np.full(len(measured), KEPT, np.int16)
+    standing = np.arange(len(measured))
+    for place, rule in enumerate(rules):
+        keep = rule.keep(measured)
+        if not keep.all():  # else a copy of the whole table would be made for nothing
+            verdicts[standing[~keep]] = place
+            measured, standing = measured[keep], standing[keep]
     return verdicts
 
 
@@ -75,8 +83,9 @@ def transform(work: tuple[pa.RecordBatch, np.ndarray], params: Params) -> list[d
     batch, verdicts = work
     rows = []
     for row, verdict in zip(batch.to_pylist(), verdicts.tolist(), strict=True):
-        if verdict:
-            rows.append({"image": row["image"], "source": row["source"], "reason": verdict})
+        if verdict != KEPT:
+            reason = params.clean.rules[verdict].rule
+            rows.append({"image": row["image"], "source": row["source"], "reason": reason})
         else:
             pixels = normalise(row["image"]["bytes"], params)
             identity = images.row_id(pixels)

@@ -94,10 +94,9 @@ def read(path: Path) -> Facts:
     """Raises InputError where the table is missing or is not ours."""
     if not path.is_file():
         raise InputError(f"{path}: no facts there; `validate` has not run (`genloop run`)")
-    table = pq.read_table(path)
-    facts = np.empty(table.num_rows, FACT)
+    facts = np.empty(pq.read_metadata(path).num_rows, FACT)
     for name in FACT.names or ():
-        column = table[name].combine_chunks()
+        column = pq.read_table(path, columns=[name])[name].combine_chunks()  # one at a time: half the memory
         if pa.types.is_fixed_size_binary(column.type):
             kind, shape = FACT[name].subdtype or (FACT[name], ())
             raw = np.frombuffer(
