@@ -84,9 +84,7 @@ def picture(images: np.ndarray, labels: np.ndarray, drawer) -> bytes:  # type: i
         page = grids.by_class(images, labels, drawer.classes)
     else:
         page = grids.grid(images, columns=min(16, len(images)))
-    content = io.BytesIO()
-    page.save(content, "PNG")
-    return content.getvalue()
+    return grids.png(page)
 
 
 def archive(images: np.ndarray, labels: np.ndarray, seeds: np.ndarray) -> bytes:

@@ -28,9 +28,7 @@ def run(params: Params) -> None:
     drawn = Drawn(extractor.extract(images), labels)
     scores, tables = measure(drawn, pinned, params.evaluate.metrics)
 
-    content = io.BytesIO()
-    picture(images, labels, pinned.classes).save(content, "PNG")
-    files.write(paths.REPORTS / "samples.png", content.getvalue())
+    files.write(paths.REPORTS / "samples.png", grids.png(picture(images, labels, pinned.classes)))
     text = io.StringIO()
     rows = ({"class": name, **{title: table.get(name) for title, table in tables.items()}} for name in pinned.classes)
     writer = csv.DictWriter(text, ["class", *tables])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import catalogue
-from pipelines.core import backend, files, paths, reports, shards, stage
+from pipelines.core import backend, files, grids, paths, reports, shards, stage
 from pipelines.core.params import Params
 
 HERE = Path(__file__).resolve().parent
@@ -33,12 +33,12 @@ def run(params: Params) -> None:
     checkpoint.prune(keep=checkpoints)
     began = time.monotonic()
     outcome = fitting.fit(family, rows, params.train, checkpoints, logs)
-
     training = time.monotonic() - began
+
     with files.replacing(paths.MODEL) as folder:
         base.save(folder, family, params.model.family, rows.classes)
     samples = preview.draw(family, preview.shown(rows))
-    write_samples(samples.page(rows.classes))
+    files.write(paths.REPORTS / "training-samples.png", grids.png(samples.page(rows.classes)))
     write_history(outcome.history)
     reports.write(
         "train",
@@ -80,12 +80,6 @@ def write_history(history: list[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(history)
     files.write(paths.REPORTS / "training.csv", text.getvalue())
-
-
-def write_samples(page: Any) -> None:
-    png = io.BytesIO()
-    page.save(png, "PNG")
-    files.write(paths.REPORTS / "training-samples.png", png.getvalue())
 
 
 if __name__ == "__main__":

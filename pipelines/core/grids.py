@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,6 +43,13 @@ def grid(images: np.ndarray, columns: int, names: Sequence[str] = ()) -> Image.I
         middle = GAP + row * (height + GAP) + height // 2
         pen.text((margin - GAP, middle), name, fill=INK, font=font, anchor="rm")
     return page
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return content.getvalue()
 
 
 def by_class(images: np.ndarray, labels: np.ndarray, classes: Sequence[str], widest: int = 16) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipelines.core import files
+from pipelines.core import files, grids
 from pipelines.core.errors import GenloopError
 from pipelines.core.progress import Progress
 from pipelines.models import base
@@ -70,11 +69,10 @@ class Watch(keras.callbacks.Callback):
 
     def show(self, samples: preview.Samples, values: dict[str, float]) -> None:
         page = samples.page(self.dataset.classes)
-        png = io.BytesIO()
-        page.save(png, "PNG")
-        files.write(self.logs / f"samples-{self.step:08d}.png", png.getvalue())
+        png = grids.png(page)
+        files.write(self.logs / f"samples-{self.step:08d}.png", png)
         self.events.scalars(self.step, values)
-        self.events.image(self.step, "samples", png.getvalue(), page.width, page.height)
+        self.events.image(self.step, "samples", png, page.width, page.height)
 
 
 def numbers(logs: dict[str, Any] | None) -> dict[str, float]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 
+from pipelines.core import grids
 from pipelines.core.facts import Facts
 from pipelines.validation.expectations import Finding
 
@@ -61,9 +61,7 @@ def render(facts: Facts, classes: list[str], findings: list[Finding], pictures: 
 
 
 def encode(picture: Any) -> str:
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    return base64.b64encode(content.getvalue()).decode()
+    return base64.b64encode(grids.png(picture)).decode()
 
 
 def histogram(name: str, unit: str, values: np.ndarray) -> dict[str, Any]:
