@@ -53,12 +53,14 @@ def measure(params: Params) -> facts.Facts:
     """The facts of every row of data/raw, in the order of its shards."""
     batches = shards.read(paths.RAW, ["image", "row_id", "label"])
     work = partial(measure_batch, background=params.image.background)
-    done = []
-    with Progress("validate", shards.count(paths.RAW), "images") as progress:
+    table = np.empty(shards.count(paths.RAW), facts.FACT)
+    with Progress("validate", len(table), "images") as progress:
+        done = 0
         for batch in parallel.map_ordered(work, batches):
-            done.append(batch)
+            table[done : done + len(batch)] = batch
+            done += len(batch)
             progress.advance(len(batch))
-    return np.concatenate(done) if done else np.empty(0, facts.FACT)
+    return table
 
 
 def measure_batch(batch: pa.RecordBatch, background: str) -> facts.Facts:
