@@ -14,6 +14,7 @@ from pipelines.core.errors import InputError
 
 THUMBNAIL = 8  # pixels a side
 HASHED = 32  # pixels a side of what the perceptual hash sees
+WRITTEN = 2**16  # rows at once: a second copy of the table would be the stage's peak of memory
 
 # One row's facts. An array of these is a table of facts, in the order of the shards that it was measured from.
 FACT = np.dtype(
@@ -79,6 +80,12 @@ def perceptual_hash(greys: np.ndarray) -> np.ndarray:
 
 
 def write(facts: Facts, path: Path) -> None:
+    with pq.ParquetWriter(path, arrow(facts[:0]).schema, compression="zstd") as file:
+        for start in range(0, len(facts), WRITTEN):
+            file.write_table(arrow(facts[start : start + WRITTEN]))
+
+
+def arrow(facts: Facts) -> pa.Table:
     columns: dict[str, pa.Array] = {}
     for name in FACT.names or ():
         values = np.ascontiguousarray(facts[name])
@@ -87,7 +94,7 @@ def write(facts: Facts, path: Path) -> None:
             columns[name] = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [None, pa.py_buffer(values)])
         else:
             columns[name] = pa.array(values)
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    return pa.table(columns)
 
 
 def read(path: Path) -> Facts:
