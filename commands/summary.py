@@ -34,6 +34,8 @@ def scores() -> list[tuple[str, str]]:
         facts.append(("FID", f"{fid:.3g}{against}"))
     if accuracy is not None:
         facts.append(("class accuracy", f"{accuracy:.1%}"))
+    if "precision" in metrics:
+        facts.append(("precision", f"{metrics['precision']:.1%}, recall {metrics['recall']:.1%}"))
     return facts
 
 
@@ -44,7 +46,11 @@ def versions(settings: Params) -> list[tuple[str, str]]:
 
 
 def files() -> list[tuple[str, str]]:
-    known = {"samples": paths.REPORTS / "samples.png", "data report": paths.REPORTS / "data.html"}
+    known = {
+        "samples": paths.REPORTS / "samples.png",
+        "evaluation": paths.REPORTS / "evaluation.html",
+        "data report": paths.REPORTS / "data.html",
+    }
     return [(name, str(path)) for name, path in known.items() if path.is_file()]
 
 

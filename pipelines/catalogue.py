@@ -41,12 +41,20 @@ MODELS = {
 
 METRICS = {
     "class_accuracy": "pipelines.metrics.class_accuracy:score",
+    "class_fid": "pipelines.metrics.class_fid:score",
+    "density_coverage": "pipelines.metrics.density_coverage:score",
     "fid": "pipelines.metrics.fid:score",
+    "fid_infinity": "pipelines.metrics.fid_infinity:score",
     "inception_score": "pipelines.metrics.inception_score:score",
+    "kid": "pipelines.metrics.kid:score",
+    "memorisation": "pipelines.metrics.memorisation:score",
+    "path_length": "pipelines.metrics.path_length:score",
+    "precision_recall": "pipelines.metrics.precision_recall:score",
 }
 
 FEATURES = {
     "domain": "pipelines.features.domain:Domain",
+    "inception": "pipelines.features.inception:Inception",
     "random": "pipelines.features.random:Random",
 }
 

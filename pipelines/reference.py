@@ -12,7 +12,8 @@ import numpy as np
 from pipelines import catalogue
 from pipelines.core import backend, benchmark, files, paths, reports, rows, shards, stage
 from pipelines.core.params import Params
-from pipelines.metrics.base import Benchmark
+from pipelines.features.base import Settings
+from pipelines.metrics.inputs import Benchmark
 
 MOST_TRAIN = 50_000  # training rows whose features are kept for the floor
 
@@ -24,8 +25,9 @@ def run(params: Params) -> None:
     print(f"reference: {params.reference.extractor} on {len(train):,} real rows, {len(holdout):,} held out")
 
     backend.load()
+    settings = Settings(**params.reference.model_dump(exclude={"extractor"}))
     extractor = catalogue.get(catalogue.FEATURES, params.reference.extractor).fit(
-        train.images, train.labels, len(classes), params.reference.steps, params.reference.seed
+        train.images, train.labels, len(classes), settings
     )
     some = np.argsort(train.ids)[:MOST_TRAIN]  # by content, so that the order of shards does not matter
     with files.replacing(paths.REFERENCE) as folder:
@@ -36,6 +38,9 @@ def run(params: Params) -> None:
             extractor.extract(holdout.images),
             holdout.labels,
             extractor.extract(train.images[some]),
+            extractor.of_classes,
+            holdout.ids,
+            train.ids[some],
         )
         benchmark.write(folder, pinned, params.reference.extractor)
 
@@ -46,7 +51,7 @@ def run(params: Params) -> None:
         "holdout": len(holdout),
     }
     named = holdout.labels >= 0
-    if pinned.holdout.probabilities is not None and named.any():
+    if extractor.of_classes and pinned.holdout.probabilities is not None and named.any():
         guesses = pinned.holdout.probabilities[named].argmax(axis=1)
         report["accuracy"] = float(np.mean(guesses == holdout.labels[named]))
         print(f"reference: the extractor's accuracy on the holdout is {report['accuracy']:.1%}")
@@ -59,8 +64,7 @@ def benchmark_id(folder: Path, holdout: rows.Rows, params: Params) -> str:
     moves = [
         sorted(holdout.ids.tolist()),
         params.reference.extractor,
-        files.sha256(folder / "extractor.safetensors"),
-        files.sha256(folder / "extractor.json"),
+        *(files.sha256(path) for path in sorted(folder.glob("extractor.*"))),
         params.image.model_dump(),
         params.clean.fit,
         params.clean.filter,

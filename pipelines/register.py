@@ -11,7 +11,19 @@ from ruamel.yaml import YAML
 from pipelines.core import backend, files, paths, reports, stage, tracking
 from pipelines.core.params import Params
 
-REPORTS = ("samples.png", "training-samples.png", "data.html", "metrics.json", "clean.json", "reference.json", "classes.csv")
+REPORTS = (
+    "samples.png",
+    "real.png",
+    "neighbours.png",
+    "training-samples.png",
+    "evaluation.html",
+    "data.html",
+    "metrics.json",
+    "estimates.npz",
+    "clean.json",
+    "reference.json",
+    "classes.csv",
+)
 
 
 def run(params: Params) -> None:

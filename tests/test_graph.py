@@ -16,7 +16,19 @@ GLUE = {
     "pipelines.catalogue",
     *(
         f"pipelines.core.{name}"
-        for name in ("arrivals", "backend", "errors", "files", "parallel", "params", "paths", "progress", "reports", "stage")
+        for name in (
+            "arrivals",
+            "backend",
+            "cores",
+            "errors",
+            "files",
+            "parallel",
+            "params",
+            "paths",
+            "progress",
+            "reports",
+            "stage",
+        )
     ),
 }
 # The picture of a training is looked at while it runs: drawing it otherwise is no reason to train again.

@@ -15,17 +15,19 @@ import pytest
 from PIL import Image
 
 from pipelines import catalogue, evaluate, reference, register
-from pipelines.core import backend, benchmark, drawing, paths, reports, tracking
+from pipelines.core import backend, benchmark, drawing, files, paths, reports, rows, scores, tracking
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.metrics.intervals import Estimate
 from tests.conftest import REPOSITORY, Settings
 from tests.contracts import pictures, write_rows
+from tests.metrics.trials import trial
 
 CHANGES = {
     "model.family": "gan",
     "model.preset": "tiny",
     "image.size": 8,
     "reference.steps": 3,
-    "evaluate.samples": 40,
+    "evaluate.samples": 90,
     "validate.hard": {},
 }
 
@@ -40,6 +42,7 @@ def make_model(seed: int = 0, classes: int = 3) -> None:
     shutil.rmtree(paths.MODEL, ignore_errors=True)
     paths.MODEL.mkdir(parents=True)
     base.save(paths.MODEL, family, "gan", [str(label) for label in range(classes)])
+    files.write(paths.REPORTS / "training.csv", "step,discriminator_loss,generator_loss\n1,0.5,0.7\n2,0.4,0.8\n")
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +58,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameters.place(document, key, value)
         params = parameters.check(document, "test")
         paths.PARAMS.write_text(json.dumps(document))
-        splits = ["holdout" if number % 4 == 0 else "train" for number in range(200)]
-        labels = [number % 3 for number in range(200)]
-        write_rows(paths.CLEAN, pictures(200, 8, 1), labels, ["0", "1", "2"], splits=splits)
+        splits = ["holdout" if number % 4 == 0 else "train" for number in range(400)]
+        labels = [number % 3 for number in range(400)]
+        write_rows(paths.CLEAN, pictures(400, 8, 1), labels, ["0", "1", "2"], splits=splits)
         make_model()
         reference.run(params)
         evaluate.run(params)
@@ -81,16 +84,66 @@ def receipt() -> dict[str, Any]:
     return json.loads(tracking.RECEIPT.read_text())
 
 
-def test_metrics_are_flat_finite_and_carry_their_benchmark(made: Path) -> None:
+WITH_INTERVALS = (
+    *("fid", "fid_floor", "kid", "inception_score", "precision", "recall", "density", "coverage"),
+    *("path_length", "memorisation", "class_accuracy"),
+)
+
+
+def test_metrics_are_flat_finite_have_intervals_and_carry_their_benchmark(made: Path) -> None:
     metrics = reports.read("metrics")
-    assert {"fid", "fid_floor", "inception_score", "class_accuracy", "benchmark_id", "samples"} == set(metrics)
+    names = {f"{name}{end}" for name in WITH_INTERVALS for end in ("", "_low", "_high")}
+    assert names | {"benchmark_id", "samples", "not_enough"} == set(metrics)
+    assert all(metrics[f"{name}_low"] <= metrics[f"{name}_high"] for name in WITH_INTERVALS)
+    assert metrics["not_enough"] == {
+        "fid_infinity": "fid_infinity needs 320 drawn rows or more, came 90",
+        "class_fid": "class_fid needs more than 64 images of a class, drawn and real; no class has as many",
+    }
     assert metrics["benchmark_id"] == reports.read("reference")["benchmark_id"]
-    assert metrics["samples"] == 40
-    with Image.open(paths.REPORTS / "samples.png") as picture:
-        assert picture.width > 300
+    assert metrics["samples"] == 90
+    for name in ("samples", "real"):
+        with Image.open(paths.REPORTS / f"{name}.png") as picture:
+            assert picture.width > 300
     lines = (paths.REPORTS / "classes.csv").read_text().splitlines()
-    assert lines[0] == "class,class_accuracies"
+    assert lines[0] == "class,class_accuracies,class_accuracies_low,class_accuracies_high"
     assert len(lines) == 4
+
+
+def test_scores_of_two_models_are_compared_by_the_interval_of_their_difference(made: Path, params: Any) -> None:
+    before = scores.read(paths.REPORTS / "estimates.npz")
+    make_model(seed=1)
+    evaluate.run(params)
+    after = scores.read(paths.REPORTS / "estimates.npz")
+    middle, (low, high) = scores.difference(after, before, "fid")
+    assert low < middle < high
+    assert after.values["fid"].value == reports.read("metrics")["fid"]
+    with pytest.raises(InputError, match="no score 'fiid' on both sides; there are: class_accuracy"):
+        scores.difference(after, before, "fiid")
+
+
+def test_scores_of_two_benchmarks_are_not_compared(made: Path, settings: Settings) -> None:
+    before = scores.read(paths.REPORTS / "estimates.npz")
+    changed = settings({**CHANGES, "reference.seed": 1})
+    reference.run(changed)
+    evaluate.run(changed)
+    with pytest.raises(InputError, match=f"of benchmark {before.benchmark_id} cannot be compared"):
+        scores.difference(scores.read(paths.REPORTS / "estimates.npz"), before, "fid")
+
+
+def test_the_nearest_training_rows_of_copies_are_the_rows_themselves(made: Path) -> None:
+    pinned, extractor = benchmark.read(paths.REFERENCE)
+    some = rows.load(paths.CLEAN, "train").images[:50]
+    picture = evaluate.neighbouring(some, evaluate.Trial(evaluate.Drawn(extractor.extract(some), None), pinned))
+    pixels = np.asarray(picture.convert("L"))[2:-2, 300:]
+    upper, lower = pixels[: len(pixels) // 2 - 1], pixels[len(pixels) // 2 + 1 :]
+    assert (upper == lower).all()
+
+
+def test_a_benchmark_of_other_data_is_refused(made: Path, params: Any) -> None:
+    shutil.rmtree(paths.CLEAN)
+    write_rows(paths.CLEAN, pictures(60, 8, 2), [0] * 60, ["0"], splits=["train", "holdout"] * 30)
+    with pytest.raises(InputError, match="lacks rows that the benchmark was made of"):
+        evaluate.run(params)
 
 
 def test_the_benchmark_s_id_follows_what_moves_a_score_and_nothing_else(made: Path, settings: Settings) -> None:
@@ -216,10 +269,11 @@ def test_a_benchmark_that_is_not_whole_is_refused(made: Path) -> None:
 
 
 def test_a_score_that_is_not_finite_is_an_error(made: Path, params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "get", lambda table, name: lambda drawn, pinned: {"fid": float("nan")})
-    drawn = evaluate.Drawn(evaluate.benchmark.features({"vectors": np.zeros((2, 2))}), None)
+    nothing = np.zeros(0)
+    broken = Estimate(float("nan"), 0.0, nothing, nothing, np.zeros((3, 0)))
+    monkeypatch.setattr(catalogue, "get", lambda table, name: lambda found: {"fid": broken})
     with pytest.raises(GenloopError, match="fid is nan"):
-        evaluate.measure(drawn, None, ["fid"])  # type: ignore[arg-type]
+        scores.measure(trial(np.zeros((2, 2)), np.zeros((2, 2))), ["fid"])
 
 
 def test_several_first_users_of_a_store_do_not_trip_over_each_other(project: Path) -> None:
@@ -232,12 +286,13 @@ def test_several_first_users_of_a_store_do_not_trip_over_each_other(project: Pat
 
 
 def test_unlabelled_rows_are_scored_without_classes(project: Path, settings: Settings) -> None:
-    params = settings({**CHANGES, "evaluate.samples": 20})
-    write_rows(paths.CLEAN, pictures(60, 8, 1), [None] * 60, splits=["train", "holdout"] * 30)
+    params = settings({**CHANGES, "evaluate.samples": 70})
+    write_rows(paths.CLEAN, pictures(160, 8, 1), [None] * 160, splits=["train", "holdout"] * 80)
     make_model(classes=0)
     reference.run(params)
     evaluate.run(params)
-    assert {"fid", "fid_floor", "benchmark_id", "samples"} == set(reports.read("metrics"))
+    expected = {name for name in WITH_INTERVALS if name not in ("inception_score", "class_accuracy")}
+    assert expected == {name for name in reports.read("metrics") if name in WITH_INTERVALS}
     assert (paths.REPORTS / "classes.csv").read_text().splitlines() == ["class"]
     with Image.open(io.BytesIO((paths.REPORTS / "samples.png").read_bytes())) as picture:
         assert picture.height > 50

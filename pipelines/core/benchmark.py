@@ -13,13 +13,16 @@ from pipelines import catalogue
 from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.features.base import Extractor, Features
-from pipelines.metrics.base import Benchmark
+from pipelines.metrics.inputs import Benchmark
 
 
 def write(folder: Path, pinned: Benchmark, extractor: str) -> None:
     """Features and id into `folder`, beside the extractor that is there already; `extractor` is its name."""
-    write_features(folder / "holdout.npz", pinned.holdout, labels=pinned.labels)
-    write_features(folder / "train.npz", pinned.train)
+    assert pinned.train is not None
+    assert pinned.ids is not None
+    assert pinned.train_ids is not None
+    write_features(folder / "holdout.npz", pinned.holdout, labels=pinned.labels, ids=pinned.ids.astype("S"))
+    write_features(folder / "train.npz", pinned.train, ids=pinned.train_ids.astype("S"))
     about = {"benchmark_id": pinned.id, "extractor": extractor, "classes": pinned.classes}
     files.write(folder / "benchmark.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
@@ -32,7 +35,16 @@ def read(folder: Path) -> tuple[Benchmark, Extractor]:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{folder}: no usable benchmark ({error}); `reference` makes it (`genloop run`)") from None
     extractor = catalogue.get(catalogue.FEATURES, about["extractor"]).load(folder)
-    pinned = Benchmark(about["benchmark_id"], about["classes"], features(holdout), holdout["labels"], features(train))
+    pinned = Benchmark(
+        about["benchmark_id"],
+        about["classes"],
+        features(holdout),
+        holdout["labels"],
+        features(train),
+        extractor.of_classes,
+        holdout["ids"].astype(str),
+        train["ids"].astype(str),
+    )
     return pinned, extractor
 
 

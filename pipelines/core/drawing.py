@@ -32,6 +32,12 @@ class Drawer:
 
         return base.draw(self.family, seeds, labels)
 
+    def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """Images at the shares `at` (n,) of the way from each seed to the other one: (n, size, size, channels) uint8."""
+        from pipelines.models import base
+
+        return base.walk(self.family, seeds, others, at, labels)
+
 
 def load(folder: Path) -> Drawer:
     """Raises InputError where `folder` holds no whole model."""

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from pipelines.core import stage
+from pipelines.core.cores import cores
 from pipelines.core.errors import GenloopError
 
 Chunk = TypeVar("Chunk")
@@ -60,8 +61,3 @@ def start_worker(parent: int) -> None:
     """Die with the parent, and of Ctrl-C, which reaches the whole process group, without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     stage.die_with_parent(parent)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -123,6 +123,26 @@ class Reference(Block):
     extractor: Annotated[str, known(catalogue.FEATURES)]
     steps: Positive
     seed: Seed
+    weights: Annotated[str, Field(min_length=1)] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @model_validator(mode="after")
+    def file_is_named_where_one_is_read(self) -> Reference:
+        given = [key for key in ("weights", "sha256") if getattr(self, key) is not None]
+        from_file = catalogue.literal(catalogue.FEATURES, self.extractor, "FROM_FILE")
+        if from_file and len(given) < 2:
+            message = (
+                f"reference: the extractor {self.extractor!r} is read from a file: set reference.weights to its path or URL "
+                "and reference.sha256 to its checksum; docs/metrics.md has both"
+            )
+        elif given and not from_file:
+            message = (
+                f"reference.{given[0]}: the extractor {self.extractor!r} is read from no file; leave reference.weights and "
+                "reference.sha256 empty, or choose another reference.extractor"
+            )
+        else:
+            return self
+        raise PydanticCustomError("contradiction", "{message}", {"message": message})
 
 
 class Model(Block):

@@ -47,6 +47,11 @@ class Registered(PythonModel):
         images: np.ndarray = self.base.draw(self.family, seeds, labels)
         return images
 
+    def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """Images at the shares `at` of the way from each seed to the other one, uint8."""
+        images: np.ndarray = self.base.walk(self.family, seeds, others, at, labels)
+        return images
+
 
 def package(code: Path) -> ModuleType:
     """The module `base` of the package in `code`, under a name of its content, so that versions do not share code."""

@@ -63,3 +63,23 @@ def stacked(pixels: list[np.ndarray], folder: Path) -> np.ndarray:
     if len(shapes) > 1:
         raise InputError(f"{folder} has images of several shapes: {sorted(shapes)}; run `clean` again (`genloop run`)")
     return np.stack(pixels)
+
+
+def find(folder: Path, ids: np.ndarray) -> np.ndarray:
+    """Images of the rows with these row_ids: (n, size, size, channels) uint8, in the order asked for.
+
+    Raises:
+        InputError: a row is not there.
+    """
+    wanted = set(ids.tolist())
+    numbers: dict[str, int] = {}
+    first = 0
+    for batch in shards.read(folder, ["row_id"]):
+        for place, row_id in enumerate(batch["row_id"].to_pylist()):
+            if row_id in wanted:
+                numbers[row_id] = first + place
+        first += batch.num_rows
+    if len(numbers) < len(wanted):
+        raise InputError(f"{folder} lacks rows that the benchmark was made of; run `reference` again (`genloop run`)")
+    encoded = shards.take(folder, numbers.values())
+    return stacked([images.decode_png(encoded[numbers[row_id]]) for row_id in ids.tolist()], folder)

@@ -22,13 +22,32 @@ class Features:
     probabilities: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class Settings:
+    """Of `fit`; each extractor uses what it needs.
+
+    weights: path or URL of the file that an extractor with FROM_FILE is read from. sha256: that file's, in hex.
+    """
+
+    steps: int
+    seed: int
+    weights: str | None = None
+    sha256: str | None = None
+
+
 class Extractor(ABC):
-    """Trained once by `reference`, then the same for every model that is scored."""
+    """Made once by `reference`, then the same for every model that is scored.
+
+    of_classes: whether its probabilities are over the data's own classes, so that they can be held against labels.
+    Its module says with the constant FROM_FILE whether it comes from a file that the settings name.
+    """
+
+    of_classes: bool
 
     @classmethod
     @abstractmethod
-    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, steps: int, seed: int) -> Self:
-        """Train on real rows.
+    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, settings: Settings) -> Self:
+        """Train on real rows, or read the file.
 
         Args:
             images: (n, size, size, channels) uint8, 0..255.
@@ -41,7 +60,8 @@ class Extractor(ABC):
         """Features of (n, size, size, channels) uint8; a row's do not depend on the rows around it."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """All that `load` needs, on whatever machine, in files named `extractor.*`."""
 
     @classmethod
     @abstractmethod

@@ -13,14 +13,17 @@ from typing import Self
 import numpy as np
 
 from pipelines.features import network
+from pipelines.features.base import Settings
 
+FROM_FILE = False
 BATCH = 128
 RATE = 2e-3  # of AdamW, falling to 0 along a cosine
 
 
 class Domain(network.Network):
     @classmethod
-    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, steps: int, seed: int) -> Self:
+    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, settings: Settings) -> Self:
+        steps, seed = settings.steps, settings.seed
         named = labels >= 0
         if classes >= 2 and named.any():
             images, targets, outputs, how = images[named], labels[named], classes, "a classifier of the data's classes"
@@ -28,7 +31,7 @@ class Domain(network.Network):
             targets, outputs, how = None, 4, "rotation prediction, for want of labels of two classes or more"
         model = network.build(images.shape[1:], outputs, seed)
         network.train(model, batches(images, targets, steps, seed), steps, RATE)
-        return cls(model, how, classifies=targets is not None)
+        return cls(model, how, of_classes=targets is not None)
 
 
 def batches(images: np.ndarray, targets: np.ndarray | None, steps: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -16,43 +16,36 @@ from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.core.progress import Progress
 from pipelines.features.base import Extractor, Features
+from pipelines.features.batches import softmax, through
 
 WIDTHS = (16, 32, 64)  # channels at full, half and quarter resolution
 VECTOR = 64  # length of a feature vector
-BATCH = 256  # always this many at once, the last filled up: a row's features never depend on how many came with it
+BATCH = 256
 
 
 class Network(Extractor):
     """What an extractor with such a network can do once it has one; how it comes by its weights, `fit`, is a member's own.
 
-    model: images -> (vectors, logits). classifies: whether the logits are of the data's classes.
+    model: images -> (vectors, logits). of_classes: whether the logits are of the data's classes.
     """
 
-    def __init__(self, model: keras.Model, how: str, classifies: bool) -> None:
-        self.model, self._how, self.classifies = model, how, classifies
+    def __init__(self, model: keras.Model, how: str, of_classes: bool) -> None:
+        self.model, self._how, self.of_classes = model, how, of_classes
 
     @property
     def how(self) -> str:
         return self._how
 
     def extract(self, images: np.ndarray) -> Features:
-        vectors, logits = [], []
-        with Progress("features", len(images), "images") as progress:
-            for start in range(0, len(images), BATCH):
-                chunk = images[start : start + BATCH]
-                filled = np.concatenate([chunk, np.zeros((BATCH - len(chunk), *chunk.shape[1:]), chunk.dtype)])
-                seen = [np.asarray(part)[: len(chunk)] for part in self.model.predict_on_batch(filled)]
-                vectors.append(seen[0])
-                logits.append(seen[1])
-                progress.advance(len(chunk))
-        return Features(np.concatenate(vectors), softmax(np.concatenate(logits)) if self.classifies else None)
+        vectors, logits = through(images, BATCH, self.model.predict_on_batch)
+        return Features(vectors, softmax(logits) if self.of_classes else None)
 
     def save(self, folder: Path) -> None:
         about = {
             "shape": self.model.inputs[0].shape[1:],
             "outputs": self.model.outputs[1].shape[-1],
             "how": self.how,
-            "classifies": self.classifies,
+            "of_classes": self.of_classes,
         }
         files.write(folder / "extractor.safetensors", save(weights(self.model)))
         files.write(folder / "extractor.json", json.dumps(about, indent=2) + "\n")
@@ -61,15 +54,16 @@ class Network(Extractor):
     def load(cls, folder: Path) -> Self:
         try:
             about = json.loads((folder / "extractor.json").read_text(encoding="utf-8"))
+            shape, outputs, how, of_classes = (about[key] for key in ("shape", "outputs", "how", "of_classes"))
             stored = load_file(folder / "extractor.safetensors")
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise InputError(f"{folder}: no usable feature extractor ({error}); `reference` makes it (`genloop run`)") from None
-        model = build(tuple(about["shape"]), about["outputs"], seed=0)
+        model = build(tuple(shape), outputs, seed=0)
         for variable in model.trainable_variables:
             if variable.path not in stored or stored[variable.path].shape != tuple(variable.shape):
                 raise InputError(f"{folder}: the extractor's weights do not fit this version of it; run `reference` again")
             variable.assign(stored[variable.path])
-        return cls(model, about["how"], about["classifies"])
+        return cls(model, how, of_classes)
 
 
 def build(shape: tuple[int, ...], outputs: int, seed: int) -> keras.Model:
@@ -116,8 +110,3 @@ def train(model: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarray]], 
 
 def weights(model: keras.Model) -> dict[str, np.ndarray]:
     return {variable.path: np.asarray(variable.value) for variable in model.trainable_variables}
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    wide = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return (wide / wide.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -7,9 +7,13 @@ from typing import Self
 import numpy as np
 
 from pipelines.features import network
+from pipelines.features.base import Settings
+
+FROM_FILE = False
 
 
 class Random(network.Network):
     @classmethod
-    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, steps: int, seed: int) -> Self:
-        return cls(network.build(images.shape[1:], outputs=1, seed=seed), "a random network, not trained", classifies=False)
+    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, settings: Settings) -> Self:
+        model = network.build(images.shape[1:], outputs=1, seed=settings.seed)
+        return cls(model, "a random network, not trained", of_classes=False)

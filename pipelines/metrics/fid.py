@@ -1,23 +1,44 @@
 """fid: Fréchet distance between drawn and held-out images in feature space (Heusel et al., 2017). 0 or more; lower is better.
 
-It sees blur, artefacts and missing variety alike; it does not see copies of the training rows. Its value falls with the number
-of images, so it is read beside `fid_floor`: the same distance for real training rows, as many as were drawn.
+    |m_a - m_b|² + tr(A) + tr(B) - 2 tr((A B)^½)        Dowson & Landau 1982, equation 6
+
+of the means m and covariances A, B of both. It sees blur, artefacts and missing variety alike; it does not see copies of the
+training rows, nor anything beyond means and covariances. Its value grows as images get fewer, so it is read beside
+`fid_floor`, the same distance for real training rows, as many as were drawn; its interval is of the distance with that bias
+taken out, and so lies below the value. Needs more rows on either side than a feature has dimensions.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import linalg
-from scipy.linalg import blas, lapack
+from scipy.linalg import lapack
 
-from pipelines.metrics.base import Benchmark, Drawn
+from pipelines.metrics import base, intervals
+from pipelines.metrics.base import Rows, Trial
+from pipelines.metrics.intervals import Estimate
+from pipelines.metrics.moments import Moments, small_work
 
 NEARLY_SINGULAR = 1e-10  # smallest pivot over largest: below it Cholesky's factor is noise in some directions
+CLOSE = 1e-6  # of the traces: a distance below this is mostly rounding, and is computed again the slower, exact way
 
 
-def score(drawn: Drawn, benchmark: Benchmark) -> dict[str, float]:
-    vectors, real, train = drawn.features.vectors, benchmark.holdout.vectors, benchmark.train.vectors
-    return {"fid": distance(vectors, real), "fid_floor": distance(train[: len(vectors)], real)}
+def score(trial: Trial) -> dict[str, Estimate | dict[str, Estimate]]:
+    base.need("fid", min(len(trial.fake), len(trial.real)), trial.real.width + 1, "drawn and as many real rows")
+    found: dict[str, Estimate | dict[str, Estimate]] = {"fid": compare(trial.fake, trial.real)}
+    if trial.train is not None:
+        same = Rows(trial.train.vectors[0 : len(trial.fake)])
+        if len(same) > same.width:
+            found["fid_floor"] = compare(same, trial.real)
+    return found
+
+
+def compare(some: Rows, others: Rows) -> Estimate:
+    def statistic(kept: np.ndarray, real_kept: np.ndarray) -> float:
+        return frechet(some.moments.pooled(kept), others.moments.pooled(real_kept))
+
+    with small_work(some.width):
+        return intervals.estimate(statistic, some.number, others.number, least=0.0)
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -31,46 +52,42 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
             raise ValueError(f"the {name} set has shape {features.shape}; expected (n, d) with n >= 2")
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"features of different widths cannot be compared: {a.shape[1]} and {b.shape[1]}")
-    fitted = moments(a), moments(b)
-    for name, (mean, covariance) in zip(("first", "second"), fitted, strict=True):
-        if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):  # one such value spoils its whole column
-            raise ValueError(f"the {name} set holds features that are not finite")
-    return frechet(*fitted[0], *fitted[1])
+    return frechet(Moments.of(a), Moments.of(b))
 
 
-def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) and unbiased covariance (d, d), in float64."""
-    mean = features.mean(axis=0, dtype=np.float64)
-    wide = np.ascontiguousarray(features - mean)
-    half = blas.dsyrk(1 / (len(wide) - 1), wide.T, lower=True)  # one triangle: half the work of a product
-    return mean, half + np.tril(half, -1).T
+def frechet(a: Moments, b: Moments) -> float:
+    """The distance, in float64: no matrix square root, no complex numbers, and right for singular covariances.
 
-
-def frechet(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:
-    """|m_a - m_b|² + tr(A) + tr(B) - 2 tr((A B)^½), Dowson & Landau 1982, equation 6.
-
-    With A = F Fᵀ, the product A B has the eigenvalues of the symmetric Fᵀ B F (besides zeros), so the trace is the sum of
-    their roots: no matrix square root, no complex numbers, and right for singular A and B.
+    With A = F Fᵀ, the product A B has the eigenvalues of the symmetric Fᵀ B F (besides zeros), and the trace is the sum of
+    their roots.
     """
+    cov_a, cov_b, gap = a.covariance, b.covariance, a.mean - b.mean
+    traces = float(np.trace(cov_a) + np.trace(cov_b))
     eigenvalues = linalg.eigvalsh(congruent(cov_a, cov_b), lower=True, overwrite_a=True, check_finite=False)
     # What rounding leaves of a zero eigenvalue must not count by its root, which is far larger.
     noise = np.finfo(np.float64).eps * len(eigenvalues) * max(eigenvalues[-1], 0.0) if len(eigenvalues) else 0.0
-    shared = np.sqrt(eigenvalues[eigenvalues > noise]).sum()
-    gap = mean_a - mean_b
-    return max(0.0, float(gap @ gap + np.trace(cov_a) + np.trace(cov_b) - 2 * shared))
+    apart = traces - 2 * np.sqrt(eigenvalues[eigenvalues > noise]).sum()
+    if apart < CLOSE * traces:
+        # The same sum without squaring what is rounded: the singular values of F_aᵀ F_b.
+        apart = traces - 2 * linalg.svdvals(root(cov_a).T @ root(cov_b), check_finite=False).sum()
+    return max(0.0, float(gap @ gap + apart))
 
 
 def congruent(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Fᵀ B F with F Fᵀ = A, its lower triangle: F is Cholesky's where A has full rank, else from A's eigenvectors."""
-    rounding = np.finfo(np.float64).eps * len(a)
     try:
-        factor = linalg.cholesky(a, lower=True, check_finite=False)
+        factor = linalg.cholesky(a.T, lower=True, check_finite=False)  # symmetric: the transpose spares LAPACK a copy
         diagonal = np.diag(factor)
         if diagonal.min() ** 2 > NEARLY_SINGULAR * diagonal.max() ** 2:
-            return lapack.dsygst(b, factor, itype=2, lower=True)[0]  # half the work of two products
+            return lapack.dsygst(b.T, factor, itype=2, lower=True)[0]  # half the work of two products
     except linalg.LinAlgError:
         pass
-    values, vectors = linalg.eigh(a, check_finite=False)
-    kept = values > rounding * max(values[-1], 0.0)
-    factor = vectors[:, kept] * np.sqrt(values[kept])
+    factor = root(a)
     return factor.T @ b @ factor
+
+
+def root(a: np.ndarray) -> np.ndarray:
+    """F with F Fᵀ = A, from A's eigenvectors; directions that are nothing but rounding are left out."""
+    values, vectors = linalg.eigh(a, check_finite=False)
+    kept = values > np.finfo(np.float64).eps * len(a) * max(values[-1], 0.0)
+    return vectors[:, kept] * np.sqrt(values[kept])

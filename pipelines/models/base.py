@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,20 @@ class Family(keras.Model):
         """The scalar whose gradient moves every trainable weight, from inputs `x` and `y_pred` = `call(x)`."""
         raise NotImplementedError
 
+    def between(self, a: np.ndarray, b: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Latents on the way from `a` to `b`, both (n, *latent_shape), at the shares `at`, (n,) in 0..1.
+
+        Along the great circle, where normal latents of many dimensions lie; the straight line passes through lengths that
+        training never saw (Shoemake, 1985; White, 2016).
+        """
+        rows = len(a), -1
+        lengths = np.linalg.norm(a.reshape(rows), axis=1) * np.linalg.norm(b.reshape(rows), axis=1)
+        cosine = (a.reshape(rows) * b.reshape(rows)).sum(axis=1) / np.maximum(lengths, 1e-12)
+        angle = np.maximum(np.arccos(np.clip(cosine, -1, 1)), 1e-6)
+        shares = [np.sin(share * angle) / np.sin(angle) for share in (1 - at, at)]
+        shape = (len(a), *[1] * (a.ndim - 1))
+        return (shares[0].reshape(shape) * a + shares[1].reshape(shape) * b).astype(np.float32)
+
     def optimizer_for(self, steps: int) -> keras.optimizers.Optimizer:
         """An optimizer for a training of so many steps, with `use_ema=True`."""
         raise NotImplementedError
@@ -171,17 +185,51 @@ def draw(family: Family, seeds: Sequence[int] | np.ndarray, labels: Sequence[int
         ValueError: a label that is no class of the model, another number of labels than of seeds, or a negative seed.
     """
     seeds = np.asarray(seeds, np.int64)
-    if labels is None or family.spec.classes == 0:
-        labels = turns(family.spec, len(seeds))
-    labels = np.asarray(labels, np.int32)
-    check(family.spec, seeds, labels)
+    labels = chosen(family.spec, seeds, labels)
+    return render(family, lambda part: latents(seeds[part], family.latent_shape), labels)
+
+
+def walk(
+    family: Family,
+    seeds: Sequence[int] | np.ndarray,
+    others: Sequence[int] | np.ndarray,
+    at: np.ndarray,
+    labels: Sequence[int] | np.ndarray | None = None,
+) -> np.ndarray:
+    """Images on the way from the image of each seed to that of the other seed: (n, size, size, channels) uint8.
+
+    Args:
+        seeds, others: n whole numbers from 0 on, each.
+        at: (n,) shares of the way, 0 for the image of the seed itself.
+        labels: as in `draw`; the class stays the same along the way.
+    """
+    seeds, others = np.asarray(seeds, np.int64), np.asarray(others, np.int64)
+    labels = chosen(family.spec, seeds, labels)
+    check(family.spec, others, labels)
+
+    def on_the_way(part: slice) -> np.ndarray:
+        a, b = (latents(some[part], family.latent_shape) for some in (seeds, others))
+        return family.between(a, b, np.asarray(at)[part])
+
+    return render(family, on_the_way, labels)
+
+
+def chosen(spec: ImageSpec, seeds: np.ndarray, labels: Sequence[int] | np.ndarray | None) -> np.ndarray:
+    """(n,) int32 labels, by turns where none are given or the model knows none."""
+    found = turns(spec, len(seeds)) if labels is None or spec.classes == 0 else np.asarray(labels, np.int32)
+    check(spec, seeds, found)
+    return found
+
+
+def render(family: Family, latents_of: Callable[[slice], np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """An image for each label, from the latents of each part of the rows."""
     size, channels = family.spec.size, family.spec.channels
-    images = np.empty((len(seeds), size, size, channels), np.uint8)
-    for start in range(0, len(seeds), DRAW_BATCH):
+    images = np.empty((len(labels), size, size, channels), np.uint8)
+    for start in range(0, len(labels), DRAW_BATCH):
         part = slice(start, start + DRAW_BATCH)
-        count = len(seeds[part])
+        count = len(labels[part])
         inputs = example(family, DRAW_BATCH)  # zeros fill up the last batch
-        inputs["latents"][:count] = latents(seeds[part], family.latent_shape)
+        inputs["latents"][:count] = latents_of(part)
         inputs["label"][:count] = labels[part]
         images[part] = to_pixels(np.asarray(family.predict_on_batch(inputs)))[:count]
     return images
@@ -206,7 +254,7 @@ def named_variables(family: Family) -> dict[str, keras.Variable]:
 
     Keras' own `path` is not: seed generators inside of layers are numbered by how many the process made before.
     """
-    named = dict(walk(family, ""))
+    named = dict(variables_of(family, ""))
     covered = {id(variable) for variable in named.values()}
     for variable in family.variables:  # what the family holds itself, not in a layer
         if id(variable) not in covered:
@@ -216,10 +264,10 @@ def named_variables(family: Family) -> dict[str, keras.Variable]:
     return named
 
 
-def walk(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
+def variables_of(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
     for layer in network.layers:
         if isinstance(layer, keras.Model):
-            yield from walk(layer, f"{prefix}{layer.name}/")
+            yield from variables_of(layer, f"{prefix}{layer.name}/")
         else:
             for number, variable in enumerate(layer.variables):
                 yield f"{prefix}{layer.name}/{number}-{variable.name}", variable

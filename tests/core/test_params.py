@@ -39,6 +39,10 @@ def test_the_repository_s_settings_are_allowed(settings: Settings) -> None:
         ("model.family", "gann", ["model.family", "did you mean 'gan'?", "gan-dense"]),
         ("model.preset", "smal", ["model.preset", "did you mean 'small'?", "presets of gan"]),
         ("image.size", 30, ["image.size: 30 does not fit model.family 'gan'", "8 to 256", "multiple of 4"]),
+        ("reference.extractor", "inception", ["reference:", "'inception'", "reference.weights", "reference.sha256"]),
+        ("reference.weights", "graph.pb", ["reference.weights: the extractor 'domain' is read from no file"]),
+        ("reference.sha256", "0" * 64, ["reference.sha256: the extractor 'domain' is read from no file"]),
+        ("reference.sha256", "0" * 63, ["reference.sha256", "pattern"]),
         ("evaluate.metrics", ["fud"], ["evaluate.metrics.0", "did you mean 'fid'?"]),
         ("sources", [], ["sources", "at least 1 item"]),
         ("sources", [{"type": "diggits"}], ["sources.0", "did you mean 'digits'?", "parquet"]),
@@ -56,6 +60,13 @@ def test_a_fault_is_named(settings: Settings, key: str, value: object, words: li
         settings({key: value})
     for word in words:
         assert word in str(caught.value)
+
+
+def test_an_extractor_from_a_file_needs_both_its_place_and_its_checksum(settings: Settings) -> None:
+    named = {"reference.extractor": "inception", "reference.weights": "graph.pb"}
+    with pytest.raises(InputError, match=r"reference\.sha256"):
+        settings(named)
+    assert settings({**named, "reference.sha256": "0" * 64}).reference.weights == "graph.pb"
 
 
 def test_every_fault_has_its_line(settings: Settings) -> None:

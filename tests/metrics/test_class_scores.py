@@ -1,36 +1,78 @@
-"""Scores from the classifier: directions, bounds, and silence where there are no classes."""
+"""Scores by class: directions, bounds, silence where there are no classes, and "not enough" where there are few rows."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pipelines.features.base import Features
-from pipelines.metrics import class_accuracy, inception_score
-from pipelines.metrics.base import Benchmark, Drawn
+from pipelines.metrics import class_accuracy, class_fid, fid, inception_score
+from pipelines.metrics.base import Trial
+from pipelines.metrics.intervals import NotEnoughError
+from tests.metrics.trials import trial
 
-NOTHING = Features(np.zeros((4, 2), np.float32), None)
-BENCHMARK = Benchmark("id", ["cat", "dog"], NOTHING, np.zeros(4, np.int32), NOTHING)
+CLASSES = ["cat", "dog"]
+NOTHING = np.zeros((40, 2))
 
 
-def drawn(probabilities: list[list[float]], labels: list[int] | None = None) -> Drawn:
-    features = Features(np.zeros((len(probabilities), 2), np.float32), np.array(probabilities, np.float32))
-    return Drawn(features, None if labels is None else np.array(labels, np.int32))
+def judged(probabilities: list[list[float]], labels: list[int] | None = None) -> Trial:
+    return trial(
+        np.zeros((len(probabilities), 2)),
+        NOTHING,
+        probabilities=np.array(probabilities, np.float32),
+        labels=None if labels is None else np.array(labels, np.int32),
+        classes=CLASSES,
+    )
 
 
 def test_inception_score_runs_from_one_to_the_number_of_classes() -> None:
-    assert inception_score.score(drawn([[1, 0], [0, 1]]), BENCHMARK)["inception_score"] == pytest.approx(2)
-    assert inception_score.score(drawn([[1, 0], [1, 0]]), BENCHMARK)["inception_score"] == pytest.approx(1)
-    assert inception_score.score(drawn([[0.5, 0.5]] * 4), BENCHMARK)["inception_score"] == pytest.approx(1)
+    def score(probabilities: list[list[float]]) -> float:
+        found = inception_score.score(judged(probabilities))["inception_score"].value
+        assert found == pytest.approx(inception_score.inception(np.array(probabilities)))
+        return found
+
+    assert score([[1, 0], [0, 1]] * 10) == pytest.approx(2)
+    assert score([[1, 0], [1, 0]] * 10) == pytest.approx(1)
+    assert score([[0.5, 0.5]] * 20) == pytest.approx(1)
 
 
 def test_class_accuracy_counts_what_was_asked_for() -> None:
-    scores = class_accuracy.score(drawn([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.1, 0.9]], [0, 1, 1, 1]), BENCHMARK)
-    assert scores["class_accuracy"] == pytest.approx(0.75)
-    assert scores["class_accuracies"] == {"cat": 1.0, "dog": pytest.approx(2 / 3)}
+    probabilities = [[0.9, 0.1]] * 20 + [[0.2, 0.8], [0.6, 0.4], [0.1, 0.9]] * 20
+    scores = class_accuracy.score(judged(probabilities, [0] * 20 + [1] * 60))
+    assert scores["class_accuracy"].value == pytest.approx(0.75)
+    assert {name: found.value for name, found in scores["class_accuracies"].items()} == {
+        "cat": 1.0,
+        "dog": pytest.approx(2 / 3),
+    }
+
+
+def test_a_class_of_few_images_has_no_accuracy_of_its_own() -> None:
+    scores = class_accuracy.score(judged([[0.9, 0.1]] * 30, [0] * 29 + [1]))
+    assert list(scores["class_accuracies"]) == ["cat"]
+
+
+def test_class_fid_is_the_fid_of_each_class() -> None:
+    random = np.random.default_rng(0)
+    drawn, real = random.standard_normal((60, 2)), random.standard_normal((50, 2))
+    labels, real_labels = np.arange(60) % 2, np.arange(50) % 2
+    drawn[labels == 1] += 3
+    table = class_fid.score(trial(drawn, real, labels=labels, real_labels=real_labels, classes=CLASSES))["class_fids"]
+    for label, name in enumerate(CLASSES):
+        assert table[name].value == pytest.approx(fid.distance(drawn[labels == label], real[real_labels == label]))
+    assert table["dog"].interval.low > table["cat"].interval.high
 
 
 def test_without_classes_there_is_no_such_score() -> None:
-    assert class_accuracy.score(drawn([[1, 0]]), BENCHMARK) == {}
-    assert class_accuracy.score(Drawn(NOTHING, np.zeros(4, np.int32)), BENCHMARK) == {}
-    assert inception_score.score(Drawn(NOTHING, None), BENCHMARK) == {}
+    plain = trial(NOTHING, NOTHING)
+    assert class_accuracy.score(judged([[1, 0]] * 30)) == {}
+    assert class_accuracy.score(plain) == inception_score.score(plain) == class_fid.score(plain) == {}
+
+
+def test_too_few_rows_are_not_enough() -> None:
+    with pytest.raises(NotEnoughError, match="20 drawn rows or more, came 19"):
+        inception_score.score(judged([[1, 0]] * 19))
+    with pytest.raises(NotEnoughError, match="class_accuracy needs 20 drawn rows"):
+        class_accuracy.score(judged([[1, 0]] * 3, [0] * 3))
+    with pytest.raises(NotEnoughError, match="class_fid needs more than 2 images of a class"):
+        labels = np.array([0, 1, 0, 1])
+        few = np.zeros((4, 2))
+        class_fid.score(trial(few, few, labels=labels, real_labels=labels, classes=CLASSES))

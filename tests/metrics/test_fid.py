@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.features.base import Features
-from pipelines.metrics import fid
-from pipelines.metrics.base import Benchmark, Drawn
+from pipelines.metrics import fid, fid_infinity
+from pipelines.metrics.intervals import NotEnoughError
+from pipelines.metrics.moments import Moments
+from tests.metrics.trials import trial
 
 
 def gaussian(rows: int, width: int, seed: int) -> np.ndarray:
@@ -28,7 +29,8 @@ def test_diagonal_gaussians_have_the_known_distance() -> None:
     mean_a, mean_b = np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 5.0])
     spread_a, spread_b = np.array([1.0, 2.0, 0.0]), np.array([4.0, 2.0, 3.0])  # standard deviations, one of them 0
     expected = ((mean_a - mean_b) ** 2).sum() + ((spread_a - spread_b) ** 2).sum()
-    assert fid.frechet(mean_a, np.diag(spread_a**2), mean_b, np.diag(spread_b**2)) == pytest.approx(expected, rel=1e-12)
+    a, b = Moments(2, mean_a, np.diag(spread_a**2)), Moments(2, mean_b, np.diag(spread_b**2))
+    assert fid.frechet(a, b) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("rows", "width"), [(500, 3), (400, 64), (40, 64)])
@@ -38,16 +40,26 @@ def test_it_equals_the_formula_also_with_fewer_rows_than_dimensions(rows: int, w
     assert fid.distance(b, a) == pytest.approx(fid.distance(a, b), rel=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=st.integers(2, 60), width=st.integers(1, 20), seed=st.integers(0, 1000))
-def test_it_is_zero_on_itself_never_negative_and_blind_to_row_order_and_shift(rows: int, width: int, seed: int) -> None:
+def test_it_is_symmetric_never_negative_and_blind_to_row_order_shift_and_rotation(rows: int, width: int, seed: int) -> None:
     a, b = gaussian(rows, width, seed), gaussian(rows + 3, width, seed + 1)
-    scale = float(np.trace(np.atleast_2d(np.cov(a, rowvar=False)))) + 1
-    assert 0 <= fid.distance(a, a) <= 1e-6 * scale
+    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((width, width)))[0]
     there = fid.distance(a, b)
+    same = pytest.approx(there, rel=1e-6, abs=1e-6)
     assert there >= 0
-    assert fid.distance(a[::-1], b + 0) == pytest.approx(there, rel=1e-8, abs=1e-8)
-    assert fid.distance(a + 7, b + 7) == pytest.approx(there, rel=1e-6, abs=1e-6 * scale)
+    assert fid.distance(b, a) == same
+    assert fid.distance(a[::-1], b) == same
+    assert fid.distance(a + 7, b + 7) == same
+    assert fid.distance(a @ turn, b @ turn) == same
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(2, 200), width=st.integers(1, 70), seed=st.integers(0, 1000))
+def test_identical_sets_are_at_distance_zero(rows: int, width: int, seed: int) -> None:
+    a = gaussian(rows, width, seed)
+    assert 0 <= fid.distance(a, a) <= 1e-6
+    assert 0 <= fid.distance(a, a[::-1]) <= 1e-6
 
 
 def test_constant_features_differ_by_their_means_alone() -> None:
@@ -69,9 +81,24 @@ def test_what_cannot_be_compared_is_refused(a: np.ndarray, b: np.ndarray, words:
 
 def test_the_floor_takes_as_many_training_rows_as_there_are_samples() -> None:
     real = gaussian(300, 4, 0).astype(np.float32)
-    holdout, train = Features(real[:100], None), Features(real[100:], None)
-    benchmark = Benchmark("id", [], holdout, np.full(100, -1), train)
-    drawn = Drawn(Features(real[100:150] + 1, None), None)
-    scores = fid.score(drawn, benchmark)
-    assert scores["fid_floor"] == pytest.approx(fid.distance(real[100:150], real[:100]))
-    assert scores["fid"] > scores["fid_floor"]
+    scores = fid.score(trial(real[100:150] + 1, real[:100], train=real[100:]))
+    assert scores["fid_floor"].value == pytest.approx(fid.distance(real[100:150], real[:100]))
+    assert scores["fid"].value > scores["fid_floor"].value
+
+
+def test_more_rows_than_dimensions_are_needed() -> None:
+    some = gaussian(100, 8, 0)
+    with pytest.raises(NotEnoughError, match="fid needs 9 drawn and as many real rows or more, came 8"):
+        fid.score(trial(some[:8], some))
+    with pytest.raises(NotEnoughError, match="fid needs 9"):
+        fid.score(trial(some, some[:5]))
+
+
+def test_infinity_is_the_same_for_few_and_many_images_of_one_distribution() -> None:
+    random = np.random.default_rng(3)
+    many, real = random.standard_normal((20_000, 10)) * 1.2, random.standard_normal((5000, 10))
+    few, all_of_them = ({**fid.score(t), **fid_infinity.score(t)} for t in (trial(many[:500], real), trial(many, real)))
+    assert few["fid"].value > all_of_them["fid"].value + 0.05  # the bias
+    assert few["fid_infinity"].interval.low < all_of_them["fid_infinity"].value < few["fid_infinity"].interval.high
+    truth = 10 * 0.2**2
+    assert all_of_them["fid_infinity"].value == pytest.approx(truth, rel=0.1)

@@ -44,6 +44,28 @@ def test_not_even_the_last_bit_depends_on_the_position(model: base.Family) -> No
     assert np.array_equal(shuffled, straight[order])
 
 
+def test_a_walk_leads_from_one_image_to_the_other_and_does_not_depend_on_its_company(model: base.Family) -> None:
+    seeds, others, labels = np.arange(70), np.arange(100, 170), np.arange(70) % 10
+    starts, ends = (base.draw(model, some, labels).astype(int) for some in (seeds, others))
+    for at, expected in ((0.0, starts), (1.0, ends)):
+        # Latents may differ in the last bit, and so may a grey.
+        assert np.abs(base.walk(model, seeds, others, np.full(70, at), labels) - expected).max() <= 1
+    shares = np.linspace(0.1, 0.9, 70)
+    middle = base.walk(model, seeds, others, shares, labels)
+    assert np.array_equal(base.walk(model, seeds[5:6], others[5:6], shares[5:6], labels[5:6])[0], middle[5])
+    with pytest.raises(ValueError, match="as many labels as seeds"):
+        base.walk(model, seeds, others[:3], shares, labels)
+
+
+def test_latents_between_two_keep_the_length_that_normal_ones_have(model: base.Family) -> None:
+    a, b = (base.latents(seeds, (400,)) for seeds in (range(50), range(50, 100)))
+    assert model.between(a, b, np.zeros(50)) == pytest.approx(a, abs=1e-5)
+    assert model.between(a, b, np.ones(50)) == pytest.approx(b, abs=1e-5)
+    lengths = np.linalg.norm(model.between(a, b, np.full(50, 0.5)), axis=1)
+    assert lengths.mean() == pytest.approx(20, rel=0.05)  # the straight line's middle has 14
+    assert model.between(a, a, np.full(50, 0.3)) == pytest.approx(a, abs=1e-5)
+
+
 def test_no_seeds_give_no_images(model: base.Family) -> None:
     spec = model.spec
     assert base.draw(model, []).shape == (0, spec.size, spec.size, spec.channels)

@@ -1,0 +1,53 @@
+"""What metrics are computed from: features of drawn and of real images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.features.base import Features
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The pinned yardstick: features of real rows, under the id that says which.
+
+    holdout: features of the rows held out.
+    labels: (m,) int32, their classes, -1 for none.
+    train: features of real training rows, at most as many as `reference` keeps; None where there are none, as between two
+        folders of images.
+    of_classes: whether the features' probabilities are over `classes`.
+    ids, train_ids: (m,) and (t,) row_ids of both; None where the rows are not those of a data set.
+    """
+
+    id: str
+    classes: list[str]
+    holdout: Features
+    labels: np.ndarray
+    train: Features | None = None
+    of_classes: bool = True
+    ids: np.ndarray | None = None
+    train_ids: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Features of n pairs of images that lie `epsilon` apart on paths through the model's latent space, of length 1 each."""
+
+    here: Features
+    there: Features
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Features of n drawn images.
+
+    labels: (n,) int32 classes that were asked for; None for a model that takes none.
+    steps: None where there is no model to walk through.
+    """
+
+    features: Features
+    labels: np.ndarray | None
+    steps: Steps | None = None

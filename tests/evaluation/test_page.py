@@ -1,0 +1,215 @@
+"""The page of the evaluation: whole, bare, and safe from what names hold."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines import catalogue
+from pipelines.core import scores
+from pipelines.core.scores import Scores
+from pipelines.evaluation import page, plots, summary
+from pipelines.metrics.base import NEIGHBOURS, Trial
+from pipelines.metrics.intervals import Estimate
+from tests.metrics.trials import trial
+
+PICTURES = {name: Image.new("RGB", (8, 8)) for name in ("samples", "real", "neighbours")}
+TRAINING = [
+    {"step": str(step), "loss": str(1 / step), "images_per_second": "9.5", "spread": "0.4"} for step in (100, 200, 300)
+]  # fmt: skip
+
+
+def sure(value: float, by: float = 0.0, least: float = 0.0, most: float = np.inf, corrected: float | None = None) -> Estimate:
+    """About `by` to either side of its middle."""
+    parts = np.array([by, -by]) / 18
+    return Estimate(value, value if corrected is None else corrected, parts, np.zeros(0), np.zeros((3, 0)), least, most)
+
+
+def everything(classes: list[str]) -> Trial:
+    """Enough rows for every metric."""
+    random = np.random.default_rng(0)
+    labels = np.arange(200) % len(classes)
+    drawn, real, train = (random.normal(size=(200, 4)).astype(np.float32) for _ in range(3))
+    probabilities = np.eye(len(classes), dtype=np.float32)[np.where(np.arange(200) < 20, 0, labels)]
+    walked = random.normal(size=(2, 60, 4)).astype(np.float32)
+    return trial(drawn, real, train, probabilities, labels, labels, classes, (walked[0], walked[1]))
+
+
+@pytest.fixture(scope="module")
+def found() -> Scores:
+    return scores.measure(everything(["a", "b"]), list(catalogue.METRICS))
+
+
+@pytest.fixture(scope="module")
+def html(found: Scores) -> str:
+    return page.render(found, everything(["a", "b"]), PICTURES, TRAINING)
+
+
+def few() -> Trial:
+    return trial(np.zeros((10, 4), np.float32), np.zeros((10, 4), np.float32))
+
+
+def test_every_score_of_the_catalogue_has_its_sentence(found: Scores) -> None:
+    assert found.missing == {}
+    assert set(found.values) == set(page.SCORES)
+    assert set(found.tables) == set(page.CLASS_SCORES)
+
+
+def test_the_page_shows_everything_in_its_order(found: Scores, html: str) -> None:
+    titles = re.findall("<h[12]>(.*?)</h", html)
+    assert titles == [
+        "The evaluation", "Pictures", "All scores", "Class by class", "Precision and recall", "Nearest training images",
+        "Over the training",
+    ]  # fmt: skip
+    for name, estimate in found.values.items():
+        assert f"<b>{name.replace('_', ' ')}</b></td><td>{plots.number(estimate.value)}</td>" in html
+    assert [html.count(f'<img class="{name}"') for name in PICTURES] == [1, 1, 1]
+    assert "so it lies below the value: that is no mistake" in html
+    assert html.count("over the steps of the training") == 2  # loss and spread, not the speed
+
+
+def test_the_page_opens_without_a_network(html: str) -> None:
+    assert re.findall("http|://|<script|<link|url\\(|@import", html) == []
+    assert all(source.startswith("data:image/png;base64,") for source in re.findall('src="(.*?)"', html))
+
+
+def test_all_drawings_are_sound(html: str) -> None:
+    drawings = re.findall("<svg.*?</svg>", html, re.DOTALL)
+    assert len(drawings) > 10
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+        assert "nan" not in drawing
+
+
+def test_with_nothing_to_show_there_is_still_a_page() -> None:
+    found = Scores("id", 10, {}, missing={"fid": "fid needs 65 drawn rows or more, came 10"})
+    html = page.render(found, few(), PICTURES, [])
+    assert re.findall("<h2>(.*?)</h", html) == ["Pictures", "All scores", "Nearest training images"]
+    assert "<li>fid needs 65 drawn rows or more, came 10</li>" in html
+    assert "<svg" not in html
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x>', "{{ 7 * 7 }}"])
+def test_names_of_classes_are_text_and_nothing_else(name: str) -> None:
+    tables = {"class_accuracies": {name: sure(0.2, 0.1, most=1), "b": sure(1, most=1)}}
+    html = page.render(Scores("id", 10, {"class_accuracy": sure(0.8, most=1)}, tables, {"x": name}), few(), PICTURES, [])
+    assert "<script" not in html
+    assert "<img src" not in html
+    assert "49" not in re.findall("<td>(.*?)</td>", html)
+    assert html.count("fails most") == 1
+
+
+def test_the_worst_class_comes_first() -> None:
+    fids = {"near": sure(1), "far": sure(9)}
+    accuracies = {name: sure(value) for name, value in (("unknown", 0.1), ("near", 0.2), ("lost", 0.0), ("far", 0.9))}
+    assert list(page.by_class({"class_accuracies": accuracies})) == ["lost", "unknown", "near", "far"]
+    assert list(page.by_class({"class_fids": fids, "class_accuracies": accuracies})) == ["far", "near", "lost", "unknown"]
+
+
+def test_a_hundred_classes_and_one_without_a_figure_find_room() -> None:
+    names = [f"class {number}" for number in range(100)]
+    tables = {
+        "class_accuracies": {name: sure(number / 100, 0.01, most=1) for number, name in enumerate(names)},
+        "class_fids": {name: sure(number) for number, name in enumerate(names[1:])},
+    }
+    html = page.render(Scores("id", 10, {}, tables), few(), PICTURES, [])
+    assert html.count("<tr><td>class ") == 100
+    assert html.count("too few images") == 1
+
+
+def test_the_trade_off_is_of_each_size_of_neighbourhood() -> None:
+    trial = everything(["a"])
+    lines = list(csv.DictReader(io.StringIO(page.trade_off(trial))))
+    assert [int(line["neighbours"]) for line in lines] == list(NEIGHBOURS)
+    found = scores.measure(trial, ["precision_recall"]).values
+    three = lines[NEIGHBOURS.index(3)]
+    assert float(three["precision"]) == pytest.approx(found["precision"].value)
+    assert float(three["recall"]) == pytest.approx(found["recall"].value)
+    for name in ("precision", "recall"):
+        course = [float(line[name]) for line in lines]
+        assert course == sorted(course)
+
+
+def test_of_too_few_rows_there_is_no_trade_off() -> None:
+    assert page.trade_off(few()) == "neighbours,precision,recall\n"
+
+
+@pytest.mark.parametrize(
+    ("fid", "floor", "colour"), [(1.2, 1, "good"), (2.9, 1, "good"), (5, 1, "warn"), (1345.2, 12, "bad"), (1, 0, "soft")]
+)
+def test_the_headline_goes_by_fid_and_its_floor(fid: float, floor: float, colour: str) -> None:
+    assert summary.headline({"fid": sure(fid), "fid_floor": sure(floor)}).colour == colour
+
+
+def test_without_a_floor_there_is_a_headline_too() -> None:
+    assert "no floor" in summary.headline({"fid": sure(3)}).why
+    assert "not among" in summary.headline({}).why
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"precision": sure(0.9), "recall": sure(0.4)}, "lacks variety"),
+        ({"precision": sure(0.4), "recall": sure(0.9)}, "lacks quality"),
+        ({"memorisation": sure(0.6, 0.05)}, "look for copies"),
+        ({"fid": sure(8, corrected=2), "fid_floor": sure(7)}, "due to few images"),
+    ],
+)
+def test_what_is_wrong_is_said(values: dict[str, Estimate], words: str) -> None:
+    (remark,) = summary.remarks(Scores("id", 10, values))
+    assert words in remark
+
+
+def test_what_may_be_chance_is_not_said() -> None:
+    values = {"precision": sure(0.7, 0.2), "recall": sure(0.6, 0.2), "memorisation": sure(0.52, 0.1), "fid": sure(8)}
+    assert summary.remarks(Scores("id", 10, values)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1345.2, "1,345"), (0.00012, "0.00012"), (123456.7, "123,457"), (0.123456, "0.1235"), (0, "0"), (-0.0, "0"), (1, "1")],
+)
+def test_numbers_have_four_digits(value: float, shown: str) -> None:
+    assert plots.number(value) == shown
+
+
+def test_an_interval_of_no_width_is_seen_and_stays_on_its_line() -> None:
+    for value in (0.0, 0.5, 1.0):
+        bar = plots.bar(sure(value, most=1), (0, 1))
+        assert bar.width == plots.THIN
+        assert 0 <= bar.x <= plots.BAR - bar.width
+        assert bar.mark == value * plots.BAR
+
+
+def test_a_scale_holds_all_that_is_drawn_on_it() -> None:
+    assert plots.scale([sure(0.3, 0.1, most=1)]) == (0, 1)
+    low, high = plots.scale([sure(0.01, 0.05, least=-np.inf), sure(9, corrected=2)])
+    assert low < 0
+    assert high == 9
+
+
+def test_points_that_lie_close_together_share_a_label() -> None:
+    drawn = plots.plot([(0, 0, ""), (0.01, 0.01, ""), (1, 1, "")], (0, 1), (0, 1), 300, 300)
+    assert [mark.label for mark in plots.labelled(drawn, ["k = 1", "3", "5"]).points] == ["k = 1, 3", "", "5"]
+
+
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (0.69310, 0.69318), (-2e6, 3e6), (5.0, 5.0), (0.0, 0.0), (1e-7, 3e-7)])
+def test_no_two_ticks_of_an_axis_read_the_same(ends: tuple[float, float]) -> None:
+    low, high = plots.roomy(ends)
+    labels = [plots.short(value) for value in plots.ticks(low, high, 4)]
+    assert 2 <= len(labels) <= 5
+    assert len(set(labels)) == len(labels)
+
+
+def test_curves_leave_out_what_is_no_number_and_thin_what_is_long() -> None:
+    lines = [{"step": str(step), "loss": "nan" if step == 1 else "0.5", "spread": ""} for step in range(1, 1001)]
+    (curve,) = page.curves(lines).values()
+    assert len(curve.points) == page.POINTS
+    assert page.curves([]) == {}
+    assert len(page.curves(lines[1:2])["loss"].points) == 1

@@ -1,0 +1,87 @@
+"""Intervals hold the truth as often as they say, and two models are compared on the same real rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.metrics import base, fid, intervals
+from pipelines.metrics.base import Rows
+from pipelines.metrics.moments import Moments
+
+
+def gaussian(rows: int, shift: float, seed: int, width: int = 8) -> Rows:
+    return Rows(np.random.default_rng([seed, rows]).standard_normal((rows, width)) + shift)
+
+
+def true_distance(shift: float, width: int = 8) -> float:
+    one = Moments(2, np.zeros(width), np.eye(width))
+    return fid.frechet(Moments(2, np.full(width, shift), np.eye(width)), one)
+
+
+def test_a_mean_has_the_textbook_s_interval() -> None:
+    values = np.random.default_rng(0).standard_normal(2000)
+    found = base.mean(values, intervals.deal(len(values)), -np.inf, np.inf)
+    assert found.value == pytest.approx(values.mean())
+    assert found.corrected == pytest.approx(values.mean(), abs=1e-9)
+    low, high = found.interval
+    assert (high - low) / 2 == pytest.approx(1.96 / np.sqrt(len(values)), rel=0.2)
+
+
+def test_the_bias_of_few_rows_is_taken_out() -> None:
+    values, corrected = [], []
+    for seed in range(20):
+        found = fid.compare(gaussian(300, 0.5, seed), gaussian(200, 0.0, seed + 100))
+        values.append(found.value)
+        corrected.append(found.corrected)
+    truth = true_distance(0.5)
+    assert np.mean(values) > truth + 0.1  # what every library prints
+    assert np.mean(corrected) == pytest.approx(truth, abs=0.05)
+
+
+def test_the_interval_holds_the_true_distance_about_as_often_as_it_says() -> None:
+    held = 0
+    for seed in range(40):
+        low, high = fid.compare(gaussian(400, 0.3, seed), gaussian(400, 0.0, seed + 100)).interval
+        held += low <= true_distance(0.3) <= high
+    assert held >= 34  # 95 % of 40 are 38; fewer than 34 come up once in 3,000 times
+
+
+def test_a_difference_is_surer_than_its_parts_where_the_real_rows_are_few() -> None:
+    real = gaussian(200, 0.0, 0)
+    a, b = (fid.compare(gaussian(5000, shift, seed), real) for shift, seed in ((0.5, 1), (0.4, 2)))
+    middle, (low, high) = intervals.difference(a, b)
+    assert low < true_distance(0.5) - true_distance(0.4) < high
+    assert middle == pytest.approx(a.corrected - b.corrected)
+    lengths = [found.interval.high - found.interval.low for found in (a, b)]
+    assert high - low < min(lengths)
+
+
+def test_a_model_against_itself_differs_by_nothing() -> None:
+    a = fid.compare(gaussian(300, 0.1, 1), gaussian(200, 0.0, 0))
+    middle, (low, high) = intervals.difference(a, a)
+    assert middle == 0
+    assert low < 0 < high
+
+
+def test_scores_on_other_real_rows_are_not_compared() -> None:
+    a = fid.compare(gaussian(300, 0.1, 1), gaussian(200, 0.0, 0))
+    b = fid.compare(gaussian(300, 0.1, 1), gaussian(50, 0.0, 0))
+    with pytest.raises(ValueError, match="the same real rows"):
+        intervals.difference(a, b)
+
+
+def test_an_interval_stays_within_what_the_score_can_be() -> None:
+    same = fid.compare(gaussian(2000, 0.0, 1), gaussian(2000, 0.0, 2)).interval
+    assert same.low == 0
+    assert same.high > 0
+    right = np.ones(100)
+    right[0] = 0
+    assert base.mean(right, intervals.deal(100), 0.0, 1.0).interval.high == 1.0
+
+
+def test_rows_are_dealt_alike_at_every_call_and_into_fewer_groups_where_features_are_wide() -> None:
+    assert (intervals.deal(1000) == intervals.deal(1000)).all()
+    assert np.bincount(intervals.deal(1000)).tolist() == [10] * 100
+    assert intervals.deal(10_000, width=2048).max() + 1 == 16
+    assert sorted(intervals.deal(3)) == [0, 1, 2]

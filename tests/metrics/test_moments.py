@@ -1,0 +1,67 @@
+"""Moments gathered in any chunks, order and grouping are those of all the rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.metrics.moments import Grouped, Moments
+
+
+def rows(count: int, width: int, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return (random.standard_normal((count, width)) + random.uniform(-30, 30, width)) * random.uniform(0.01, 100, width)
+
+
+def same(a: Moments, b: Moments) -> bool:
+    scale = np.sqrt(np.outer(np.diag(b.scatter), np.diag(b.scatter))) + 1e-300
+    return (
+        a.count == b.count
+        and np.allclose(a.mean, b.mean, rtol=1e-12)
+        and bool((np.abs(a.scatter - b.scatter) <= 1e-12 * scale).all())
+    )
+
+
+def test_they_are_numpy_s_mean_and_covariance() -> None:
+    x = rows(3000, 7, 0)
+    found = Moments.of(x)
+    assert found.mean == pytest.approx(x.mean(axis=0), rel=1e-12)
+    assert found.covariance == pytest.approx(np.cov(x, rowvar=False), rel=1e-10)
+
+
+@settings(max_examples=40, deadline=None)
+@given(cuts=st.lists(st.integers(1, 499), max_size=8), seed=st.integers(0, 999), data=st.data())
+def test_chunks_merge_in_any_order(cuts: list[int], seed: int, data: st.DataObject) -> None:
+    x = rows(500, 5, seed)
+    parts = [Moments.of(part) for part in np.split(x, sorted(set(cuts)))]
+    merged = Moments.of(x[:0])
+    for part in data.draw(st.permutations(parts)):
+        merged = merged.merged(part)
+    assert same(merged, Moments.of(x))
+
+
+def test_another_machine_s_part_comes_as_a_file(tmp_path: Path) -> None:
+    x = rows(100, 4, 1)
+    Moments.of(x[:30]).save(tmp_path / "part.npz")
+    assert same(Moments.load(tmp_path / "part.npz").merged(Moments.of(x[30:])), Moments.of(x))
+
+
+def test_groups_can_be_left_out() -> None:
+    x = rows(40_000, 3, 2)  # more than a chunk
+    groups = np.random.default_rng(0).integers(-1, 9, len(x))
+    grouped = Grouped.of(x, groups, 9)
+    kept = np.ones(9, bool)
+    assert same(grouped.pooled(kept), Moments.of(x[groups >= 0]))
+    kept[[2, 5]] = False
+    assert same(grouped.pooled(kept), Moments.of(x[(groups >= 0) & (groups != 2) & (groups != 5)]))
+
+
+def test_a_number_that_is_not_finite_is_refused() -> None:
+    x = rows(10, 3, 3)
+    x[4, 1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        Moments.of(x)

@@ -1,0 +1,31 @@
+"""Trials of made-up features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.features.base import Features
+from pipelines.metrics.base import Trial
+from pipelines.metrics.inputs import Benchmark, Drawn, Steps
+
+
+def trial(
+    drawn: np.ndarray,
+    real: np.ndarray,
+    train: np.ndarray | None = None,
+    probabilities: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    real_labels: np.ndarray | None = None,
+    classes: list[str] | None = None,
+    steps: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Trial:
+    """Feature vectors against each other; what is not given is not there."""
+    benchmark = Benchmark(
+        "id",
+        classes or [],
+        Features(real, None),
+        np.full(len(real), -1) if real_labels is None else real_labels,
+        None if train is None else Features(train, None),
+    )
+    walked = None if steps is None else Steps(Features(steps[0], None), Features(steps[1], None), 0.1)
+    return Trial(Drawn(Features(drawn, probabilities), labels, walked), benchmark)
