@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipelines.core import backend, benchmark, drawing, files, grids, paths, reports, rows, scores, stage
 from pipelines.core.drawing import Drawer
+from pipelines.core.errors import InputError
 from pipelines.core.params import Params
 from pipelines.core.scores import Scores
 from pipelines.evaluation import page
@@ -27,6 +28,7 @@ NEAREST = 12  # drawn images that are shown beside their nearest training rows
 def run(params: Params) -> None:
     backend.load()
     pinned, extractor = benchmark.read(paths.REFERENCE)
+    current(pinned)
     model = drawing.load(paths.MODEL)
 
     seeds = params.evaluate.seed + np.arange(params.evaluate.samples)
@@ -55,6 +57,16 @@ def run(params: Params) -> None:
         )
     for why in found.missing.values():
         print(f"evaluate: {why}")
+
+
+def current(pinned: Benchmark) -> None:
+    """Raises InputError where the benchmark is of other rows than are held out now."""
+    held_out = rows.ids(paths.CLEAN, "holdout", origin="real")
+    if pinned.ids is None or set(pinned.ids.tolist()) != held_out:
+        raise InputError(
+            f"benchmark {pinned.id} is of other rows than {paths.CLEAN} holds out now ({len(held_out):,}); "
+            "run `reference` again (`genloop run`)"
+        )
 
 
 def training() -> list[dict[str, str]]:

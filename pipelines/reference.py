@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,8 +29,9 @@ def run(params: Params) -> None:
     some = np.argsort(train.ids)[:MOST_TRAIN]  # by content, so that the order of shards does not matter
     with files.replacing(paths.REFERENCE) as folder:
         extractor.save(folder)
+        form = {**params.image.model_dump(), **params.clean.model_dump(include={"fit", "filter"}), "dtype": "float32"}
         pinned = Benchmark(
-            benchmark_id(folder, holdout, params),
+            benchmark.identity(folder, holdout.ids, params.reference.extractor, form),
             classes,
             extractor.extract(holdout.images),
             holdout.labels,
@@ -42,7 +40,7 @@ def run(params: Params) -> None:
             holdout.ids,
             train.ids[some],
         )
-        benchmark.write(folder, pinned, params.reference.extractor)
+        benchmark.write(folder, pinned, params.reference.extractor, form)
 
     report: dict[str, Any] = {
         "benchmark_id": pinned.id,
@@ -57,20 +55,6 @@ def run(params: Params) -> None:
         print(f"reference: the extractor's accuracy on the holdout is {report['accuracy']:.1%}")
     reports.write("reference", report)
     print(f"reference: benchmark {pinned.id}, {extractor.how}")
-
-
-def benchmark_id(folder: Path, holdout: rows.Rows, params: Params) -> str:
-    """16 hex digits of a hash of everything that moves a score: holdout rows, extractor, how images are resized, dtype."""
-    moves = [
-        sorted(holdout.ids.tolist()),
-        params.reference.extractor,
-        *(files.sha256(path) for path in sorted(folder.glob("extractor.*"))),
-        params.image.model_dump(),
-        params.clean.fit,
-        params.clean.filter,
-        "float32",
-    ]
-    return hashlib.sha256(json.dumps(moves).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -142,8 +142,17 @@ def test_the_nearest_training_rows_of_copies_are_the_rows_themselves(made: Path)
 def test_a_benchmark_of_other_data_is_refused(made: Path, params: Any) -> None:
     shutil.rmtree(paths.CLEAN)
     write_rows(paths.CLEAN, pictures(60, 8, 2), [0] * 60, ["0"], splits=["train", "holdout"] * 30)
-    with pytest.raises(InputError, match="lacks rows that the benchmark was made of"):
+    with pytest.raises(InputError, match="is of other rows than data/clean holds out now"):
         evaluate.run(params)
+
+
+@pytest.mark.parametrize("part", ["holdout.npz", "train.npz", "extractor.safetensors"])
+def test_a_benchmark_put_together_from_two_is_refused(made: Path, settings: Settings, part: str) -> None:
+    whole = (paths.REFERENCE / part).read_bytes()
+    reference.run(settings({**CHANGES, "reference.seed": 1}))
+    (paths.REFERENCE / part).write_bytes(whole)
+    with pytest.raises(InputError, match="its files are not those of benchmark"):
+        benchmark.read(paths.REFERENCE)
 
 
 def test_the_benchmark_s_id_follows_what_moves_a_score_and_nothing_else(made: Path, settings: Settings) -> None:

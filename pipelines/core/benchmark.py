@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -15,25 +16,55 @@ from pipelines.core.errors import InputError
 from pipelines.features.base import Extractor, Features
 from pipelines.metrics.inputs import Benchmark
 
+FEATURES = ("holdout.npz", "train.npz")
 
-def write(folder: Path, pinned: Benchmark, extractor: str) -> None:
+
+def identity(folder: Path, ids: np.ndarray, extractor: str, form: dict[str, Any]) -> str:
+    """16 hex digits of a hash of all that moves a score.
+
+    Args:
+        folder: holds the extractor's own files, whose content counts.
+        ids: (m,) row_ids of the rows held out; their order does not count.
+        extractor: its name.
+        form: what images went through: size, channels, resize, type of the features.
+    """
+    made_of = [sorted(ids.tolist()), extractor, *(files.sha256(path) for path in sorted(folder.glob("extractor.*"))), form]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write(folder: Path, pinned: Benchmark, extractor: str, form: dict[str, Any]) -> None:
     """Features and id into `folder`, beside the extractor that is there already; `extractor` is its name."""
     assert pinned.train is not None
     assert pinned.ids is not None
     assert pinned.train_ids is not None
-    write_features(folder / "holdout.npz", pinned.holdout, labels=pinned.labels, ids=pinned.ids.astype("S"))
-    write_features(folder / "train.npz", pinned.train, ids=pinned.train_ids.astype("S"))
-    about = {"benchmark_id": pinned.id, "extractor": extractor, "classes": pinned.classes}
+    write_features(folder / FEATURES[0], pinned.holdout, labels=pinned.labels, ids=pinned.ids.astype("S"))
+    write_features(folder / FEATURES[1], pinned.train, ids=pinned.train_ids.astype("S"))
+    about = {
+        "benchmark_id": pinned.id,
+        "extractor": extractor,
+        "classes": pinned.classes,
+        "form": form,
+        "features": {name: files.sha256(folder / name) for name in FEATURES},
+    }
     files.write(folder / "benchmark.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
 
 def read(folder: Path) -> tuple[Benchmark, Extractor]:
-    """Raises InputError where `reference` has not written a whole benchmark."""
+    """Raises InputError where `reference` has not written a whole benchmark, or a part of it is of another one."""
     try:
         about = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
-        holdout, train = (read_features(folder / f"{split}.npz") for split in ("holdout", "train"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        holdout, train = (read_features(folder / name) for name in FEATURES)
+        ids = holdout["ids"].astype(str)
+        sound = about["benchmark_id"] == identity(folder, ids, about["extractor"], about["form"]) and all(
+            about["features"][name] == files.sha256(folder / name) for name in FEATURES
+        )
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{folder}: no usable benchmark ({error}); `reference` makes it (`genloop run`)") from None
+    if not sound:
+        raise InputError(
+            f"{folder}: its files are not those of benchmark {about['benchmark_id']}, so no score by them would be; "
+            "run `reference` again (`genloop run`)"
+        )
     extractor = catalogue.get(catalogue.FEATURES, about["extractor"]).load(folder)
     pinned = Benchmark(
         about["benchmark_id"],
@@ -42,7 +73,7 @@ def read(folder: Path) -> tuple[Benchmark, Extractor]:
         holdout["labels"],
         features(train),
         extractor.of_classes,
-        holdout["ids"].astype(str),
+        ids,
         train["ids"].astype(str),
     )
     return pinned, extractor

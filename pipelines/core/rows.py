@@ -65,6 +65,15 @@ def stacked(pixels: list[np.ndarray], folder: Path) -> np.ndarray:
     return np.stack(pixels)
 
 
+def ids(folder: Path, split: Literal["train", "holdout"], origin: str) -> set[str]:
+    """The row_ids of one split and origin."""
+    found: set[str] = set()
+    for batch in shards.read(folder, ["row_id", "split", "origin"]):
+        lists = (batch[name].to_pylist() for name in ("row_id", "split", "origin"))
+        found.update(row_id for row_id, s, o in zip(*lists, strict=True) if (s, o) == (split, origin))
+    return found
+
+
 def find(folder: Path, ids: np.ndarray) -> np.ndarray:
     """Images of the rows with these row_ids: (n, size, size, channels) uint8, in the order asked for.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipelines.core import scores
 from pipelines.metrics import density_coverage, memorisation, path_length, precision_recall
 from pipelines.metrics.intervals import NotEnoughError
 from tests.metrics.trials import trial
@@ -76,3 +77,24 @@ def test_a_handful_of_rows_is_not_enough() -> None:
     for metric in (precision_recall, density_coverage):
         with pytest.raises(NotEnoughError, match="needs 50"):
             metric.score(trial(FRESH[:49], REAL))
+
+
+def test_no_score_depends_on_the_order_of_rows() -> None:
+    random = np.random.default_rng(4)
+    labels = np.arange(300) % 3
+    probabilities = random.dirichlet([0.3, 0.3, 0.3], 300)
+    ways = []
+    for order in (np.arange(300), random.permutation(300)):
+        mixed = trial(
+            FRESH[order],
+            REAL[::-1] if ways else REAL,
+            train=TRAIN[:400],
+            probabilities=probabilities[order],
+            labels=labels[order],
+            classes=["a", "b", "c"],
+        )
+        names = ("fid", "kid", "inception_score", "precision_recall", "density_coverage", "memorisation", "class_accuracy")
+        ways.append(scores.measure(mixed, names))
+    for name, estimate in ways[0].values.items():
+        assert ways[1].values[name].value == pytest.approx(estimate.value, rel=1e-6), name
+    assert len(ways[0].values) == 10
