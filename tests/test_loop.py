@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY
 COPIED = ("commands", "flows", "pipelines", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore",
           "dvc.yaml", "genloop.py", "params.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
 TINY = ("image.size=8", "model.preset=tiny", "train.steps=40", "train.preview_every=20", "reference.steps=30",
-        "evaluate.samples=60")  # fmt: skip
+        "evaluate.samples=250")  # fmt: skip
 
 
 def shell(folder: Path, *command: str, fails: bool = False) -> str:
@@ -88,7 +88,7 @@ def test_a_second_run_has_nothing_to_do(project: Path) -> None:
 def test_metrics_are_shown_and_compared(project: Path) -> None:
     shown = json.loads(shell(project, "dvc", "metrics", "show", "--json"))
     metrics = shown[""]["data"]["data/reports/metrics.json"]["data"]
-    assert {"fid", "fid_floor", "class_accuracy", "benchmark_id", "samples"} <= set(metrics)
+    assert {"fid", "fid_low", "fid_high", "fid_floor", "precision", "class_accuracy", "benchmark_id", "samples"} <= set(metrics)
     path = project / "data/reports/metrics.json"
     content = path.read_bytes()
     path.unlink()
@@ -106,7 +106,9 @@ def test_plots_are_made(project: Path, tmp_path: Path) -> None:
     page = (tmp_path / "plots/index.html").read_text()
     assert "discriminator_loss" in page
     assert "class_accuracies" in page
-    assert len(list(tmp_path.rglob("*samples.png"))) == 2
+    assert "precision and recall by size of neighbourhood" in page
+    pictures = {path.name.rpartition("_")[2] for path in tmp_path.rglob("*.png")}
+    assert {"samples.png", "training-samples.png", "real.png", "neighbours.png"} <= pictures
 
 
 @pytest.mark.parametrize(
