@@ -15,14 +15,16 @@ from pipelines.metrics.base import Rows, Trial
 from pipelines.metrics.intervals import Estimate
 
 LEAST = 50
-BLOCK = 10_000  # rows that are compared all with all
+BLOCK, LEAST_BLOCK = 10_000, 1_000  # most and least rows of a block, in which all are compared with all
+MOST_PAIRS = 500_000_000  # about as many comparisons are made in all, by smaller blocks where there are more rows
 ROWS = 1_024  # rows of the kernel's matrix held at once
 
 
 def score(trial: Trial) -> dict[str, Estimate]:
     base.need("kid", min(len(trial.fake), len(trial.real)), LEAST, "drawn and as many real rows")
     fake, real = trial.fake, trial.real
-    blocks = -(-max(len(fake), len(real)) // BLOCK)
+    rows = max(len(fake), len(real))
+    blocks = -(-rows // max(LEAST_BLOCK, min(BLOCK, MOST_PAIRS // rows)))
     sums = [np.zeros((a.number, b.number)) for a, b in ((fake, fake), (real, real), (fake, real))]
     pairs = [np.zeros_like(part) for part in sums]
     for block in range(blocks):

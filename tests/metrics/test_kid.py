@@ -45,6 +45,16 @@ def test_it_is_around_zero_for_equal_distributions_and_grows_with_the_shift() ->
 def test_large_sets_are_compared_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(2)
     x, y = random.standard_normal((400, 3)), random.standard_normal((200, 3)) + 1
+    monkeypatch.setattr(kid, "LEAST_BLOCK", 10)
     monkeypatch.setattr(kid, "BLOCK", 100)
+    sums = [by_definition(x[i * 100 : i * 100 + 100], y[i * 50 : i * 50 + 50]) for i in range(4)]
+    assert score(trial(x, y)) == pytest.approx(np.mean(sums), rel=1e-9)
+
+
+def test_of_very_many_rows_blocks_are_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    x, y = random.standard_normal((400, 3)), random.standard_normal((200, 3)) + 1
+    monkeypatch.setattr(kid, "LEAST_BLOCK", 10)
+    monkeypatch.setattr(kid, "MOST_PAIRS", 400 * 100)
     sums = [by_definition(x[i * 100 : i * 100 + 100], y[i * 50 : i * 50 + 50]) for i in range(4)]
     assert score(trial(x, y)) == pytest.approx(np.mean(sums), rel=1e-9)
