@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from pipelines.core.cores import cores
 
-TILE = 1024  # rows on either side of one product: its result stays in the processor's cache
+TILE = 1280  # rows on either side of one product: its result stays in the processor's cache
 DENSE = 1 / 16  # share of a product's pairs in doubt above which a product in float64 costs less than single distances
 HELD = 2**22  # candidates for nearest neighbours that are held before all but the nearest are dropped
 GAPS = 2**17  # numbers in the float64 differences held at once
