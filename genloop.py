@@ -54,6 +54,28 @@ def generate(
 
 
 @app.command()
+def score(
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="What is judged: a folder of images, .npz, .parquet or models:/NAME@alias.")
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with, of the same kinds.")],
+    extractor: Annotated[str | None, typer.Option(help="domain, inception or random; none: the files hold features.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="As in fid,kid; without it all that apply.")] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels a side; without it as B's images.")] = None,
+    count: Annotated[int | None, typer.Option(help="Images that a model draws.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the first image that a model draws.")] = 0,
+    weights: Annotated[str | None, typer.Option(help="Path or URL of the file of inception.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="Of that file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare any two sets of images, or of features, by every metric."""
+    with faults():
+        from commands.score import Asked, score
+
+        score(a, b, Asked(extractor, metrics, size, count, seed, weights, sha256), as_json)
+
+
+@app.command()
 def status(as_json: Json = False) -> None:
     """Say which versions there are and which stages are stale."""
     with faults():

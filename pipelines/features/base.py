@@ -39,7 +39,8 @@ class Extractor(ABC):
     """Made once by `reference`, then the same for every model that is scored.
 
     of_classes: whether its probabilities are over the data's own classes, so that they can be held against labels.
-    Its module says with the constant FROM_FILE whether it comes from a file that the settings name.
+    Its module says with the constant FROM_FILE whether it comes from a file that the settings name, and with LEARNS whether
+    from the images: those that it learned from look otherwise to it than any others.
     """
 
     of_classes: bool

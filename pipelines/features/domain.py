@@ -16,6 +16,7 @@ from pipelines.features import network
 from pipelines.features.base import Settings
 
 FROM_FILE = False
+LEARNS = True
 BATCH = 128
 RATE = 2e-3  # of AdamW, falling to 0 along a cosine
 

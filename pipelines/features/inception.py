@@ -23,6 +23,7 @@ from pipelines.features import batches, pinned
 from pipelines.features.base import Extractor, Features, Settings
 
 FROM_FILE = True
+LEARNS = False
 MEMBER = "classify_image_graph_def.pb"  # of the archive that it is published in
 ORIGINAL = "009d6814d1bc560d4e7b236e170e9b2d5ca6f4b57bd8037f6db05776204415c6"  # sha256 of the published graph
 IMAGES, POOL, LOGITS = "ExpandDims", "pool_3", "softmax/logits/MatMul"  # the graph's nodes

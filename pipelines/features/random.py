@@ -10,6 +10,7 @@ from pipelines.features import network
 from pipelines.features.base import Settings
 
 FROM_FILE = False
+LEARNS = False
 
 
 class Random(network.Network):
