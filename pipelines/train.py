@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from pipelines import catalogue
-from pipelines.core import backend, files, grids, paths, reports, shards, stage
+from pipelines.core import backend, files, grids, paths, reports, shards, stage, tracking
 from pipelines.core.params import Params
 
 HERE = Path(__file__).resolve().parent
@@ -20,7 +21,7 @@ def run(params: Params) -> None:
     started = time.monotonic()
     backend.load()
     from pipelines.models import base
-    from pipelines.training import checkpoint, dataset, fitting, preview
+    from pipelines.training import checkpoint, dataset, fitting, preview, warm
 
     family_class = catalogue.get(catalogue.MODELS, params.model.family)
     rows = dataset.read(paths.CLEAN, params, family_class.conditional)
@@ -28,15 +29,25 @@ def run(params: Params) -> None:
     preset = catalogue.literal(catalogue.MODELS, params.model.family, "PRESETS")[params.model.preset]
     family = base.build(family_class, spec, preset, params.train.seed)
 
-    key = checkpoint.key(settings(params), code(params.model.family))
-    checkpoints, logs = paths.CHECKPOINTS / key, paths.LOGS / "train" / key
-    checkpoint.prune(keep=checkpoints)
-    began = time.monotonic()
-    outcome = fitting.fit(family, rows, params.train, checkpoints, logs)
-    training = time.monotonic() - began
+    with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+        start = Path(temporary) / "champion"
+        parent = tracking.fetch(params, start) if params.train.init == "champion" else None
+        if parent is not None:
+            warm.fits(start, base.describe_new(family, params.model.family, rows.classes))
+            print(f"train: going on from version {parent} of {params.registry.model}, after {warm.steps(start):,} steps")
+        elif params.train.init == "champion":
+            print(f"train: {params.registry.model} has no champion yet to go on from; from scratch")
+        began_from = files.sha256(start / warm.STATE) if parent is not None else None
+        key = checkpoint.key({**settings(params), "start": began_from}, code(params.model.family))
+        checkpoints, logs = paths.CHECKPOINTS / key, paths.LOGS / "train" / key
+        checkpoint.prune(keep=checkpoints)
+        began = time.monotonic()
+        outcome = fitting.fit(family, rows, params.train, checkpoints, logs, start if parent is not None else None)
+        training = time.monotonic() - began
 
     with files.replacing(paths.MODEL) as folder:
         base.save(folder, family, params.model.family, rows.classes)
+        warm.write(folder, outcome.state)
     samples = preview.draw(family, preview.shown(rows))
     files.write(paths.REPORTS / "training-samples.png", grids.png(samples.page(rows.classes)))
     write_history(outcome.history)
@@ -51,6 +62,7 @@ def run(params: Params) -> None:
             "classes": len(rows.classes),
             "batch_size": params.train.batch_size,
             "resumed_from": outcome.resumed_from,
+            "parent_version": parent,
             **outcome.history[-1],
             "training_seconds": round(training, 1),
             "seconds": round(time.monotonic() - started, 1),

@@ -185,6 +185,14 @@ def test_the_first_version_is_champion_the_next_challenger_and_the_same_none(mad
     assert holders["challenger"]["benchmark_id"] == reports.read("metrics")["benchmark_id"]  # type: ignore[index]
 
 
+def test_the_champion_s_own_files_can_be_fetched_from_the_registry(made: Path, params: Any) -> None:
+    assert tracking.fetch(params, made / "none") is None
+    register.run(params)
+    assert tracking.fetch(params, made / "fetched") == 1
+    for name in ("model.json", "weights.safetensors"):
+        assert (made / "fetched" / name).read_bytes() == (paths.MODEL / name).read_bytes()
+
+
 def test_a_version_says_where_it_comes_from(made: Path, params: Any) -> None:
     paths.LOCK.write_text("stages:\n  clean:\n    outs:\n    - {path: data/clean, md5: abc.dir}\n")
     register.run(params)

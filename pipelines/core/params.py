@@ -162,7 +162,7 @@ class Model(Block):
 
 
 class Train(Block):
-    init: Literal["scratch"]
+    init: Literal["scratch", "champion"]
     steps: Positive
     batch_size: Annotated[int, Field(ge=2)]
     seed: Seed

@@ -231,6 +231,27 @@ def load(params: Params, version: int | None = None) -> Any:
     return drawer
 
 
+def fetch(params: Params, folder: Path) -> int | None:
+    """Copy the champion's own files, model.json and what lies beside it, into `folder`; its version, or None without one."""
+    if not reachable():
+        return None
+    found = client()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    name = params.registry.model
+    try:
+        with asking():
+            version = int(found.get_model_version_by_alias(name, CHAMPION).version)
+    except MlflowException:
+        return None
+    with asking(), tempfile.TemporaryDirectory() as temporary:
+        place = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=temporary))
+        described = next(place.rglob("model.json"))
+        shutil.copytree(described.parent, folder, ignore=shutil.ignore_patterns("code"))
+    return version
+
+
 def versions(params: Params) -> dict[str, dict[str, Any] | None]:
     """What the aliases point to: {"champion": {"version", "metrics", "benchmark_id"} or None, "challenger": …}."""
     holders: dict[str, dict[str, Any] | None] = {CHAMPION: None, CHALLENGER: None}

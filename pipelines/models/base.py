@@ -107,9 +107,25 @@ class Family(keras.Model):
         shape = (len(a), *[1] * (a.ndim - 1))
         return (shares[0].reshape(shape) * a + shares[1].reshape(shape) * b).astype(np.float32)
 
-    def optimizer_for(self, steps: int) -> keras.optimizers.Optimizer:
-        """An optimizer for a training of so many steps, with `use_ema=True`."""
+    def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
+        """An optimizer for a training of so many steps, with `use_ema=True`.
+
+        first: the step that it begins at, counted through all the trainings that this one goes on from.
+        """
         raise NotImplementedError
+
+
+class Later(keras.optimizers.schedules.LearningRateSchedule):
+    """`schedule` as if its first step were the step `first`: a training that goes on from another one counts on."""
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, first: int) -> None:
+        self.schedule, self.first = schedule, first
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step - self.first)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"schedule": self.schedule, "first": self.first}
 
 
 def build(family_class: type[Family], spec: ImageSpec, preset: dict[str, Any], seed: int) -> Family:
@@ -285,11 +301,7 @@ def save(folder: Path, family: Family, name: str, classes: Sequence[str]) -> Non
         name: the family's name in the catalogue.
         classes: names of the classes, as many as spec.classes.
     """
-    assert len(classes) == family.spec.classes, (classes, family.spec)
-    kind = type(family)
-    module = kind.__module__.rpartition(".")[2]
-    description = Description(name, module, kind.__qualname__, family.preset, family.spec, list(classes))
-    text = json.dumps(asdict(description), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(asdict(describe_new(family, name, classes)), indent=2, ensure_ascii=False) + "\n"
     (folder / DESCRIPTION).write_text(text, encoding="utf-8")
     weights = {key: value(variable) for key, variable in named_variables(family).items()}
     faults = [key for key, came in weights.items() if not np.isfinite(came).all()]
@@ -299,6 +311,14 @@ def save(folder: Path, family: Family, name: str, classes: Sequence[str]) -> Non
     for path in (folder / DESCRIPTION, folder / WEIGHTS):
         with path.open("rb") as file:
             os.fsync(file.fileno())
+
+
+def describe_new(family: Family, name: str, classes: Sequence[str]) -> Description:
+    """What model.json of this model says; arguments as in `save`."""
+    assert len(classes) == family.spec.classes, (classes, family.spec)
+    kind = type(family)
+    module = kind.__module__.rpartition(".")[2]
+    return Description(name, module, kind.__qualname__, family.preset, family.spec, list(classes))
 
 
 def describe(folder: Path) -> Description:

@@ -56,7 +56,7 @@ class GanDense(Family):
         self.watch(discriminator_loss=discriminator_loss, generator_loss=generator_loss)
         return discriminator_loss + generator_loss
 
-    def optimizer_for(self, steps: int) -> keras.optimizers.Optimizer:
+    def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
         return keras.optimizers.Adam(self.preset["learning_rate"], use_ema=True, ema_momentum=ema_momentum(steps))
 
 

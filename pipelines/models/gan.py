@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from .base import Family, ImageSpec, ema_momentum, judged_by_frozen, to_float
+from .base import Family, ImageSpec, Later, ema_momentum, judged_by_frozen, to_float
 
 # width: channels at half the resolution, doubled with each halving up to `widest`. dense: units of the dense layers.
 # depth: residual blocks a level. gamma: weight of the gradient penalties, as in R3GAN; more for harder data.
@@ -91,8 +91,8 @@ class Gan(Family):
         # The mean is over real and generated images together; wanted is the sum of one mean each.
         return real_score, fake_score, 2.0 * ops.mean(ops.square((noisy - clear) / STEP))
 
-    def optimizer_for(self, steps: int) -> keras.optimizers.Optimizer:
-        rate = keras.optimizers.schedules.CosineDecay(self.preset["learning_rate"], steps, alpha=LAST_RATE)
+    def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
+        rate = Later(keras.optimizers.schedules.CosineDecay(self.preset["learning_rate"], steps, alpha=LAST_RATE), first)
         return keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(steps))
 
 

@@ -8,32 +8,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from pipelines.core.params import Train
 from pipelines.core.progress import Progress
 from pipelines.models import base
-from pipelines.training import checkpoint, collapse, feeding, preview
+from pipelines.training import checkpoint, collapse, feeding, preview, warm
 from pipelines.training.dataset import Dataset
 from pipelines.training.watch import Watch
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """history: one entry a preview. resumed_from: the step of the checkpoint it went on from, 0 for none."""
+    """history: one entry a preview. resumed_from: the step of the checkpoint it went on from, 0 for none. state: for `warm`."""
 
     history: list[dict[str, float]]
     resumed_from: int
+    state: dict[str, np.ndarray]
 
 
-def fit(family: base.Family, dataset: Dataset, train: Train, checkpoints: Path, logs: Path) -> Outcome:
+def fit(
+    family: base.Family, dataset: Dataset, train: Train, checkpoints: Path, logs: Path, start: Path | None = None
+) -> Outcome:
     """Train `family` for `train.steps` and leave averaged weights in it.
+
+    start: folder of a model whose training this one goes on from.
 
     Raises:
         GenloopError: it diverged or collapsed; no further checkpoint was written then.
     """
     # One optimizer moves both players of a GAN: Adam looks at each weight alone. No XLA on the CPU: see `base.build`.
-    family.compile(optimizer=family.optimizer_for(train.steps), jit_compile=family.jit_compile)
+    first = warm.steps(start) if start else 0
+    family.compile(optimizer=family.optimizer_for(train.steps, first), jit_compile=family.jit_compile)
     family.optimizer.build(family.trainable_variables)
+    if start:
+        warm.begin(start, family)
     step, history = checkpoint.restore(checkpoints, family)
     if step == 0:
         shutil.rmtree(logs, ignore_errors=True)  # of an earlier training of the very same
@@ -44,10 +53,12 @@ def fit(family: base.Family, dataset: Dataset, train: Train, checkpoints: Path, 
         watch.step, watch.history = step, history
         if step < train.steps:
             epochs = -(-(train.steps - step) // train.preview_every)
-            batches = feeding.batches(dataset, train.batch_size, family.latent_shape, train.seed, step)
+            # Counted on from the trainings before, whose batches would come again otherwise.
+            batches = feeding.batches(dataset, train.batch_size, family.latent_shape, train.seed, first + step)
             callbacks: list[keras.callbacks.Callback] = [watch]
             every = train.preview_every
             family.fit(batches, steps_per_epoch=every, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+    state = warm.capture(family)
     preview.average(family)
     collapse.check([entry["spread"] for entry in watch.history], train.steps, at_end=True)
-    return Outcome(watch.history, step)
+    return Outcome(watch.history, step, state)

@@ -1,0 +1,122 @@
+"""A training that goes on from the champion's: where it left off, or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.core import backend, paths, tracking
+from pipelines.core.errors import InputError
+from tests.training import rows
+
+backend.load()
+
+from pipelines import catalogue  # noqa: E402
+from pipelines.models import base  # noqa: E402
+from pipelines.training import fitting, warm  # noqa: E402
+
+FAMILIES = sorted(catalogue.MODELS)
+
+
+def report() -> dict[str, Any]:
+    return json.loads((paths.REPORTS / "train.json").read_text())
+
+
+@pytest.fixture
+def champion(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands for the registry's champion: what is put there is fetched."""
+    place = project / "champion"
+
+    def fetch(params: Any, folder: Path) -> int | None:
+        if not place.exists():
+            return None
+        shutil.copytree(place, folder)
+        return 4
+
+    monkeypatch.setattr(tracking, "fetch", fetch)
+    return place
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_it_begins_with_every_number_that_the_champion_s_training_ended_with(
+    name: str, champion: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.fill()
+    family = {"model.family": name, "model.preset": "tiny" if name == "gan" else "small"}
+    rows.trained(settings, family)
+    shutil.copytree(paths.MODEL, champion)
+    ended = warm.read(champion)
+    assert warm.steps(champion) == 6
+    seen: dict[str, np.ndarray] = {}
+    begin = warm.begin
+
+    def look(folder: Path, model: base.Family) -> None:
+        begin(folder, model)
+        seen.update(warm.capture(model))
+
+    monkeypatch.setattr(fitting.warm, "begin", look)
+    rows.trained(settings, {**family, "train.init": "champion"})
+    assert rows.equal(seen, ended)
+    assert report()["parent_version"] == 4
+    assert warm.steps(paths.MODEL) == 12
+    assert not rows.equal(warm.read(paths.MODEL), ended)
+
+
+def test_the_learning_rate_begins_anew() -> None:
+    preset = catalogue.literal(catalogue.MODELS, "gan", "PRESETS")["tiny"]
+    model = base.build(catalogue.get(catalogue.MODELS, "gan"), base.ImageSpec(8, 1, 2), preset, 0)
+    later = [float(model.optimizer_for(10, first)._learning_rate(step)) for first, step in ((0, 0), (500, 500), (500, 510))]
+    assert later[0] == later[1] > later[2]
+
+
+def test_the_same_warm_start_gives_the_same_weights_twice(champion: Path, settings: Any) -> None:
+    rows.fill()
+    rows.trained(settings)
+    shutil.copytree(paths.MODEL, champion)
+    once, again = (rows.trained(settings, {"train.init": "champion"}) for _ in range(2))
+    assert rows.equal(once, again)
+
+
+def test_without_a_champion_it_begins_from_scratch_and_says_so(
+    champion: Path, settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows.fill()
+    warmed = rows.trained(settings, {"train.init": "champion"})
+    assert "has no champion yet to go on from; from scratch" in capsys.readouterr().out
+    assert report()["parent_version"] is None
+    assert rows.equal(warmed, rows.trained(settings))
+
+
+def test_another_architecture_is_said_part_by_part(champion: Path, settings: Any) -> None:
+    rows.fill()
+    rows.trained(settings)
+    shutil.copytree(paths.MODEL, champion)
+    before = (paths.MODEL / "weights.safetensors").read_bytes()
+    with pytest.raises(InputError, match=r"its preset is .* ask for .*; set train.init to scratch"):
+        rows.trained(settings, {"train.init": "champion", "model.preset": "small"})
+    with pytest.raises(InputError, match=r"its family is gan, and params\.yaml and the data ask for gan-dense"):
+        rows.trained(settings, {"train.init": "champion", "model.family": "gan-dense", "model.preset": "small"})
+    shutil.rmtree(paths.CLEAN)
+    rows.fill(classes=("left", "right"))
+    with pytest.raises(InputError, match="its spec is"):
+        rows.trained(settings, {"train.init": "champion"})
+    assert (paths.MODEL / "weights.safetensors").read_bytes() == before
+
+
+def test_a_champion_without_its_training_s_state_is_said(champion: Path, settings: Any) -> None:
+    rows.fill()
+    rows.trained(settings)
+    shutil.copytree(paths.MODEL, champion)
+    state = champion / warm.STATE
+    whole = state.read_bytes()
+    state.write_bytes(whole[:-40])
+    with pytest.raises(InputError, match="cannot be read"):
+        rows.trained(settings, {"train.init": "champion"})
+    state.unlink()
+    with pytest.raises(InputError, match="registered without the state of its training"):
+        rows.trained(settings, {"train.init": "champion"})
