@@ -233,10 +233,12 @@ def chosen(asked: Asked, real: Files | Model, survey: Survey) -> Sight:
     if asked.extractor is None:
         if (found := pinned(channels, asked.size, len(survey))) is not None:
             return found
-        say(f"no benchmark around that fits: `domain` learns from a half of {real.name}, and A is compared with the other half")
+        say("no benchmark around that fits: by `domain`")
     name = asked.extractor or "domain"
     form = Form(asked.size or size(real.name, survey), channels)
     learned = half(name, survey, form)
+    if learned.any():
+        say(f"`{name}` learns from a half of {real.name}, and A is compared with the other half")
     return Sight(name, fitted(name, real, survey, form, asked, learned), form, real.classes, learned)
 
 

@@ -23,6 +23,12 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow writes the registry of one test into the environment, where programs that the next one starts would find it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 @pytest.fixture
 def settings() -> Settings:
     """The repository's params.yaml with some keys set, as `--set` does.

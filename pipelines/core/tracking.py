@@ -73,8 +73,11 @@ def client() -> MlflowClient:
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
     """One process at a time on a local store: MLflow's own set-up and its aliases know no locking."""
+    if not local():
+        yield
+        return
     paths.LOGS.mkdir(exist_ok=True)
-    with FileLock(paths.LOGS / "mlflow.lock") if local() else contextlib.nullcontext():
+    with FileLock(paths.LOGS / "mlflow.lock"):
         yield
 
 

@@ -51,8 +51,13 @@ class Rows:
         if len(self) <= COMPARED:
             return self.vectors[0 : len(self)], self.groups
         chosen = np.sort(np.random.default_rng(len(self)).choice(len(self), COMPARED, replace=False))
-        found = [self.vectors[row : row + 1] for row in chosen]
-        return np.concatenate(found), self.groups[chosen]
+        return self.take(chosen), self.groups[chosen]
+
+    def take(self, chosen: np.ndarray) -> np.ndarray:
+        """(c, d) the rows with these numbers, which on disk are read one by one."""
+        if isinstance(self.vectors, np.ndarray):
+            return self.vectors[chosen]
+        return np.concatenate([self.vectors[row : row + 1] for row in chosen])
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ in all; a class has a figure of its own from 20 images of it.
 
 from __future__ import annotations
 
+import numpy as np
+
 from pipelines.metrics import base, intervals
 from pipelines.metrics.base import Trial
 from pipelines.metrics.intervals import Estimate
+from pipelines.metrics.moments import chunks
 
 LEAST = 20
 
@@ -19,7 +22,8 @@ def score(trial: Trial) -> dict[str, Estimate | dict[str, Estimate]]:
     if probabilities is None or labels is None or not trial.benchmark.of_classes:
         return {}
     base.need("class_accuracy", len(labels), LEAST, "drawn rows")
-    right = (probabilities[0 : len(labels)].argmax(axis=1) == labels).astype(float)
+    guesses = np.concatenate([chunk.argmax(axis=1) for _, chunk in chunks(probabilities)])
+    right = (guesses == labels).astype(float)
     table = {}
     for label, name in enumerate(trial.benchmark.classes):
         of_class = right[labels == label]

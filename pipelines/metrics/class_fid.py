@@ -12,6 +12,7 @@ import numpy as np
 from pipelines.metrics import fid
 from pipelines.metrics.base import Rows, Trial
 from pipelines.metrics.intervals import Estimate, NotEnoughError
+from pipelines.metrics.moments import chunks
 
 GROUPS = 20  # a class has few rows, and there may be many classes
 
@@ -32,4 +33,6 @@ def score(trial: Trial) -> dict[str, dict[str, Estimate]]:
 
 
 def of_class(rows: Rows, chosen: np.ndarray) -> Rows:
-    return Rows(rows.vectors[0 : len(rows)][chosen], most=GROUPS)
+    """The `chosen` rows, (n,) bool, read chunk by chunk."""
+    parts = [chunk[chosen[start : start + len(chunk)]] for start, chunk in chunks(rows.vectors)]
+    return Rows(np.concatenate(parts), most=GROUPS)

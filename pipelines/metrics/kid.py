@@ -3,10 +3,12 @@ features under the kernel k(x, y) = (xᵀy / d + 1)³, in its unbiased form (Gre
 
 Around 0 for equal distributions, where it may fall below; lower is better. Unlike `fid` it is unbiased with few rows and
 compares all moments up to the third; it does not see copies of the training rows, and its scale depends on the extractor.
-Large sets are compared block by block, so that time goes with the rows. Needs 50 rows on either side.
+Large sets are compared in blocks of rows dealt at random, so that time goes with the rows. Needs 50 rows on either side.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -27,8 +29,7 @@ def score(trial: Trial) -> dict[str, Estimate]:
     blocks = -(-rows // max(LEAST_BLOCK, min(BLOCK, MOST_PAIRS // rows)))
     sums = [np.zeros((a.number, b.number)) for a, b in ((fake, fake), (real, real), (fake, real))]
     pairs = [np.zeros_like(part) for part in sums]
-    for block in range(blocks):
-        x, y = part(fake, block, blocks), part(real, block, blocks)
+    for x, y in zip(dealt(fake, blocks), dealt(real, blocks), strict=True):
         for place, (a, b) in enumerate(((x, x), (y, y), (x, y))):
             more = kernel_sums(*a, *b, sums[place].shape, without_self=a is b)
             sums[place] += more[0]
@@ -56,9 +57,16 @@ def mmd(x: np.ndarray, y: np.ndarray) -> float:
     return within + of_real - 2 * across
 
 
-def part(rows: Rows, block: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    first, last = len(rows) * block // blocks, len(rows) * (block + 1) // blocks
-    return rows.vectors[first:last], rows.groups[first:last]
+def dealt(rows: Rows, blocks: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The rows of each block, and the groups that they are in; at random, for rows that lie together are often of one class."""
+    if blocks == 1:
+        yield rows.vectors[0 : len(rows)], rows.groups
+        return
+    # Not dealt as the groups are: a block must not be some groups.
+    order = np.random.default_rng([len(rows), 1]).permutation(len(rows))
+    for part in np.array_split(order, blocks):
+        chosen = np.sort(part)
+        yield rows.take(chosen), rows.groups[chosen]
 
 
 def kernel_sums(

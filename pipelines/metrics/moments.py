@@ -19,7 +19,7 @@ NARROW = 512  # features: below it a second core makes linear algebra slower, 20
 
 
 class Vectors(Protocol):
-    """(n, d) feature vectors, in memory or on disk: what a numpy array and `streams.Stored` have in common."""
+    """(n, d) feature vectors, in memory or on disk: what a numpy array and `stored.Stored` have in common."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...

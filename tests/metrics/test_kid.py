@@ -42,19 +42,28 @@ def test_it_is_around_zero_for_equal_distributions_and_grows_with_the_shift() ->
     assert same < near < far
 
 
-def test_large_sets_are_compared_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["BLOCK", "MOST_PAIRS"])
+def test_large_sets_are_compared_block_by_block(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(2)
     x, y = random.standard_normal((400, 3)), random.standard_normal((200, 3)) + 1
+    monkeypatch.setattr(kid, "LEAST_BLOCK", 10)
+    monkeypatch.setattr(kid, limit, {"BLOCK": 100, "MOST_PAIRS": 400 * 100}[limit])
+    found = trial(x, y)
+    blocks = [list(kid.dealt(side, 4)) for side in (found.fake, found.real)]
+    for side, whole in zip(blocks, (x, y), strict=True):
+        rows = np.concatenate([rows for rows, _ in side])
+        assert sorted(map(tuple, rows)) == sorted(map(tuple, whole))
+    sums = [by_definition(a, b) for (a, _), (b, _) in zip(*blocks, strict=True)]
+    assert score(found) == pytest.approx(np.mean(sums), rel=1e-9)
+
+
+def test_rows_sorted_by_class_score_as_any_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of one class against a block of another would be far apart, although the sets are not."""
+    random = np.random.default_rng(3)
+    labels = [np.sort(random.integers(4, size=800)) for _ in range(2)]
+    x, y = (np.eye(4)[some] * 5 + random.standard_normal((800, 4)) for some in labels)
     monkeypatch.setattr(kid, "LEAST_BLOCK", 10)
     monkeypatch.setattr(kid, "BLOCK", 100)
-    sums = [by_definition(x[i * 100 : i * 100 + 100], y[i * 50 : i * 50 + 50]) for i in range(4)]
-    assert score(trial(x, y)) == pytest.approx(np.mean(sums), rel=1e-9)
-
-
-def test_of_very_many_rows_blocks_are_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(2)
-    x, y = random.standard_normal((400, 3)), random.standard_normal((200, 3)) + 1
-    monkeypatch.setattr(kid, "LEAST_BLOCK", 10)
-    monkeypatch.setattr(kid, "MOST_PAIRS", 400 * 100)
-    sums = [by_definition(x[i * 100 : i * 100 + 100], y[i * 50 : i * 50 + 50]) for i in range(4)]
-    assert score(trial(x, y)) == pytest.approx(np.mean(sums), rel=1e-9)
+    for found in (kid.score(trial(x, random.permutation(y)))["kid"], kid.score(trial(x, y))["kid"]):
+        assert found.interval.low < 0 < found.interval.high
+        assert abs(found.value) < 15  # of one class against another it is over 400
