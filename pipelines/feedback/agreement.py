@@ -1,0 +1,177 @@
+"""How raters agree (Dawid & Skene, 1979): from votes alone, how often each rater is right, and what each item deserves.
+
+Expectation maximisation over two classes: an item is right to like or it is not, and a rater has a confusion matrix, the
+probability of each vote given what is right. It starts from the shares of the votes, as crowd-kit does, and with `strength=0`
+it is crowd-kit's DawidSkene: counts of votes that were seen are kept at 1e-10 or more, and nothing else is smoothed.
+
+With `strength` it differs in two ways, for raters of whom little is known:
+- each matrix is the rater's counts plus `strength` votes of each class like the average rater's, a conjugate prior. The
+  average is of raters, not of votes, and among them counts one who is right 4 times of 5, which is all there is where nobody
+  has been compared with anybody;
+- a vote on an item that nobody else has voted on counts for no matrix: agreeing with oneself is no evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+TINY = 1e-10  # as crowd-kit's
+STRENGTH = 3.0
+RIGHT = 0.8  # how often somebody unknown is right
+MOST, TOLERANCE = 200, 1e-5
+
+
+@dataclass(frozen=True)
+class Votes:
+    """n votes. rater, item: (n,) int, from 0. value: (n,) int8, -1 or +1. at: (n,) float64, seconds since the epoch."""
+
+    rater: np.ndarray
+    item: np.ndarray
+    value: np.ndarray
+    at: np.ndarray
+
+    def __post_init__(self) -> None:
+        sizes = [len(part) for part in (self.rater, self.item, self.value, self.at)]
+        if len(set(sizes)) > 1:
+            raise ValueError(f"votes have {sizes} raters, items, values and times; expected as many of each")
+        if not np.isin(self.value, (-1, 1)).all():
+            raise ValueError(f"votes hold the values {np.unique(self.value)[:5].tolist()}; expected -1 and 1")
+        if not np.isfinite(self.at).all():
+            raise ValueError("votes hold times that are not finite; expected seconds since the epoch")
+        if sizes[0] and min(self.rater.min(), self.item.min()) < 0:
+            raise ValueError("votes hold negative raters or items; expected indices from 0")
+
+    def __len__(self) -> int:
+        return len(self.rater)
+
+    def __getitem__(self, some: np.ndarray | slice) -> Votes:
+        return Votes(self.rater[some], self.item[some], self.value[some], self.at[some])
+
+    @property
+    def raters(self) -> int:
+        return int(self.rater.max()) + 1 if len(self) else 0
+
+    @property
+    def items(self) -> int:
+        return int(self.item.max()) + 1 if len(self) else 0
+
+    @property
+    def said(self) -> np.ndarray:
+        """(n,) int, 0 or 1."""
+        return (self.value > 0).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """posterior: (items,), the probability that it is right to like an item. prior: the same of any item.
+    counts: (raters, 2, 2), votes by rater, by what was said and by what is right, those of the average rater included.
+    average: (2, 2), the confusion matrix of the average rater; columns sum to 1. All float64.
+    """
+
+    posterior: np.ndarray
+    prior: float
+    counts: np.ndarray
+    average: np.ndarray
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """(raters, 2, 2), the probability of what is said given what is right; columns sum to 1."""
+        return shares(self.counts)
+
+    @property
+    def informedness(self) -> np.ndarray:
+        """(raters,), Youden's index J (1950): P(likes | right to) + P(dislikes | right to) - 1.
+
+        1 for a rater who is always right, 0 for one whose votes depend on nothing (always likes, say), below for an adversary.
+        """
+        return self.confusion[:, 1, 1] + self.confusion[:, 0, 0] - 1
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """(raters,), the standard deviation of the informedness: that of a beta distribution for each class."""
+        right = np.stack([self.confusion[:, 0, 0], self.confusion[:, 1, 1]], axis=1)
+        return np.sqrt((right * (1 - right) / (self.counts.sum(axis=1) + 1)).sum(axis=1))
+
+
+def fit(
+    votes: Votes,
+    raters: int,
+    items: int,
+    known: np.ndarray | None = None,
+    strength: float = STRENGTH,
+    most: int = MOST,
+    tolerance: float = TOLERANCE,
+) -> Agreement:
+    """Until no posterior moves by more than `tolerance`, or `most` times.
+
+    Args:
+        known: (items,) float, what is right where that is known (0 or 1), NaN elsewhere.
+        strength: votes that the average rater lends to each, for each class; 0: none, as crowd-kit.
+    """
+    rater, item, said = votes.rater, votes.item, votes.said
+    number = np.bincount(item, minlength=items)
+    known = np.full(items, np.nan) if known is None else known
+    posterior = corrected(np.bincount(item, said, items) / np.maximum(number, 1), known)
+    seen = np.bincount(2 * rater + said, minlength=2 * raters).reshape(raters, 2, 1) > 0
+    compared = (number[item] > 1) | ~np.isnan(known[item]) if strength else np.ones(len(votes), bool)
+
+    for step in range(most + 1):
+        prior = float(posterior[number > 0].mean()) if len(votes) else 0.5
+        counts = by_rater(rater, said, posterior[item], compared, raters)
+        average = average_of(counts, strength)
+        counts = counts + strength * average if strength else np.where(seen, np.maximum(counts, TINY), 0.0)
+        if step == most:
+            break
+        before = posterior
+        posterior = corrected(expit(log_odds(prior) + np.bincount(item, evidence(shares(counts), votes), items)), known)
+        if np.abs(posterior - before).max(initial=0) <= tolerance:
+            most = step + 1  # the counts of the last posterior are still to come
+    return Agreement(posterior, prior, counts, average)
+
+
+def by_others(votes: Votes, agreement: Agreement, confusion: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(n,), for each vote, the probability that it is right to like its item, by all votes but itself."""
+    alone = evidence(confusion, votes)
+    together = np.bincount(votes.item, alone, len(agreement.posterior))
+    return corrected(expit(log_odds(agreement.prior) + together[votes.item] - alone), known[votes.item])
+
+
+def evidence(confusion: np.ndarray, votes: Votes) -> np.ndarray:
+    """(n,), the logarithm of how much more probable each vote is where it is right to like than where it is not."""
+    chances = confusion[votes.rater, votes.said]
+    return np.log(chances[:, 1]) - np.log(chances[:, 0])
+
+
+def by_rater(rater: np.ndarray, said: np.ndarray, right: np.ndarray, counted: np.ndarray, raters: int) -> np.ndarray:
+    """(raters, 2, 2) counts of votes, by what was said and by what is right with these probabilities (n,)."""
+    cell = 2 * rater + said
+    columns = [np.bincount(cell, weights * counted, 2 * raters) for weights in (1 - right, right)]
+    return np.stack(columns, axis=1).reshape(raters, 2, 2)
+
+
+def average_of(counts: np.ndarray, strength: float) -> np.ndarray:
+    """(2, 2), the mean a of the raters' matrices that have a in them: with rater r's counts c_r, of which n_r for a class,
+
+        a = mean of (c_r + s a) / (n_r + s)   is solved by   a = sum of c_r / (n_r + s) over sum of n_r / (n_r + s).
+
+    So one rater counts once at most, however many votes are theirs.
+    """
+    unknown = np.array([[RIGHT, 1 - RIGHT], [1 - RIGHT, RIGHT]])
+    return shares((counts / (counts.sum(axis=1, keepdims=True) + (strength or 1.0))).sum(axis=0) + unknown)
+
+
+def shares(counts: np.ndarray) -> np.ndarray:
+    """(..., 2, 2) counts as shares of their columns; halves where there are none."""
+    totals = counts.sum(axis=-2, keepdims=True)
+    return np.divide(counts, totals, out=np.full_like(counts, 0.5), where=totals > 0)
+
+
+def corrected(posterior: np.ndarray, known: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(known), posterior, known)
+
+
+def log_odds(prior: float) -> float:
+    return float(np.log(max(prior, TINY)) - np.log(max(1 - prior, TINY)))
