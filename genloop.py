@@ -75,6 +75,26 @@ def score(
         score(a, b, Asked(extractor, metrics, size, count, seed, weights, sha256), as_json)
 
 
+@app.command("import-feedback")
+def import_feedback(
+    file: Annotated[Path, typer.Argument(help="JSON lines, a JSON list, CSV, Parquet, or an export; docs/feedback.md.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="jsonl, json, csv, parquet, label-studio or argilla; else as it looks.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="When it was said, where the file has no times; else when it was saved.")
+    ] = None,
+    like: Annotated[str | None, typer.Option(help="Answers of an export that are a like, as in good,4,5.")] = None,
+    dislike: Annotated[str | None, typer.Option(help="Answers that are a dislike, as in bad,1,2.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Add what people said, from a file; what is unusable is listed beside it."""
+    with faults():
+        from commands.import_feedback import import_feedback
+
+        import_feedback(file, form, at, like, dislike, as_json)
+
+
 @app.command()
 def status(as_json: Json = False) -> None:
     """Say which versions there are and which stages are stale."""

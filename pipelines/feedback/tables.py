@@ -1,0 +1,44 @@
+"""The tables of the event store, as the newest migration leaves them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text
+
+REVISION = "0001"  # the newest migration; a test holds it against the folder
+VERSION_TABLE = "genloop_version"  # a name of our own: other tools of Alembic's may share the database
+
+metadata = MetaData()
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", String(128), primary_key=True),  # the sender's
+    Column("type", String(16), nullable=False),
+    Column("rater", String(128), nullable=False),
+    Column("at", String(27), nullable=False),  # UTC, as text of one length: sorts alike in both databases
+    Column("body", Text, nullable=False),  # the event's one JSON form, so that equal means equal
+    Column("received_at", String(27), nullable=False),
+    Column("batch", String(64)),  # which fold took it; null: none yet
+)
+Index("events_rater", events.c.rater)
+# What is new must be found without looking at what is not, however much that is.
+Index("events_new", events.c.received_at, sqlite_where=events.c.batch.is_(None), postgresql_where=events.c.batch.is_(None))
+Index("events_batch", events.c.batch, sqlite_where=events.c.batch.is_not(None), postgresql_where=events.c.batch.is_not(None))
+
+# How many events each fold took, so that nobody has to count them again.
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch", String(64), primary_key=True),
+    Column("events", Integer, nullable=False),
+)
+
+# What was drawn and shown; with these three it can be drawn again.
+samples = Table(
+    "samples",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("seed", Integer, primary_key=True, autoincrement=False),
+    Column("label", Integer, primary_key=True, autoincrement=False),  # NO_LABEL: drawn without one
+)
+NO_LABEL = -1  # a key cannot hold null

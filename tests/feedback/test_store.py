@@ -1,0 +1,286 @@
+"""The event store on SQLite and on PostgreSQL: nothing is lost, nothing counts twice, nothing changes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, text
+from sqlalchemy.exc import DBAPIError
+
+from pipelines.core.errors import GenloopError
+from pipelines.feedback import store as stores
+from pipelines.feedback.events import Event, Sample, parse
+from pipelines.feedback.store import Outcome, Store
+from pipelines.feedback.tables import events
+from tests.conftest import REPOSITORY
+from tests.feedback import writer
+from tests.feedback.writer import vote
+
+STORED, KNOWN, REFUSED = Outcome.STORED, Outcome.KNOWN, Outcome.REFUSED
+
+
+def ids(found: Sequence[Event]) -> list[str]:
+    return [event.id for event in found]
+
+
+def writers(arguments: Sequence[Sequence[str]]) -> list[int]:
+    """Run so many processes, all of which begin at the same time; what each printed."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, writer.__file__, *some],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for some in arguments
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    found = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), [errors for _, errors in found]
+    return [int(printed) for printed, _ in found]
+
+
+def test_an_event_comes_back_as_it_went_in(store: Store) -> None:
+    said = [
+        vote("a"),
+        parse({"id": "b", "type": "erase", "rater": "bob", "at": "2026-02-01T12:00:00.123456+05:30"}),
+        parse(
+            {"id": "c", "type": "report", "rater": "bob", "at": "2026-02-01T12:00:00Z", "row": "0" * 64, "reason": "ü'\"\n%"}
+        ),
+    ]
+    assert store.add(said) == [STORED] * 3
+    assert store.events(["c", "a", "nobody", "b", "a"]) == [said[2], said[0], said[1]]
+
+
+def test_the_same_event_twice_counts_once(store: Store) -> None:
+    assert store.add([vote("a"), vote("b"), vote("a")]) == [STORED, STORED, KNOWN]
+    assert store.add([vote("a")]) == [KNOWN]
+    assert store.add([]) == []
+    assert store.counts() == stores.Counts(new=2, folded=0)
+
+
+def test_the_same_id_with_other_content_is_refused_and_changes_nothing(store: Store) -> None:
+    assert store.add([vote("a"), vote("a", value=-1)]) == [STORED, REFUSED]
+    assert store.add([vote("b"), vote("a", rater="eve"), vote("a")]) == [STORED, REFUSED, KNOWN]
+    assert store.events(["a"]) == [vote("a")]
+
+
+def test_many_events_in_one_call(store: Store) -> None:
+    many = [vote(f"v{number}", seed=number) for number in range(5001)]
+    assert store.add(many) == [STORED] * 5001
+    assert store.add(many[::-1]) == [KNOWN] * 5001
+    assert store.events(ids(many)) == many
+
+
+def test_a_claim_takes_what_is_new_and_no_event_is_in_two(store: Store) -> None:
+    store.add(
+        [vote("b", at="2026-01-02T00:00:00Z"), vote("a", at="2026-01-03T00:00:00Z"), vote("c", at="2026-01-01T00:00:00Z")]
+    )
+    assert ids(store.claim("first")) == ["c", "b", "a"]  # in the order in which they were said
+    assert store.claim("second") == []
+    store.add([vote("d")])
+    assert ids(store.claim("second")) == ["d"]
+    assert ids(store.claimed("first")) == ["c", "b", "a"]
+    assert store.batches() == {"first": 3, "second": 1}
+    assert store.counts() == stores.Counts(new=0, folded=4)
+
+
+def test_a_claim_with_a_limit_takes_what_came_first(store: Store) -> None:
+    for name in "zya":
+        store.add([vote(name)])
+    assert sorted(ids(store.claim("first", limit=2))) == ["y", "z"]
+    assert ids(store.claim("second", limit=2)) == ["a"]
+
+
+def test_a_claim_that_came_to_nothing_is_released(store: Store) -> None:
+    store.add([vote("a"), vote("b")])
+    store.claim("first")
+    assert store.release("first") == 2
+    assert store.claimed("first") == []
+    assert len(store.claim("second")) == 2
+
+
+def test_what_the_shards_hold_is_marked_in_a_database_that_was_restored(store: Store) -> None:
+    store.add([vote("a"), vote("b"), vote("c"), vote("d")])
+    store.claim("wrong", limit=1)
+    assert store.mark(["a", "b", "c", "lost"], "sealed") == 3
+    assert store.mark(["a", "b", "c", "lost"], "sealed") == 0
+    assert ids(store.claim("next")) == ["d"]
+    assert store.batches() == {"next": 1, "sealed": 3}
+
+
+def test_claims_at_the_same_time_share_what_there_is(store: Store, url: str) -> None:
+    store.add([vote(f"v{number}") for number in range(2000)])
+
+    def claim(name: int) -> list[str]:
+        with Store.open(url) as own:
+            return ids(own.claim(f"batch-{name}", limit=300))
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [one for some in pool.map(claim, range(8)) for one in some]
+    claimed += ids(store.claim("rest"))
+    assert sorted(claimed) == sorted(f"v{number}" for number in range(2000))
+
+
+def test_what_commits_late_with_a_lower_id_is_claimed_by_the_next(store: Store, url: str) -> None:
+    """T3: on PostgreSQL it was there first and became visible last; a watermark would never see it."""
+    late = stores.row(vote("a"), stores.to_json(vote("a")), "2020-01-01T00:00:00.000000Z")
+    if store.lite:  # there is one writer at a time: it can only come later
+        store.add([vote("b")])
+        assert ids(store.claim("first")) == ["b"]
+        with store.writer.begin() as connection:
+            connection.execute(insert(events), [late])
+    else:
+        with store.writer.begin() as connection:
+            connection.execute(insert(events), [late])
+            with Store.open(url) as other:
+                other.add([vote("b")])
+                assert ids(other.claim("first")) == ["b"]
+    assert ids(store.claim("second")) == ["a"]
+
+
+def test_of_two_that_send_the_same_id_at_once_one_stores_it(store: Store, url: str) -> None:
+    """The second waits for the first's transaction, whatever becomes of it."""
+    if store.lite:
+        pytest.skip("SQLite has one writer at a time")
+    outcomes = []
+    with Store.open(url) as other:
+        with store.writer.begin() as connection:
+            connection.execute(insert(events), [stores.row(vote("a"), stores.to_json(vote("a")), "2026")])
+            thread = threading.Thread(target=lambda: outcomes.extend(other.add([vote("a"), vote("b")])))
+            thread.start()
+            thread.join(0.3)
+            assert thread.is_alive()
+        thread.join()
+    assert outcomes == [KNOWN, STORED]
+
+
+def test_eight_processes_write_and_nothing_is_lost(url: str) -> None:
+    """They also come to an empty database at the same time, as first users."""
+    stored = writers([(url, f"w{number}", "200", "1" if number % 2 else "20") for number in range(8)])
+    assert stored == [200] * 8
+    with Store.open(url) as store:
+        assert store.counts().new == 1600
+        assert sorted(ids(store.claim("all"))) == sorted(f"w{w}-{n}" for w in range(8) for n in range(200))
+
+
+def test_processes_that_send_the_same_events_store_each_once(url: str) -> None:
+    stored = writers([(url, "same", "300", batch) for batch in ("1", "7", "50", "300")])
+    assert sum(stored) == 300
+    with Store.open(url) as store:
+        assert store.counts().new == 300
+
+
+def forbidden(store: Store, statement: str) -> None:
+    with pytest.raises(DBAPIError, match="append-only"), store.writer.begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_nobody_changes_or_deletes_an_event(store: Store) -> None:
+    store.add([vote("a"), vote("b")])
+    for column in ("id", "type", "rater", "at", "body", "received_at"):
+        forbidden(store, f"UPDATE events SET {column} = 'x' WHERE id = 'a'")
+    forbidden(store, "DELETE FROM events")
+    if not store.lite:
+        forbidden(store, "TRUNCATE events")
+    with store.writer.begin() as connection:
+        connection.execute(text("UPDATE events SET batch = 'x'"))
+    assert store.events(["a", "b"]) == [vote("a"), vote("b")]
+
+
+def test_replacing_is_no_way_around(store: Store) -> None:
+    if not store.lite:
+        pytest.skip("a statement of SQLite's")
+    store.add([vote("a")])
+    with store.writer.begin() as connection:
+        connection.execute(
+            text("INSERT OR REPLACE INTO events SELECT id, type, 'eve', at, body, received_at, batch FROM events")
+        )
+        assert connection.execute(text("SELECT rater FROM events")).scalars().all() == ["ann"]
+
+
+def test_samples_are_remembered_with_and_without_a_label(store: Store) -> None:
+    drawn = [Sample(version=1, seed=seed, label=5) for seed in range(3)] + [Sample(version=1, seed=0)]
+    assert store.add_samples(drawn) == 4
+    assert store.add_samples([*drawn, Sample(version=2, seed=0, label=5)]) == 1
+    assert store.add_samples([]) == 0
+    assert store.has_sample(Sample(version=1, seed=0))
+    assert store.has_sample(Sample(version=2, seed=0, label=5))
+    assert not store.has_sample(Sample(version=2, seed=0))
+    assert not store.has_sample(Sample(version=1, seed=0, label=4))
+
+
+@pytest.fixture
+def files_of(store: Store, url: str) -> Callable[[], bytes]:
+    """All that the database has on the disk, but for PostgreSQL's log of writes."""
+
+    def lite() -> bytes:
+        return b"".join(path.read_bytes() for path in sorted(Path(str(store.engine.url.database)).parent.glob("feedback.db*")))
+
+    def full() -> bytes:
+        with store.engine.connect() as connection:
+            connection.execute(text("CHECKPOINT"))
+            folder = Path(connection.execute(text("SHOW data_directory")).scalar_one())
+        found = [
+            path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] in ("base", "global")
+        ]
+        return b"".join(path.read_bytes() for path in found)
+
+    return lite if store.lite else full
+
+
+def test_erase_leaves_no_byte_of_the_rater(store: Store, files_of: Callable[[], bytes]) -> None:
+    said = [vote(f"mallory-{n}", "mallory-77", seed=n) for n in range(3000)]
+    kept = [vote(f"kept-{n}", "keeper", seed=n) for n in range(3000)]
+    # Mixed, in small transactions, so that pages are split and moved with both on them.
+    for start in range(0, 3000, 100):
+        store.add([event for pair in zip(said, kept, strict=True) for event in pair][2 * start : 2 * start + 200])
+    store.claim("first", limit=2500)
+    assert b"mallory" in files_of()
+    done = store.erase("mallory-77")
+    assert sorted(done.events) == sorted(ids(said))
+    content = files_of()
+    assert b"keeper" in content
+    assert b"mallory" not in content
+    assert sum(store.batches().values()) + store.counts().new == 3000
+    assert store.events(ids(kept)) == kept
+    forbidden(store, "DELETE FROM events")
+    assert store.erase("mallory-77").events == []
+
+
+def test_erase_tells_which_images_nobody_else_has_sent(store: Store) -> None:
+    def upload(name: str, rater: str, image: str) -> Event:
+        return parse({"id": name, "type": "upload", "rater": rater, "at": "2026-01-31T12:00:00Z", "image": image * 64})
+
+    store.add([upload("1", "eve", "a"), upload("2", "eve", "b"), upload("3", "bob", "b"), upload("4", "bob", "c")])
+    assert store.erase("eve") == stores.Erased(["1", "2"], ["a" * 64])
+
+
+def test_erase_says_when_a_reader_keeps_the_bytes_alive(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not store.lite:
+        pytest.skip("of SQLite's log")
+    store.add([vote("a")])
+    with Store.open(str(store.engine.url)) as other, other.reader.begin() as connection:
+        connection.execute(text("SELECT * FROM events")).all()
+
+        with store.engine.connect() as own:
+            own.connection.driver_connection.execute("PRAGMA busy_timeout = 100")  # type: ignore[union-attr]
+        with pytest.raises(GenloopError, match=r"not yet their bytes.*erase again"):
+            store.erase("ann")
+    assert store.erase("ann").events == []
