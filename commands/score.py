@@ -10,14 +10,14 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pipelines import catalogue
-from pipelines.core import files, params, paths
+from pipelines.core import params, paths
 from pipelines.core.errors import GenloopError, InputError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def of_features(a: str, b: str) -> Trial:
         if not len(rows):
             raise InputError(f"{place}: no rows in it")
     stored.digest(drawn)  # looks for numbers that are not finite
-    identity = hashed([stored.digest(real), NONE, str(real.dtype)])
+    identity = hashlib.sha256(f"{stored.digest(real)} {NONE} {real.dtype}".encode()).hexdigest()[:16]
     labels = np.full(len(real), -1, np.int32)
     return Trial(Drawn(features(drawn, None), None), Benchmark(identity, [], features(real, None), labels, of_classes=False))
 
@@ -367,18 +367,11 @@ def walk(drawn: Model, sight: Sight) -> Steps:
 
 
 def benchmark_id(survey: Survey, sight: Sight) -> str:
+    from pipelines.core import benchmark
+
     with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
         sight.extractor.save(Path(folder))
-        saved = [files.sha256(path) for path in sorted(Path(folder).glob("extractor.*"))]
-    form = sight.form
-    image = {"size": form.size, "channels": form.channels, "background": form.background}
-    rows = sorted(row_id.decode() for row_id in survey.ids.tolist())
-    return hashed([rows, sight.name, *saved, image, form.fit, form.filter, "float32"])
-
-
-def hashed(moves: list[Any]) -> str:
-    """16 hex digits of a hash of everything that moves a score, as `reference` stamps its benchmarks."""
-    return hashlib.sha256(json.dumps(moves).encode()).hexdigest()[:16]
+        return benchmark.identity(Path(folder), survey.ids.astype(str), sight.name, {**asdict(sight.form), "dtype": "float32"})
 
 
 def measured(trial: Trial, asked: Asked) -> Scores:

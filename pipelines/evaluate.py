@@ -52,9 +52,8 @@ def run(params: Params) -> None:
     reports.write("metrics", found.flat())
     print(f"evaluate: {len(images):,} images drawn, benchmark {pinned.id}")
     for name, estimate in found.values.items():
-        print(
-            f"evaluate: {name} {estimate.value:.4g}, 95% interval {estimate.interval.low:.4g} to {estimate.interval.high:.4g}"
-        )
+        low, high = estimate.interval
+        print(f"evaluate: {name} {estimate.value:.4g}, 95% interval {low:.4g} to {high:.4g}")
     for why in found.missing.values():
         print(f"evaluate: {why}")
 

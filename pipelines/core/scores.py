@@ -34,7 +34,8 @@ class Scores:
         """The keys of metrics.json: `fid`, `fid_low`, `fid_high` and so on."""
         found: dict[str, Any] = {}
         for name, estimate in self.values.items():
-            found |= {name: estimate.value, f"{name}_low": estimate.interval.low, f"{name}_high": estimate.interval.high}
+            low, high = estimate.interval
+            found |= {name: estimate.value, f"{name}_low": low, f"{name}_high": high}
         if self.missing:
             found["not_enough"] = self.missing
         return {**found, "benchmark_id": self.benchmark_id, "samples": self.samples}
