@@ -96,6 +96,63 @@ def import_feedback(
 
 
 @app.command()
+def fold(as_json: Json = False) -> None:
+    """Seal what people have said since the last time, into data/feedback: DVC keeps it, git says what it was."""
+    with faults():
+        from commands.fold import fold
+
+        fold(as_json)
+
+
+@app.command()
+def why(
+    row: Annotated[str, typer.Argument(metavar="ROW", help="A row_id, or its first eight digits or more.")],
+    as_json: Json = False,
+) -> None:
+    """From a training row to the events behind it."""
+    with faults():
+        from commands.why import why
+
+        why(row, as_json)
+
+
+@app.command()
+def influence(rater: Annotated[str, typer.Argument(metavar="RATER")], as_json: Json = False) -> None:
+    """What one rater has said, what it changed, and which versions have learned from it."""
+    with faults():
+        from commands.influence import influence
+
+        influence(rater, as_json)
+
+
+@app.command()
+def forget(
+    rater: Annotated[str, typer.Argument(metavar="RATER")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove a rater from the database and the dataset, and say which versions to retire."""
+    with faults():
+        from commands.forget import forget
+
+        forget(rater, yes, as_json)
+
+
+@app.command()
+def simulate(
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="YAML, as examples/simulate.yaml.")] = None,
+    settings: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As in turns=3, of CONFIG.")] = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="Folder of the table, the plot and the scratch copy.")] = Path("simulation"),
+    as_json: Json = False,
+) -> None:
+    """Run the loop with simulated raters, in a copy of this project."""
+    with faults():
+        from commands.simulate import simulate
+
+        simulate(config, settings, out, as_json)
+
+
+@app.command()
 def status(as_json: Json = False) -> None:
     """Say which versions there are and which stages are stale."""
     with faults():

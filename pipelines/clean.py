@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.core import facts, files, images, parallel, paths, reports, shards, stage
+from pipelines.core import facts, files, form, images, parallel, paths, reports, shards, stage
 from pipelines.core.errors import InputError
 from pipelines.core.params import Params
 from pipelines.core.progress import Progress
-from pipelines.rules.base import Rule
-
-KEPT = -1  # the verdict on a row that no rule refuses
+from pipelines.rules.judging import KEPT, judge
 
 
 def run(params: Params) -> None:
@@ -56,18 +54,6 @@ def run(params: Params) -> None:
             print(f"clean: {count:,} refused by {rule}, in {paths.QUARANTINE / 'clean'}")
 
 
-def judge(measured: facts.Facts, rules: list[Rule]) -> np.ndarray:
-    """(n,) int16: the place of the first rule that refuses the row, KEPT where none does."""
-    verdicts = np.full(len(measured), KEPT, np.int16)
-    standing = np.arange(len(measured))
-    for place, rule in enumerate(rules):
-        keep = rule.keep(measured)
-        if not keep.all():  # else a copy of the whole table would be made for nothing
-            verdicts[standing[~keep]] = place
-            measured, standing = measured[keep], standing[keep]
-    return verdicts
-
-
 def judged(verdicts: np.ndarray) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
     """Each batch of data/raw with the verdicts on its rows."""
     first = 0
@@ -87,20 +73,11 @@ def transform(work: tuple[pa.RecordBatch, np.ndarray], params: Params) -> list[d
             reason = params.clean.rules[verdict].rule
             rows.append({"image": row["image"], "source": row["source"], "reason": reason})
         else:
-            pixels = normalise(row["image"]["bytes"], params)
+            pixels = form.normalise(images.decode_png(row["image"]["bytes"]), params)
             identity = images.row_id(pixels)
             image = {"bytes": images.encode_png(pixels), "path": row["image"]["path"]}
             rows.append({**row, "image": image, "row_id": identity, "split": split(identity, params.clean.holdout)})
     return rows
-
-
-def normalise(encoded: bytes, params: Params) -> np.ndarray:
-    """An encoded image as (size, size, channels) uint8."""
-    look = params.image
-    pixels = images.to_pixels(images.decode_png(encoded), look.channels, look.background)
-    if params.clean.denoise == "median":
-        pixels = images.denoise(pixels)
-    return images.to_square(pixels, look.size, params.clean.fit, params.clean.filter, look.background)
 
 
 def split(row_id: str, holdout: float) -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from pipelines.core import facts, files, grids, images, parallel, paths, reports, shards, stage
+from pipelines.core import facts, files, grids, images, measuring, paths, reports, shards, stage
 from pipelines.core.errors import InputError
 from pipelines.core.params import Params
-from pipelines.core.progress import Progress
 from pipelines.validation import expectations, page
 
 SHOWN, SIDE = 12, 32  # pictures of a class in the report, and their pixels a side
@@ -21,7 +17,7 @@ SHOWN, SIDE = 12, 32  # pictures of a class in the report, and their pixels a si
 
 def run(params: Params) -> None:
     classes = shards.classes(paths.RAW)
-    measured = measure(params)
+    measured = measuring.measure(paths.RAW, params.image.background, "validate")
     findings, result = expectations.check(measured, classes, params.validate_.hard, params.validate_.soft)
     ingested = sum(reports.read("ingest")["refused"].values())
     failed = [f for f in findings if not f.passed]
@@ -47,37 +43,6 @@ def run(params: Params) -> None:
     with files.replacing(paths.FACTS) as folder:
         facts.write(measured, folder / "facts.parquet")
     print(f"validate: {len(measured):,} rows, {len(findings) - len(failed)} of {len(findings)} expectations hold")
-
-
-def measure(params: Params) -> facts.Facts:
-    """The facts of every row of data/raw, in the order of its shards."""
-    batches = shards.read(paths.RAW, ["image", "row_id", "label"])
-    work = partial(measure_batch, background=params.image.background)
-    table = np.empty(shards.count(paths.RAW), facts.FACT)
-    with Progress("validate", len(table), "images") as progress:
-        done = 0
-        for batch in parallel.map_ordered(work, batches):
-            table[done : done + len(batch)] = batch
-            done += len(batch)
-            progress.advance(len(batch))
-    return table
-
-
-def measure_batch(batch: pa.RecordBatch, background: str) -> facts.Facts:
-    table = np.empty(batch.num_rows, facts.FACT)
-    table["label"] = batch["label"].fill_null(-1).to_numpy(zero_copy_only=False)
-    table["id"] = [bytes.fromhex(identity[:32]) for identity in batch["row_id"].to_pylist()]
-    by_size: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = defaultdict(list)
-    for row, encoded in enumerate(batch["image"].field("bytes").to_pylist()):
-        pixels = images.decode_png(encoded)
-        table["mode"][row] = images.MODES[pixels.shape[2]]
-        by_size[pixels.shape[:2]].append((row, images.to_pixels(pixels, 1, background)[:, :, 0]))
-    for (height, width), group in by_size.items():
-        rows, greys = zip(*group, strict=True)
-        table["width"][list(rows)], table["height"][list(rows)] = width, height
-        for name, values in facts.measure(np.stack(greys)).items():
-            table[name][list(rows)] = values
-    return table
 
 
 def pictures(measured: facts.Facts, params: Params) -> dict[int, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from pipelines.core import shards
+from pipelines.core import paths, shards
+from pipelines.feedback import curated
 
 
 def pictures(count: int, size: int, channels: int, seed: int = 0) -> np.ndarray:
@@ -20,6 +22,20 @@ def pictures(count: int, size: int, channels: int, seed: int = 0) -> np.ndarray:
         top, left = random.integers(0, size - size // 3, 2)
         image[top : top + size // 3, left : left + size // 3] = random.integers(150, 256, channels)
     return images
+
+
+def write_feedback(changes: Sequence[dict[str, Any]] = (), generation: int = 0, classes: Sequence[str] = ()) -> None:
+    """data/curated of the working directory, as `curate` writes it of no events; rows may be written into it before."""
+    if not any(paths.CURATED.glob("part-*.parquet")):
+        with shards.Writer(paths.CURATED, classes=classes):
+            pass
+    tables: dict[str, Any] = {name: {column: [] for column in schema.names} for name, schema in curated.SCHEMAS.items()}
+    for change in changes:
+        for column, values in tables["changes"].items():
+            values.append(change.get(column, {"removed": False, "events": []}.get(column)))
+    for name, columns in tables.items():
+        curated.write_table(paths.CURATED, name, columns)
+    curated.write_about(paths.CURATED, curated.About([], 0, generation))
 
 
 def write_rows(

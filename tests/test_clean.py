@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines import clean, validate
-from pipelines.core import images, paths, reports, rows, shards
+from pipelines.core import form, images, paths, reports, rows, shards
 from pipelines.core.errors import InputError
 from tests.conftest import Settings
 from tests.contracts import pictures
@@ -81,8 +81,8 @@ def test_denoising_takes_single_wrong_pixels_away(project: Path, settings: Setti
     noisy = flat.copy()
     noisy[4, 3], noisy[12, 12] = 255, 0
     params = settings({"clean.denoise": "median"})
-    assert np.array_equal(clean.normalise(images.encode_png(noisy), params), flat)
-    assert np.array_equal(clean.normalise(images.encode_png(noisy), settings()), noisy)
+    assert np.array_equal(form.normalise(noisy, params), flat)
+    assert np.array_equal(form.normalise(noisy, settings()), noisy)
 
 
 def test_data_of_which_nothing_is_left_is_an_error(project: Path, settings: Settings) -> None:

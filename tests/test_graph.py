@@ -90,14 +90,14 @@ def test_what_a_stage_reads_is_made_by_a_stage_before_it(stage: str) -> None:
         for out in [*entry.get("outs", []), *entry.get("metrics", []), *entry.get("plots", [])]
     }
     for dep in GRAPH[stage]["deps"]:
-        if dep.startswith("data/"):
+        if dep.startswith("data/") and dep != "data/feedback.json":  # in git; a fold writes it
             assert order.index(made[dep]) < order.index(stage), dep
 
 
 def test_every_block_of_params_is_some_stage_s_input_or_the_flow_s() -> None:
     used = {key.split(".")[0] for entry in GRAPH.values() for key in entry["params"]}
     blocks = {field.alias or name for name, field in Params.model_fields.items()}
-    assert blocks - used == {"flow"}
+    assert blocks - used == {"flow", "schedule"}
 
 
 def test_a_family_s_file_has_the_family_s_name() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from pipelines.core import images
 from pipelines.core.errors import InputError
 
 THUMBNAIL = 8  # pixels a side
@@ -44,6 +47,30 @@ def cosines(size: int, frequencies: int) -> np.ndarray:
 
 
 DCT = cosines(HASHED, 8)
+
+
+def of(pictures: Iterable[np.ndarray], ids: Sequence[str], labels: Sequence[int] | np.ndarray, background: str) -> Facts:
+    """The facts of n pictures, which are taken one by one.
+
+    Args:
+        pictures: (h, w, 1..4) uint8 each.
+        ids: their row_ids.
+        labels: -1 for none.
+        background: what shows through transparent pixels, "#rrggbb".
+    """
+    table = np.empty(len(ids), FACT)
+    table["label"] = labels
+    table["id"] = [bytes.fromhex(identity[:32]) for identity in ids]
+    by_size: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = defaultdict(list)
+    for row, pixels in enumerate(pictures):
+        table["mode"][row] = images.MODES[pixels.shape[2]]
+        by_size[pixels.shape[:2]].append((row, images.to_pixels(pixels, 1, background)[:, :, 0]))
+    for (height, width), group in by_size.items():
+        rows, greys = zip(*group, strict=True)
+        table["width"][list(rows)], table["height"][list(rows)] = width, height
+        for name, values in measure(np.stack(greys)).items():
+            table[name][list(rows)] = values
+    return table
 
 
 def measure(greys: np.ndarray) -> dict[str, np.ndarray]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -180,6 +182,40 @@ class Registry(Block):
     experiment: Name
 
 
+class Feedback(Block):
+    min_events: Positive
+    experts: list[Annotated[str, Field(min_length=1, max_length=128)]]
+    min_liked: Annotated[float, Field(ge=0.5, lt=1)]
+    max_generated_share: Annotated[float, Field(ge=0, lt=1)]
+    max_generation: Annotated[int, Field(ge=1)]
+    max_rater_share: Annotated[float, Field(gt=0, le=1)]
+    min_effective_share: Annotated[float, Field(gt=0, le=1)]
+    report_reach: Annotated[float, Field(ge=0)]
+
+
+def crontab(line: str | None) -> str | None:
+    if line is not None and not re.fullmatch(r"\S+( \S+){4}", line):
+        raise PydanticCustomError("cron", 'expected five fields, as in "0 3 * * *" for every day at three, or null for never')
+    return line
+
+
+def zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise PydanticCustomError("zone", "expected a time zone such as UTC or Europe/Berlin") from None
+    return name
+
+
+Cron = Annotated[str | None, AfterValidator(crontab)]
+
+
+class Schedule(Block):
+    timezone: Annotated[str, AfterValidator(zone)]
+    retrain: Cron
+    feedback: Cron
+
+
 class Flow(Block):
     retries: Annotated[int, Field(ge=0)]
     time_limit_minutes: Positive
@@ -196,6 +232,8 @@ class Params(Block):
     train: Train
     evaluate: Evaluate
     registry: Registry
+    feedback: Feedback
+    schedule: Schedule
     flow: Flow
 
     @model_validator(mode="after")

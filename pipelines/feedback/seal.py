@@ -1,7 +1,8 @@
 """Events out of the store into sealed Parquet files, each exactly once.
 
 A sealed file is named by its batch, is never changed, and holds the events themselves with the trail of who said them; so what
-is folded is known from the files alone, and the database is only asked what is new. A batch passes two points:
+is folded is known from the files alone, and the database is only asked what is new. Only forgetting.py takes a rater's events
+out of it again. A batch passes two points:
 
     claimed    the database has given its events to it, by state and not by position, so a late commit is only in the next
     sealed     its file is there, whole
@@ -15,23 +16,33 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
 
 from pipelines.core import files
 from pipelines.core.errors import GenloopError
 from pipelines.feedback.events import Event, load, to_json
-from pipelines.feedback.store import Store
 
 PREFIX = "events-"
 SEALED = pa.schema(
     [("id", pa.string()), ("type", pa.string()), ("rater", pa.string()), ("at", pa.string()), ("body", pa.string())]
 )
+
+
+class Store(Protocol):
+    """What a fold asks of the one in store.py. Who only reads sealed files needs no database for it."""
+
+    def batches(self) -> dict[str, int]: ...
+    def claim(self, batch: str, limit: int | None = None) -> list[Event]: ...
+    def claimed(self, batch: str) -> list[Event]: ...
+    def mark(self, ids: Iterable[str], batch: str) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,10 @@ def fold(store: Store, folder: Path, limit: int | None = None) -> Fold:
         GenloopError: a sealed file is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
+    with alone(folder):
         known = {batch: count for path in sealed(folder) for batch, count in [about(path)]}
         there = store.batches()
-        told = sum(store.mark(ids(folder, batch), batch) for batch, count in known.items() if there.get(batch) != count)
+        told = sum(store.mark(ids(folder, batch), batch) for batch, count in known.items() if there.get(batch, 0) != count)
         done, unsealed = [], sorted(set(store.batches()) - set(known))
         for batch in unsealed:
             done.append((batch, write(folder, batch, store.claimed(batch))))
@@ -70,6 +81,11 @@ def fold(store: Store, folder: Path, limit: int | None = None) -> Fold:
     return Fold(sum(count for _, count in done), [batch for batch, _ in done], told)
 
 
+def alone(folder: Path) -> FileLock:
+    """To hold while sealed files are written: by a fold, or because a rater is forgotten."""
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
+
+
 def write(folder: Path, batch: str, events: list[Event]) -> int:
     rows = [
         {"id": event.id, "type": event.type, "rater": event.rater, "at": event.at.isoformat(), "body": to_json(event)}
@@ -77,10 +93,13 @@ def write(folder: Path, batch: str, events: list[Event]) -> int:
     ]
     content = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=SEALED.with_metadata({b"batch": batch.encode()})), content)
-    path = folder / f"{PREFIX}{batch}.parquet"
-    files.write(path, content.getvalue())
+    files.write(path(folder, batch), content.getvalue())
     files.sync(folder)
     return len(rows)
+
+
+def path(folder: Path, batch: str) -> Path:
+    return folder / f"{PREFIX}{batch}.parquet"
 
 
 def sealed(folder: Path) -> list[Path]:
@@ -100,8 +119,38 @@ def about(path: Path) -> tuple[str, int]:
 
 
 def ids(folder: Path, batch: str) -> list[str]:
-    with reading(folder / f"{PREFIX}{batch}.parquet") as file:
+    with reading(path(folder, batch)) as file:
         return file.read(["id"])["id"].to_pylist()
+
+
+def events(folder: Path, batch: str) -> list[Event]:
+    with reading(path(folder, batch)) as file:
+        return [load(body) for body in file.read(["body"])["body"].to_pylist()]
+
+
+def raters(folder: Path, batch: str) -> list[str]:
+    with reading(path(folder, batch)) as file:
+        return sorted(file.read(["rater"])["rater"].unique().to_pylist())
+
+
+def said_by(folder: Path, rater: str) -> dict[str, list[Event]]:
+    """Batch -> the rater's sealed events in it, where there are some."""
+    found = {path: matching(path, "rater", [rater]) for path in sealed(folder)}
+    return {about(path)[0]: said for path, said in found.items() if said}
+
+
+def find(folder: Path, ids: Collection[str]) -> dict[str, Event]:
+    """Those sealed events of these ids that there are."""
+    return {event.id: event for path in sealed(folder) for event in matching(path, "id", ids)}
+
+
+def matching(path: Path, column: str, values: Collection[str]) -> list[Event]:
+    """Events of a sealed file whose `column` is among `values`; the events themselves are only read where there are some."""
+    with reading(path) as file:
+        wanted = pc.is_in(file.read([column])[column], pa.array(values, pa.string()))
+        if not pc.any(wanted).as_py():
+            return []
+        return [load(body) for body in file.read(["body"])["body"].filter(wanted).to_pylist()]
 
 
 def read(folder: Path) -> Iterator[Event]:

@@ -53,6 +53,8 @@ def read(digest: str) -> bytes:
 
 def remove(digest: str) -> None:
     (FOLDER / digest).unlink(missing_ok=True)
+    for leftover in FOLDER.glob(f".{digest}.*.partial"):  # of an import that was killed
+        leftover.unlink(missing_ok=True)
 
 
 def find(image: object, beside: Path, limits: Limits) -> bytes:

@@ -1,0 +1,63 @@
+"""What people reported: pictures that must not be drawn again nor learned from, and rows of the data that go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from pipelines.curation.aside import NO_PICTURE, NOT_BELIEVED, OVER_PART, UNKNOWN_ROW, Aside
+from pipelines.curation.belief import Belief
+from pipelines.curation.dataset import Dataset
+from pipelines.curation.looks import Look, Looks
+from pipelines.curation.parts import Parts
+from pipelines.feedback.events import Report
+
+
+@dataclass(frozen=True)
+class Reported:
+    """rows: row_id -> the reports that count. looks: those pictures of them that were drawn or sent. removed: those of them
+    that are training rows of the data."""
+
+    rows: dict[str, list[Report]] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+def judge(reports: Sequence[Report], looks: Looks, there: Dataset, belief: Belief, parts: Parts, aside: Aside) -> Reported:
+    """A report of what was drawn always counts. To take a row away, its rater must be believed and have room."""
+    drawn = {look.row_id: look for look in looks.samples.values() if look.refused is None}
+    sent = {look.row_id: look for look in looks.uploads.values() if look.refused is None}
+    found = Reported()
+    for row_id, events in of_rows(reports, looks, {*drawn, *sent, *there.rows}, aside).items():
+        believed = [event for event in events if belief.believes(event.rater)]
+        taken = bool(believed) and (row_id in there.rows or row_id in sent) and parts.take(event.rater for event in believed)
+        if row_id in drawn:
+            found.rows[row_id] = events
+        else:
+            aside.add_all([event for event in events if event not in believed], NOT_BELIEVED)
+            if not taken:
+                aside.add_all(believed, OVER_PART)
+                continue
+            found.rows[row_id] = believed
+        if look := drawn.get(row_id) or sent.get(row_id):
+            found.looks.append(look)
+        if taken and row_id in there.rows and not there.rows[row_id].held_out:
+            found.removed.append(row_id)
+    return found
+
+
+def of_rows(reports: Sequence[Report], looks: Looks, known: Collection[str], aside: Aside) -> dict[str, list[Report]]:
+    """By row_id, that of the picture where a sample is reported."""
+    found: dict[str, list[Report]] = {}
+    for report in reports:
+        row_id = report.row
+        if report.sample:
+            look = looks.samples.get(report.sample)
+            row_id = look.row_id if look and look.refused is None else None
+        if row_id is None:
+            aside.add(report, NO_PICTURE)
+        elif row_id not in known:
+            aside.add(report, UNKNOWN_ROW)
+        else:
+            found.setdefault(row_id, []).append(report)
+    return found
