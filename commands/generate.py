@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.core import files, params, paths
-from pipelines.core.errors import InputError
+from pipelines.core.errors import GenloopError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipelines.core.reported import Filter
+
 MOST = {".png": 4096, ".npz": 1_000_000}  # images in one file; a larger picture could not be looked at
 SEEDS = 2**31  # all seeds are below
 BATCH = 1024
+TRIES = 20  # seeds in a row that draw what must not be shown, before we give up
 
 
 def generate(count: int, label: str | None, seed: int, version: int | None, out: Path) -> None:
@@ -27,14 +30,16 @@ def generate(count: int, label: str | None, seed: int, version: int | None, out:
 
     import numpy as np
 
-    from pipelines.core import tracking
+    from pipelines.core import reported, tracking
 
     drawer = tracking.load(settings, version)
     seeds = np.arange(seed, seed + count, dtype=np.int64)
     labels = choose(label, seeds, drawer.classes, drawer.conditional)
-    images = draw(drawer, seeds, labels)
+    images, seeds, withheld = allowed(drawer, seeds, labels, reported.Filter.read(settings))
     files.write(out, picture(images, labels, drawer) if out.suffix == ".png" else archive(images, labels, seeds))
     print(f"{out}: {count} images by version {drawer.version}", file=sys.stderr)
+    if withheld:
+        print(f"{withheld} withheld, for people have reported such images; other seeds took their places", file=sys.stderr)
 
 
 def check(count: int, seed: int, out: Path) -> None:
@@ -75,6 +80,39 @@ def draw(drawer, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:  # type: 
             batches.append(drawer.draw(seeds[start : start + BATCH], labels[start : start + BATCH]))
             progress.advance(len(batches[-1]))
     return np.concatenate(batches)
+
+
+def allowed(  # type: ignore[no-untyped-def]
+    drawer, seeds: np.ndarray, labels: np.ndarray, reported: Filter
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Images, the seeds that they are of, and how many others were withheld.
+
+    The next seeds after the last one replace what is withheld, in order and with its label, so that the same is drawn whenever
+    the same is asked for and the same is reported.
+
+    Raises:
+        GenloopError: one try after the other drew what must not be shown.
+    """
+    import numpy as np
+
+    images, seeds = draw(drawer, seeds, labels), seeds.copy()
+    waiting = np.flatnonzero(reported.withheld(images))
+    following, withheld = int(seeds[-1]) + 1, len(waiting)
+    for _ in range(TRIES):
+        if not len(waiting) or following + len(waiting) > SEEDS:
+            break
+        seeds[waiting] = following + np.arange(len(waiting))
+        following += len(waiting)
+        images[waiting] = draw(drawer, seeds[waiting], labels[waiting])
+        waiting = waiting[reported.withheld(images[waiting])]
+        withheld += len(waiting)
+    if len(waiting):
+        classes = f", of the class {drawer.classes[labels[waiting[0]]]}" if drawer.conditional and drawer.classes else ""
+        raise GenloopError(
+            f"{withheld} images, as this model draws them, are too near to what people have reported{classes}; lower "
+            "feedback.report_reach, take another --seed, or train a model that has learned from the reports (`genloop run`)"
+        )
+    return images, seeds, withheld
 
 
 def picture(images: np.ndarray, labels: np.ndarray, drawer) -> bytes:  # type: ignore[no-untyped-def]

@@ -41,6 +41,7 @@ MOST_ROWS, MOST_BYTES = 50_000, 2**29  # images that it is trained on
 
 # Why a metric that was asked for has nothing to say; the others go by features alone.
 NEEDS = {
+    "approval": "the model of what people like; `genloop run` has it",
     "class_accuracy": "labels of the same classes in A and B, and an extractor that tells those classes apart",
     "class_fid": "labels of the same classes in A and B",
     "inception_score": "an extractor that knows classes",

@@ -40,6 +40,7 @@ MODELS = {
 }
 
 METRICS = {
+    "approval": "pipelines.metrics.approval:score",
     "class_accuracy": "pipelines.metrics.class_accuracy:score",
     "class_fid": "pipelines.metrics.class_fid:score",
     "density_coverage": "pipelines.metrics.density_coverage:score",
@@ -56,6 +57,12 @@ FEATURES = {
     "domain": "pipelines.features.domain:Domain",
     "inception": "pipelines.features.inception:Inception",
     "random": "pipelines.features.random:Random",
+}
+
+TASTES = {
+    "legible": "pipelines.tastes.legible:Legible",
+    "slant": "pipelines.tastes.slant:Slant",
+    "stroke_weight": "pipelines.tastes.stroke_weight:StrokeWeight",
 }
 
 

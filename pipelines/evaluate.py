@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipelines.core import backend, benchmark, drawing, files, grids, paths, reports, rows, scores, stage
+from pipelines.core import approval, backend, benchmark, drawing, files, grids, paths, reports, rows, scores, stage, views
 from pipelines.core.drawing import Drawer
 from pipelines.core.errors import InputError
 from pipelines.core.params import Params
 from pipelines.core.scores import Scores
 from pipelines.evaluation import page
-from pipelines.features.base import Extractor
+from pipelines.features.base import Extractor, Features
 from pipelines.metrics import neighbours
 from pipelines.metrics.base import COMPARED, Trial
 from pipelines.metrics.inputs import Benchmark, Drawn, Steps
@@ -35,7 +35,8 @@ def run(params: Params) -> None:
     labels = like_the_holdout(pinned.labels, len(seeds)) if model.conditional else None
     images = model.draw(seeds, labels)
     steps = walk(model, extractor, seeds, labels) if "path_length" in params.evaluate.metrics else None
-    trial = Trial(Drawn(extractor.extract(images), labels, steps), pinned)
+    features = extractor.extract(images)
+    trial = Trial(Drawn(features, labels, steps, liked(features, images, labels, pinned)), pinned)
     found = scores.measure(trial, params.evaluate.metrics)
 
     pictures = {
@@ -66,6 +67,21 @@ def current(pinned: Benchmark) -> None:
             f"benchmark {pinned.id} is of other rows than {paths.CLEAN} holds out now ({len(held_out):,}); "
             "run `reference` again (`genloop run`)"
         )
+
+
+def liked(features: Features, images: np.ndarray, labels: np.ndarray | None, pinned: Benchmark) -> np.ndarray | None:
+    """(n,) float64, how likely people like each of n images; None where it is not known what they like.
+
+    Raises:
+        InputError: it was learned from other features.
+    """
+    model = approval.read()
+    if model is not None and model.benchmark_id != pinned.id:
+        raise InputError(
+            f"{paths.APPROVAL} goes by the features of benchmark {model.benchmark_id}, but the benchmark is {pinned.id}; "
+            "run `approval` again (`genloop run`)"
+        )
+    return model.predict(views.of(features, images, labels, pinned.of_classes)) if model else None
 
 
 def training() -> list[dict[str, str]]:

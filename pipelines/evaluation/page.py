@@ -38,11 +38,12 @@ SCORES = {
         "Share of drawn images nearer to a training image than to an unseen one; more hints at copies.",
     ),
     "class_accuracy": ("higher", "Share of drawn images in which a classifier sees the class that was asked for."),
+    "approval": ("higher", "How likely people like a drawn image, says a model that learned from their votes and choices."),
 }
 
 CLASS_SCORES = {"class_fids": "lower", "class_accuracies": "higher"}  # the first one that there is says which class is worst
 
-TILES = ("precision", "recall", "coverage", "class_accuracy", "memorisation")
+TILES = ("precision", "recall", "coverage", "class_accuracy", "memorisation", "approval")
 DISTANCES = ("fid", "fid_floor", "fid_infinity")  # of one scale
 
 

@@ -46,8 +46,10 @@ class Drawn:
 
     labels: (n,) int32 classes that were asked for; None for a model that takes none.
     steps: None where there is no model to walk through.
+    approval: (n,) float64, how likely people like each, 0..1; None where it is not known what they like.
     """
 
     features: Features
     labels: np.ndarray | None
     steps: Steps | None = None
+    approval: np.ndarray | None = None

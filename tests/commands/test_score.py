@@ -349,7 +349,7 @@ def test_a_side_without_images_is_unusable_input(project: Path, make: Callable[[
     ("options", "words"),
     [
         (["--metrics", "fidd"], "--metrics: 'fidd' is not known; did you mean 'fid'?"),
-        (["--metrics", "fid,"], "--metrics: '' is not known. Known: class_accuracy"),
+        (["--metrics", "fid,"], "--metrics: '' is not known. Known: approval, class_accuracy"),
         (
             ["--extractor", "domian"],
             "--extractor: 'domian' is not known; did you mean 'domain'? Known: domain, inception, none",
@@ -425,7 +425,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         reference.run(params)
         as_npz("holdout", images[count:], turns(HELD_OUT))
         make_model()
-        tracking.log_and_register(params, "key", {}, {}, [])
+        tracking.log_and_register(params, "key", {}, {}, [], {})
     return folder
 
 

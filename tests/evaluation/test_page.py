@@ -38,7 +38,7 @@ def everything(classes: list[str]) -> Trial:
     drawn, real, train = (random.normal(size=(200, 4)).astype(np.float32) for _ in range(3))
     probabilities = np.eye(len(classes), dtype=np.float32)[np.where(np.arange(200) < 20, 0, labels)]
     walked = random.normal(size=(2, 60, 4)).astype(np.float32)
-    return trial(drawn, real, train, probabilities, labels, labels, classes, (walked[0], walked[1]))
+    return trial(drawn, real, train, probabilities, labels, labels, classes, (walked[0], walked[1]), random.random(200))
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ def trial(
     real_labels: np.ndarray | None = None,
     classes: list[str] | None = None,
     steps: tuple[np.ndarray, np.ndarray] | None = None,
+    approval: np.ndarray | None = None,
 ) -> Trial:
     """Feature vectors against each other; what is not given is not there."""
     benchmark = Benchmark(
@@ -28,4 +29,4 @@ def trial(
         None if train is None else Features(train, None),
     )
     walked = None if steps is None else Steps(Features(steps[0], None), Features(steps[1], None), 0.1)
-    return Trial(Drawn(Features(drawn, probabilities), labels, walked), benchmark)
+    return Trial(Drawn(Features(drawn, probabilities), labels, walked, approval), benchmark)

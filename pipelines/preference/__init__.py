@@ -1,0 +1,1 @@
+"""What the stage `approval` learns people's preferences with."""

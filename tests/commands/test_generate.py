@@ -1,0 +1,104 @@
+"""genloop generate: what must not be shown gives its place to the next seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import genloop
+from commands import generate
+from pipelines.core import reported, tracking
+from tests.conftest import REPOSITORY
+
+
+class FakeDrawer:
+    """Draws an image of one grey, its seed, whose second pixel is the label."""
+
+    version, conditional, classes = 7, True, ["zero", "one", "two"]
+
+    def draw(self, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        images = np.empty((len(seeds), 4, 4, 1), np.uint8)
+        images[...] = (seeds % 256)[:, None, None, None]
+        images[:, 0, 1, 0] = labels
+        return images
+
+
+class Withheld:
+    """A filter that goes by the seed."""
+
+    def __init__(self, must_not: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.must_not = must_not
+
+    def withheld(self, drawn: np.ndarray) -> np.ndarray:
+        return self.must_not(drawn[:, 0, 0, 0])
+
+
+@pytest.fixture
+def withhold(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Seeds that draw what was reported, in a project whose registry has one version."""
+    (project / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
+    (project / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.setattr(tracking, "load", lambda params, version=None: FakeDrawer())
+
+    def set_to(must_not: Callable[[np.ndarray], np.ndarray]) -> None:
+        monkeypatch.setattr(reported.Filter, "read", lambda params: Withheld(must_not))
+
+    return set_to
+
+
+def draw(*arguments: str) -> tuple[SimpleNamespace, dict[str, Any]]:
+    result = CliRunner().invoke(genloop.app, ["generate", *arguments, "--out", "some.npz"])
+    arrays = dict(np.load("some.npz")) if result.exit_code == 0 else {}
+    return SimpleNamespace(code=result.exit_code, err=result.stderr), arrays
+
+
+def test_the_next_seeds_take_the_places_with_the_same_labels(withhold: Callable[..., None]) -> None:
+    withhold(lambda seeds: np.isin(seeds, [11, 13, 15, 16]))
+    said, arrays = draw("--count", "5", "--seed", "10")
+    assert arrays["seeds"].tolist() == [10, 17, 12, 18, 14]  # 15 and 16 were withheld in their turn
+    assert arrays["labels"].tolist() == [1, 2, 0, 1, 2]
+    assert (arrays["images"][:, 0, 0, 0] == arrays["seeds"]).all()
+    assert (arrays["images"][:, 0, 1, 0] == arrays["labels"]).all()
+    assert "5 images by version 7" in said.err
+    assert "4 withheld, for people have reported such images" in said.err
+
+
+def test_it_is_the_same_whatever_the_batch(withhold: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    withhold(lambda seeds: seeds % 3 == 0)
+    whole = draw("--count", "50", "--seed", "10")[1]
+    monkeypatch.setattr(generate, "BATCH", 7)
+    parts = draw("--count", "50", "--seed", "10")[1]
+    assert all(np.array_equal(whole[name], parts[name]) for name in whole)
+    assert not (whole["seeds"] % 3 == 0).any()
+    assert len(set(whole["seeds"].tolist())) == 50
+
+
+def test_nothing_is_said_where_nothing_is_withheld(withhold: Callable[..., None]) -> None:
+    withhold(lambda seeds: np.zeros(len(seeds), bool))
+    said, arrays = draw("--count", "3")
+    assert "withheld" not in said.err
+    assert arrays["seeds"].tolist() == [0, 1, 2]
+
+
+def test_a_model_that_draws_little_else_is_an_error_and_nothing_is_written(
+    withhold: Callable[..., None], project: Path
+) -> None:
+    withhold(lambda seeds: np.ones(len(seeds), bool))
+    said, _ = draw("--count", "2", "--label", "one")
+    assert said.code == 1
+    assert "too near to what people have reported, of the class one; lower feedback.report_reach" in said.err
+    assert not (project / "some.npz").exists()
+
+
+def test_seeds_run_out_at_the_end_of_their_range(withhold: Callable[..., None]) -> None:
+    last = 2**31 - 3
+    withhold(lambda seeds: seeds == last % 256)
+    said, _ = draw("--count", "3", "--seed", str(last))
+    assert said.code == 1
+    assert "take another --seed" in said.err

@@ -1,0 +1,231 @@
+"""approval: too few votes change nothing, votes at random change nothing, and a taste moves the weights of the real rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines import approval as stage
+from pipelines.core import approval, backend, benchmark, images, paths, reports, views
+from pipelines.core.errors import InputError
+from pipelines.features.base import Features
+from pipelines.feedback import curated
+from pipelines.metrics.inputs import Benchmark
+from pipelines.preference.weights import effective_share
+from tests.conftest import REPOSITORY, Settings
+from tests.contracts import pictures, write_feedback, write_rows
+
+CLASSES = ["a", "b", "c"]
+ROWS = 300
+
+
+class Thumbnail:
+    """An extractor that sees sixteen greys of an image."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def extract(self, shown: np.ndarray) -> Features:
+        self.seen += len(shown)
+        small = shown.reshape(len(shown), 4, 2, 4, 2).mean(axis=(2, 4))
+        return Features(small.reshape(len(shown), -1).astype(np.float32), None)
+
+
+@pytest.fixture
+def extractor(project: Path, monkeypatch: pytest.MonkeyPatch) -> Thumbnail:
+    """In a project with clean rows and a benchmark that has kept the features of all but ten of them."""
+    rows = pictures(ROWS, 8, 1)
+    write_rows(paths.CLEAN, rows, [number % 3 for number in range(ROWS)], CLASSES)
+    found = Thumbnail()
+    ids = np.array([f"{number:064d}" for number in range(ROWS)])
+    kept = np.random.default_rng(0).permutation(ROWS)[:-10]
+    features = found.extract(rows)
+    train = Features(features.vectors[kept], None)
+    pinned = Benchmark("id", CLASSES, features, np.zeros(ROWS, np.int32), train, ids=ids, train_ids=ids[kept])
+    monkeypatch.setattr(benchmark, "read", lambda folder: (pinned, found))
+    monkeypatch.setattr(backend, "load", lambda: None)
+    found.seen = 0
+    write_feedback(classes=CLASSES)
+    return found
+
+
+def judge(count: int, likes: Callable[[np.ndarray], np.ndarray], choices: bool = False) -> None:
+    """Votes, or choices, on drawn images: what `likes` says of each, (n,) bool."""
+    drawn = pictures(count, 8, 1, seed=1)
+    numbers = np.arange(count)
+    liked = likes(drawn)
+    samples: dict[str, Any] = {
+        "version": [1] * count, "seed": numbers, "label": numbers % 3, "generation": [1] * count, "liked": [0.5] * count,
+        "image": [images.encode_png(image) for image in drawn],
+    }  # fmt: skip
+    curated.write_table(paths.CURATED, "samples", samples)
+    if choices:
+        pairs = np.random.default_rng(0).permutation(count).reshape(2, -1)
+        pairs = np.where(liked[pairs[0]] >= liked[pairs[1]], pairs, pairs[::-1])
+        said: dict[str, Any] = {"winner": pairs[0], "loser": pairs[1]}
+    else:
+        said = {"sample": numbers, "value": np.where(liked, 1, -1)}
+    events = len(next(iter(said.values())))
+    said |= {"weight": [0.8] * events, "event": [f"event {number}" for number in range(events)]}
+    curated.write_table(paths.CURATED, "choices" if choices else "votes", said)
+
+
+def heavy(shown: np.ndarray) -> np.ndarray:
+    """Images whose upper half is bright."""
+    ink = shown[:, :4].mean(axis=(1, 2, 3))
+    return ink > np.median(pictures(ROWS, 8, 1)[:, :4].mean(axis=(1, 2, 3)))
+
+
+def at_random(shown: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(3).random(len(shown)) < 0.5
+
+
+def report() -> dict[str, Any]:
+    found = reports.read("approval")
+    assert json.loads((paths.APPROVAL / "approval.json").read_text()) == found
+    return found
+
+
+def bins() -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((paths.REPORTS / "approval.csv").read_text())))
+
+
+def page() -> str:
+    html = (paths.REPORTS / "approval.html").read_text()
+    HTMLParser().feed(html)
+    assert "http" not in html.replace("http-equiv", "")
+    assert "nan" not in html.split("</style>")[1].split("base64")[0]
+    return html
+
+
+@pytest.mark.parametrize("choices", [False, True])
+def test_a_taste_moves_weights_towards_it_within_the_floor(
+    extractor: Thumbnail, settings: Settings, capsys: pytest.CaptureFixture[str], choices: bool
+) -> None:
+    judge(400, heavy, choices)
+    stage.run(settings({"feedback.min_effective_share": 0.6}))
+    found = report()
+    assert found["changed"] is True
+    assert (found["votes"], found["choices"]) == ((0, 200) if choices else (400, 0))
+    assert 0.5 < found["auc_low"] < found["auc"] < found["auc_high"] <= 1
+    assert found["effective_share"] >= 0.6
+    told = approval.weights()
+    assert told is not None
+    weights = dict(zip(*told, strict=True))
+    w = np.array([weights[f"{number:064d}"] for number in range(ROWS)])
+    assert effective_share(w) == pytest.approx(found["effective_share"])
+    liked = heavy(pictures(ROWS, 8, 1))
+    assert np.average(liked, weights=w) > liked.mean() + 0.15
+    for label in range(3):
+        assert w[np.arange(ROWS) % 3 == label].mean() == pytest.approx(1)
+    assert extractor.seen == 400 + 10  # what `reference` kept is not extracted again
+    assert "what people prefer is put first in" in capsys.readouterr().out
+
+
+def test_the_model_predicts_for_images_nobody_has_seen(extractor: Thumbnail, settings: Settings) -> None:
+    judge(400, heavy)
+    stage.run(settings())
+    model = approval.read()
+    assert model is not None
+    assert model.benchmark_id == "id"
+    fresh = pictures(200, 8, 1, seed=7)
+    p = model.predict(views.of(extractor.extract(fresh), fresh, None, False))
+    assert p[heavy(fresh)].mean() > 0.8 > 0.2 > p[~heavy(fresh)].mean()
+
+
+def test_the_page_shows_what_was_understood(extractor: Thumbnail, settings: Settings) -> None:
+    judge(400, heavy)
+    stage.run(settings())
+    html = page()
+    for name in ("real_most", "real_least", "samples_most", "samples_least"):
+        assert html.count(f'<img class="{name}"') == 1
+    assert "It changes how much real images count." in html
+    assert html.count("<circle") == html.count('class="whisker"') == len(bins())
+    for line in bins():
+        assert 0 <= float(line["low"]) <= float(line["observed"]) <= float(line["high"]) <= 1
+
+
+def test_too_few_votes_say_so_and_change_nothing(
+    extractor: Thumbnail, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge(60, heavy)
+    stage.run(settings())
+    assert capsys.readouterr().out == "approval: 60 votes; it takes 100 judgements that are believed; nothing changes\n"
+    assert approval.read() is approval.weights() is None
+    assert report()["changed"] is False
+    assert "auc" not in report()
+    assert "Nothing changes." in page()
+    assert extractor.seen == 0
+
+
+def test_votes_at_random_change_nothing(extractor: Thumbnail, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    judge(400, at_random)
+    stage.run(settings())
+    assert approval.read() is approval.weights() is None
+    found = report()
+    assert found["auc_low"] < 0.5
+    assert (found["changed"], found["effective_share"], found["strength"]) == (False, 1.0, 0.0)
+    assert "which may be chance; nothing changes" in capsys.readouterr().out
+    assert "which may be chance" in page()
+    assert bins()  # that it can foretell nothing is to be seen
+
+
+def test_a_floor_of_one_keeps_the_model_and_no_weights(extractor: Thumbnail, settings: Settings) -> None:
+    judge(400, heavy)
+    stage.run(settings({"feedback.min_effective_share": 1.0}))
+    assert approval.read() is not None
+    assert approval.weights() is None
+    assert "lets no row count more than another" in report()["why"]
+
+
+def test_what_is_not_believed_any_more_leaves_no_weights_behind(extractor: Thumbnail, settings: Settings) -> None:
+    judge(400, heavy)
+    stage.run(settings())
+    judge(60, heavy)
+    stage.run(settings())
+    assert approval.read() is approval.weights() is None
+
+
+def test_without_what_it_reads_it_says_what_to_run(project: Path, settings: Settings) -> None:
+    with pytest.raises(InputError, match="not what `curate` writes"):
+        stage.run(settings())
+
+
+def time_used() -> float:
+    """Seconds of a processor, by the processes that we have started: what else the machine does is not their fault."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_before_anybody_has_voted_it_is_quick_and_loads_nothing_heavy(project: Path) -> None:
+    (project / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
+    (project / "dvc.yaml").write_text("stages: {}\n")
+    write_feedback(classes=CLASSES)
+    program = (
+        "import sys, runpy\n"
+        f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
+        "try: runpy.run_module('pipelines.approval', run_name='__main__')\n"
+        "finally: print(sorted({'keras', 'tensorflow', 'sklearn', 'mlflow'} & set(sys.modules)))\n"
+    )
+    seconds = []
+    for _ in range(3):
+        before = time_used()
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        seconds.append(time_used() - before)
+        assert done.stdout == "approval: no votes yet\n[]\n"
+    assert min(seconds) < 2
+    assert report()["votes"] == 0
+    assert bins() == []
+    assert (paths.REPORTS / "approval.csv").read_text().strip() == "predicted,observed,low,high,count"
+    assert "No votes yet." in page()
