@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from dataclasses import asdict
 
 from ruamel.yaml import YAML
 
 from pipelines.core import backend, files, paths, reports, stage, tracking
 from pipelines.core.params import Params
+from pipelines.feedback import curated
 
 REPORTS = (
     "samples.png",
@@ -37,7 +39,9 @@ def run(params: Params) -> None:
     else:
         metrics = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
         present = [paths.REPORTS / name for name in REPORTS if (paths.REPORTS / name).exists()]
-        version = tracking.log_and_register(params, key, metrics, lineage(scores["benchmark_id"]), present)
+        learned = curated.read_about(paths.CURATED)
+        tags = {**lineage(scores["benchmark_id"]), tracking.GENERATION: str(learned.generation)}
+        version = tracking.log_and_register(params, key, metrics, tags, present, asdict(learned))
     alias = tracking.alias_of(client, params.registry.model, version)
     receipt = {"model": params.registry.model, "version": version, "alias": alias, "key": key, "registry": tracking.uri()}
     files.write(tracking.RECEIPT, json.dumps(receipt, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""train: data/clean -> data/model. Trains the family that params name, and says how it went."""
+"""train: data/clean + data/curated + data/approval -> data/model. Trains the family that params name, and says how it went."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import catalogue
-from pipelines.core import backend, files, grids, paths, reports, shards, stage, tracking
+from pipelines.core import approval, backend, files, grids, paths, reports, shards, stage, tracking
 from pipelines.core.params import Params
+from pipelines.feedback import curated
 
 HERE = Path(__file__).resolve().parent
 
@@ -24,7 +25,7 @@ def run(params: Params) -> None:
     from pipelines.training import checkpoint, dataset, fitting, preview, warm
 
     family_class = catalogue.get(catalogue.MODELS, params.model.family)
-    rows = dataset.read(paths.CLEAN, params, family_class.conditional)
+    rows = dataset.read(params, family_class.conditional)
     spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
     preset = catalogue.literal(catalogue.MODELS, params.model.family, "PRESETS")[params.model.preset]
     family = base.build(family_class, spec, preset, params.train.seed)
@@ -59,6 +60,8 @@ def run(params: Params) -> None:
             "weights": family.count_params(),
             "rows": len(rows),
             "rows_unlabelled": rows.unlabelled,
+            "rows_from_feedback": shards.count(paths.CURATED),
+            "generation": curated.read_about(paths.CURATED).generation,
             "classes": len(rows.classes),
             "batch_size": params.train.batch_size,
             "resumed_from": outcome.resumed_from,
@@ -76,7 +79,12 @@ def run(params: Params) -> None:
 def settings(params: Params) -> dict[str, Any]:
     """All that the course of a training depends on besides code."""
     blocks = params.model_dump(include={"model", "train", "image"})
-    return {**blocks, "data": shards.content(paths.CLEAN), "on": backend.describe()}
+    return {**blocks, "data": data(), "on": backend.describe()}
+
+
+def data() -> list[str]:
+    tables = (curated.path(paths.CURATED, "changes"), approval.path(paths.APPROVAL))
+    return [*map(shards.content, (paths.CLEAN, paths.CURATED)), *(files.sha256(path) for path in tables if path.exists())]
 
 
 def code(family: str) -> list[Path]:

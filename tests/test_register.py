@@ -15,11 +15,12 @@ import pytest
 from PIL import Image
 
 from pipelines import catalogue, evaluate, reference, register
-from pipelines.core import backend, benchmark, drawing, files, paths, reports, rows, scores, tracking
+from pipelines.core import approval, backend, benchmark, drawing, files, paths, reports, rows, scores, tracking, views
+from pipelines.core.approval import Approval
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.metrics.intervals import Estimate
 from tests.conftest import REPOSITORY, Settings
-from tests.contracts import pictures, write_rows
+from tests.contracts import pictures, write_feedback, write_rows
 from tests.metrics.trials import trial
 
 CHANGES = {
@@ -61,6 +62,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         splits = ["holdout" if number % 4 == 0 else "train" for number in range(400)]
         labels = [number % 3 for number in range(400)]
         write_rows(paths.CLEAN, pictures(400, 8, 1), labels, ["0", "1", "2"], splits=splits)
+        write_feedback(generation=2)
         make_model()
         reference.run(params)
         evaluate.run(params)
@@ -95,6 +97,7 @@ def test_metrics_are_flat_finite_have_intervals_and_carry_their_benchmark(made: 
     names = {f"{name}{end}" for name in WITH_INTERVALS for end in ("", "_low", "_high")}
     assert names | {"benchmark_id", "samples", "not_enough"} == set(metrics)
     assert all(metrics[f"{name}_low"] <= metrics[f"{name}_high"] for name in WITH_INTERVALS)
+    assert metrics["not_enough"].pop("approval").startswith("approval needs more votes or choices")
     assert metrics["not_enough"] == {
         "fid_infinity": "fid_infinity needs 320 drawn rows or more, came 90",
         "class_fid": "class_fid needs more than 64 images of a class, drawn and real; no class has as many",
@@ -313,3 +316,17 @@ def test_unlabelled_rows_are_scored_without_classes(project: Path, settings: Set
     assert (paths.REPORTS / "classes.csv").read_text().splitlines() == ["class"]
     with Image.open(io.BytesIO((paths.REPORTS / "samples.png").read_bytes())) as picture:
         assert picture.height > 50
+
+
+def test_what_people_like_is_scored_where_it_is_known(made: Path, params: Any) -> None:
+    pinned, _ = benchmark.read(paths.REFERENCE)
+    shown = np.zeros((len(pinned.labels), 8, 8, 1), np.uint8)
+    width = views.of(pinned.holdout, shown, pinned.labels, pinned.of_classes).shape[1]
+    approval.write(paths.APPROVAL, {}, Approval(np.zeros(width), 1.0, pinned.id))
+    evaluate.run(params)
+    metrics = reports.read("metrics")
+    assert [metrics[f"approval{end}"] for end in ("", "_low", "_high")] == pytest.approx([1 / (1 + np.exp(-1))] * 3)
+    assert "approval" not in metrics["not_enough"]
+    approval.write(paths.APPROVAL, {}, Approval(np.zeros(width), 1.0, "another"))
+    with pytest.raises(InputError, match=f"benchmark another, but the benchmark is {pinned.id}; run `approval` again"):
+        evaluate.liked(pinned.holdout, shown, pinned.labels, pinned)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 KEY = "genloop.key"  # tag of a version: what it was made of, so that the same is never registered twice
+GENERATION = "genloop.generation"  # tag of a version: how many models stand between it and real images
+FEEDBACK = "feedback.json"  # a run's artifact: which folds the version has learned from
 RECEIPT = paths.REPORTS / "register.json"
 TRIED = 8  # images drawn with a version before any alias may point to it
+
+
+class NoVersionError(InputError):
+    """The registry answers, knows the model, and has no such version of it."""
 
 
 def uri() -> str:
@@ -107,10 +114,15 @@ def alias_of(found: MlflowClient, name: str, version: int) -> str | None:
     return next((alias for alias in (CHAMPION, CHALLENGER) if aliases.get(alias) == version), None)
 
 
-def log_and_register(params: Params, key: str, metrics: dict[str, float], tags: dict[str, str], reports: list[Path]) -> int:
+def log_and_register(
+    params: Params, key: str, metrics: dict[str, float], tags: dict[str, str], reports: list[Path], feedback: dict[str, Any]
+) -> int:
     """A run with everything that made the model, and a new version that was loaded back and has drawn the same images.
 
     The first version becomes champion, any later one challenger.
+
+    Args:
+        feedback: which folds it has learned from, for the run's artifact FEEDBACK.
 
     Raises:
         GenloopError: MLflow failed, or the version does not load or draws something else. No alias has moved then.
@@ -127,6 +139,7 @@ def log_and_register(params: Params, key: str, metrics: dict[str, float], tags: 
         mlflow.log_metrics(metrics)
         for report in (paths.PARAMS, *reports):
             mlflow.log_artifact(str(report))
+        mlflow.log_dict(feedback, FEEDBACK)
         model = log_model(name)
         try_out(model.model_uri)
         with locked():
@@ -228,10 +241,17 @@ def load(params: Params, version: int | None = None) -> Any:
         if not versions:
             raise nothing from None
         asked = f"version {version}" if version is not None else "champion"
-        raise InputError(f"{name!r} has no {asked}; its versions: {', '.join(map(str, versions))}") from None
+        raise NoVersionError(f"{name!r} has no {asked}; its versions: {', '.join(map(str, versions))}") from None
     drawer = load_uri(f"models:/{name}/{version}")
     drawer.version = version
     return drawer
+
+
+def generation(params: Params, version: int) -> int:
+    """How many models stand between the version and real images: 0 where it has learned from these alone."""
+    with asking():
+        found = client().get_model_version(params.registry.model, str(version))
+    return int(found.tags.get(GENERATION, 0))
 
 
 def fetch(params: Params, folder: Path) -> int | None:
@@ -273,6 +293,51 @@ def versions(params: Params) -> dict[str, dict[str, Any] | None]:
                     "benchmark_id": version.tags.get("genloop.benchmark_id"),
                 }
     return holders
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a version has learned from. batches: names of folds. aliases: what it serves as."""
+
+    batches: list[str]
+    aliases: list[str]
+
+
+def learned(params: Params) -> dict[int, Learned]:
+    """Of every version, in order; those whose runs say nothing of it have learned from no fold."""
+    if not reachable():
+        return {}
+    found = client()
+    name = params.registry.model
+    with asking():
+        models = found.search_registered_models(f"name = '{name}'")
+        aliases = {alias: int(number) for alias, number in (models[0].aliases if models else {}).items()}
+        runs = {int(of.version): of.run_id for of in found.search_model_versions(f"name = '{name}'")}
+        return {
+            number: Learned(said(found, runs[number]), sorted(alias for alias in aliases if aliases[alias] == number))
+            for number in sorted(runs)
+        }
+
+
+def said(found: MlflowClient, run_id: str | None) -> list[str]:
+    """The folds that a run names."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if run_id and FEEDBACK in {file.path for file in found.list_artifacts(run_id)}:
+            return list(mlflow.artifacts.load_dict(f"runs:/{run_id}/{FEEDBACK}").get("batches", []))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # the run was deleted, and its version was not
+            raise
+    return []
+
+
+def point(params: Params, alias: str, version: int) -> None:
+    """Let `alias` point to a version, whatever it pointed to before. Nothing is compared: that is for whoever calls this."""
+    found = client()
+    with locked(), asking():
+        found.set_registered_model_alias(params.registry.model, alias, str(version))
 
 
 def receipt_known(params: Params) -> bool:

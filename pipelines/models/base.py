@@ -156,7 +156,7 @@ def judged_by_frozen(network: keras.Model, inputs: Any, training: bool = False) 
 
 
 def ema_momentum(steps: int) -> float:
-    """Momentum of the weights' moving average: its memory is a twentieth of the training, 2,000 steps at the most.
+    """Momentum of the weights' moving average: its memory is a twentieth of all training so far, 2,000 steps at the most.
 
     A fixed 0.999 would leave a third of a short run's average to weights of its first minutes.
     """

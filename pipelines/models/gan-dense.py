@@ -57,7 +57,7 @@ class GanDense(Family):
         return discriminator_loss + generator_loss
 
     def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
-        return keras.optimizers.Adam(self.preset["learning_rate"], use_ema=True, ema_momentum=ema_momentum(steps))
+        return keras.optimizers.Adam(self.preset["learning_rate"], use_ema=True, ema_momentum=ema_momentum(first + steps))
 
 
 def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:

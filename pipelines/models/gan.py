@@ -38,6 +38,9 @@ CLASS_SCALE = 0.3
 
 # The learning rate falls to this share of itself: left as it is, the averaged weights drew less varied images.
 LAST_RATE = 0.1
+# Of the learning rate, for a training that goes on from another one. The whole of it would first unlearn: 400 further steps on
+# the same rows of MNIST nearly doubled FID.
+GOING_ON = 0.3
 
 
 class Gan(Family):
@@ -92,8 +95,9 @@ class Gan(Family):
         return real_score, fake_score, 2.0 * ops.mean(ops.square((noisy - clear) / STEP))
 
     def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
-        rate = Later(keras.optimizers.schedules.CosineDecay(self.preset["learning_rate"], steps, alpha=LAST_RATE), first)
-        return keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(steps))
+        highest = self.preset["learning_rate"] * (GOING_ON if first else 1.0)
+        rate = Later(keras.optimizers.schedules.CosineDecay(highest, steps, alpha=LAST_RATE), first)
+        return keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(first + steps))
 
 
 def sides(size: int) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 from pipelines import train
 from pipelines.core import paths
 from pipelines.core.params import Params
-from tests.contracts import pictures, write_rows
+from tests.contracts import pictures, write_feedback, write_rows
 
 CLASSES = ("left", "middle", "right")
 TINY = {
@@ -28,6 +28,7 @@ def fill(count: int = 30, classes: tuple[str, ...] = CLASSES, **columns: Any) ->
     """data/clean of the working directory."""
     labels = [number % len(classes) if classes else None for number in range(count)]
     write_rows(paths.CLEAN, pictures(count, 8, 1), labels, classes, **columns)
+    write_feedback(classes=classes)
 
 
 def trained(settings: Callable[..., Params], changes: dict[str, Any] | None = None) -> dict[str, np.ndarray]:

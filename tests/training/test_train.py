@@ -13,7 +13,7 @@ from PIL import Image
 from pipelines import catalogue, train
 from pipelines.core import backend, paths
 from pipelines.core.errors import GenloopError, InputError
-from tests.contracts import pictures, write_rows
+from tests.contracts import pictures, write_feedback, write_rows
 from tests.training import rows
 
 backend.load()
@@ -78,6 +78,7 @@ def test_a_single_class_is_enough(project: Path, settings) -> None:
 def test_rows_without_a_label_among_labelled_ones_are_left_out_and_counted(project: Path, settings) -> None:
     labels = [None if number < 5 else number % 3 for number in range(30)]
     write_rows(paths.CLEAN, pictures(30, 8, 1), labels, rows.CLASSES)
+    write_feedback(classes=rows.CLASSES)
     rows.trained(settings)
     report = json.loads((paths.REPORTS / "train.json").read_text())
     assert (report["rows"], report["rows_unlabelled"]) == (25, 5)

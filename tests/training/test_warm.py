@@ -67,11 +67,15 @@ def test_it_begins_with_every_number_that_the_champion_s_training_ended_with(
     assert not rows.equal(warm.read(paths.MODEL), ended)
 
 
-def test_the_learning_rate_begins_anew() -> None:
+def test_the_learning_rate_begins_anew_and_lower_and_the_average_remembers_all() -> None:
+    from pipelines.models.gan import GOING_ON
+
     preset = catalogue.literal(catalogue.MODELS, "gan", "PRESETS")["tiny"]
     model = base.build(catalogue.get(catalogue.MODELS, "gan"), base.ImageSpec(8, 1, 2), preset, 0)
-    later = [float(model.optimizer_for(10, first)._learning_rate(step)) for first, step in ((0, 0), (500, 500), (500, 510))]
-    assert later[0] == later[1] > later[2]
+    later = [float(model.optimizer_for(100, first)._learning_rate(step)) for first, step in ((0, 0), (500, 500), (500, 600))]
+    assert later[1] == pytest.approx(GOING_ON * later[0])
+    assert later[1] > later[2]
+    assert [model.optimizer_for(100, first).ema_momentum for first in (0, 500)] == pytest.approx([1 - 1 / 5, 1 - 1 / 30])
 
 
 def test_the_same_warm_start_gives_the_same_weights_twice(champion: Path, settings: Any) -> None:

@@ -1,0 +1,93 @@
+"""The training rows with what feedback makes of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.core import approval, paths, shards
+from pipelines.core.errors import InputError
+from pipelines.training import dataset
+from tests.contracts import pictures, write_feedback, write_rows
+from tests.training import rows
+from tests.training.rows import TINY
+
+LABELS = [number % 3 for number in range(30)]
+
+
+def name(number: int) -> str:
+    """The row_id that `write_rows` gives."""
+    return f"{number:064d}"
+
+
+def read(settings, conditional: bool = True) -> dataset.Dataset:
+    return dataset.read(settings(TINY), conditional)
+
+
+@pytest.fixture
+def filled(project) -> None:
+    write_rows(paths.CLEAN, pictures(30, 8, 1), LABELS, rows.CLASSES)
+
+
+def test_without_feedback_it_is_the_data_as_it_was(filled, settings) -> None:
+    write_feedback(classes=rows.CLASSES)
+    found = read(settings)
+    assert (found.labels.tolist(), found.weights.tolist()) == (LABELS, [1.0] * 30)
+
+
+def test_rows_of_feedback_are_trained_on_too(filled, settings) -> None:
+    added = pictures(4, 8, 1, seed=1)
+    write_rows(paths.CURATED, added, [2, 2, 1, None], rows.CLASSES)
+    write_feedback()
+    found = read(settings)
+    assert found.labels.tolist() == [*LABELS, 2, 2, 1]
+    assert np.array_equal(found.images[30:], added[:3])
+    assert found.unlabelled == 1
+
+
+def test_a_reported_row_is_left_out_and_a_corrected_label_stands(filled, settings) -> None:
+    changes = [{"row_id": name(3), "removed": True}, {"row_id": name(4), "label": 0}, {"row_id": name(99), "label": 1}]
+    write_feedback(changes, classes=rows.CLASSES)
+    found = read(settings)
+    assert found.labels.tolist() == [*LABELS[:3], 0, *LABELS[5:]]
+    assert np.array_equal(found.images[3], pictures(30, 8, 1)[4])
+
+
+def test_the_approval_weighs_the_rows_that_it_names(filled, settings) -> None:
+    write_feedback([{"row_id": name(0), "removed": True}], classes=rows.CLASSES)
+    paths.APPROVAL.mkdir(parents=True)
+    ids = np.array([name(number) for number in reversed(range(20))])
+    approval.write_weights(paths.APPROVAL, ids, np.linspace(0.1, 2.0, 20), np.full(20, 0.5))
+    expected = [*np.linspace(0.1, 2.0, 20)[::-1][1:], *[1.0] * 10]
+    assert read(settings).weights == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_unconditional_family_needs_no_label(filled, settings) -> None:
+    write_rows(paths.CURATED, pictures(2, 8, 1, seed=1), [None, 1])
+    write_feedback()
+    found = read(settings, conditional=False)
+    assert (len(found), found.classes, set(found.labels.tolist())) == (32, [], {0})
+
+
+def test_a_stage_that_has_not_run_is_named(filled, settings) -> None:
+    with pytest.raises(InputError, match=r"data/curated.*run"):
+        read(settings)
+
+
+def test_other_feedback_is_another_training(filled, settings) -> None:
+    from pipelines import train
+
+    write_feedback(classes=rows.CLASSES)
+    seen = [train.data()]
+    write_feedback([{"row_id": name(3), "removed": True}])
+    seen.append(train.data())
+    with shards.Writer(paths.CURATED, classes=rows.CLASSES):
+        pass
+    pq.write_table(pa.table({"a": [1]}), paths.CURATED / "part-other.parquet")
+    seen.append(train.data())
+    paths.APPROVAL.mkdir(parents=True)
+    approval.write_weights(paths.APPROVAL, np.array([name(1)]), np.ones(1), np.ones(1))
+    seen.append(train.data())
+    assert len({tuple(one) for one in seen}) == 4
