@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.feedback import events, flat, reading, uploads
-from pipelines.feedback.events import Event, Refused
+from pipelines.feedback.events import Event, Refused, Upload
 from pipelines.feedback.exports import argilla, label_studio
 from pipelines.feedback.exports.answers import Words
 from pipelines.feedback.readers.base import Record, Source
@@ -178,6 +178,7 @@ def name_of(event: Event, timeless: bool) -> str:
 def settle(waiting: list[Candidate], store: Store, tally: Tally, rejects: Rejects) -> None:
     """Add what is an event, and count and write down what is not, in the file's order."""
     outcomes = iter(store.add([one.found for one in waiting if not isinstance(one.found, Refused)]))
+    unwanted: set[str] = set()
     for one in waiting:
         tally.rows += 1
         if isinstance(one.found, Refused):
@@ -186,8 +187,13 @@ def settle(waiting: list[Candidate], store: Store, tally: Tally, rejects: Reject
         outcome = next(outcomes)
         if outcome is Outcome.STORED:
             tally.stored += 1
+        elif outcome is Outcome.FORGOTTEN:
+            rejects.add(one.line, Refused(str(outcome), "nothing of theirs is kept, nor repeated here"), None)
+            unwanted.update({one.found.image} if isinstance(one.found, Upload) else ())
         elif outcome is Outcome.KNOWN or one.timeless:  # its id is made of all but the time, which is not the file's
             tally.known += 1
         else:
             detail = f"id: {one.found.id} is known, and says something else"
             rejects.add(one.line, Refused(str(Outcome.REFUSED), detail), one.shown)
+    for image in unwanted - store.images() if unwanted else ():
+        uploads.remove(image)

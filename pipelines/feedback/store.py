@@ -10,13 +10,12 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, Table, delete, func, or_, select, text, update
+from sqlalchemy import Connection, Engine, Executable, Table, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pipelines.core.errors import GenloopError
-from pipelines.feedback import database
-from pipelines.feedback.events import Event, Sample, Upload, load, to_json
-from pipelines.feedback.tables import NO_LABEL, batches, events, samples
+from pipelines.feedback import database, erasing
+from pipelines.feedback.events import Event, Sample, load, to_json
+from pipelines.feedback.tables import ERASE, NO_LABEL, batches, digest, events, forgotten, samples
 
 AT_ONCE = 1000  # ids in one statement; both databases have a limit
 
@@ -25,6 +24,7 @@ class Outcome(StrEnum):
     STORED = "stored"
     KNOWN = "known already"  # sent before, with the same content
     REFUSED = "same id with other content"
+    FORGOTTEN = "rater asked to be forgotten"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Counts:
 @dataclass(frozen=True)
 class Erased:
     events: list[str]  # ids
-    images: list[str]  # sha256 of uploads that no event holds any more
+    images: list[str]  # sha256 of uploads that no event in the database holds any more
 
 
 class Store:
@@ -85,9 +85,12 @@ class Store:
         with self._writing(alone=len(rows) == 1) as connection:
             stored = self._insert(connection, events, rows)
             known = bodies_of(connection, [key for key in first if key not in stored])
+        gone = {said[place].rater for key, place in first.items() if key not in stored and key not in known}
         outcomes = []
         for place, (event, body) in enumerate(zip(said, bodies, strict=True)):
-            if event.id in stored and first[event.id] == place:
+            if event.rater in gone:
+                outcomes.append(Outcome.FORGOTTEN)
+            elif event.id in stored and first[event.id] == place:
                 outcomes.append(Outcome.STORED)
             else:
                 there = known.get(event.id, bodies[first[event.id]])
@@ -142,8 +145,9 @@ class Store:
     def release(self, batch: str) -> int:
         """Make the events of `batch` new again, for a fold that came to nothing; how many they are."""
         with self._writing() as connection:
-            connection.execute(delete(batches).where(batches.c.batch == batch))
-            return connection.execute(update(events).where(events.c.batch == batch).values(batch=None)).rowcount
+            count = connection.execute(update(events).where(events.c.batch == batch).values(batch=None)).rowcount
+            connection.execute(delete(batches).where(batches.c.batch == batch))  # after the events, as everywhere
+        return count
 
     def mark(self, ids: Iterable[str], batch: str) -> int:
         """Say of events that a sealed shard holds them, for a database that was restored from an older copy.
@@ -169,22 +173,71 @@ class Store:
             found = bodies_of(connection, asked)
         return [load(found[one]) for one in asked if one in found]
 
-    def erase(self, rater: str) -> Erased:
-        """Remove everything of a rater so that its bytes are gone from the database's files.
+    def said_by(self, rater: str) -> list[Event]:
+        """All events of a rater, oldest first."""
+        with self._reading() as connection:
+            return in_order(connection.execute(select(events.c.body).where(events.c.rater == rater)).scalars())
+
+    def images(self) -> set[str]:
+        """sha256 of every upload that an event holds."""
+        with self._reading() as connection:
+            return erasing.images_of(connection)
+
+    def raters(self) -> list[str]:
+        with self._reading() as connection:
+            return list(connection.execute(select(events.c.rater).distinct().order_by(events.c.rater)).scalars())
+
+    def erasures(self) -> list[str]:
+        """Raters who have asked to be forgotten, and have not been yet."""
+        with self._reading() as connection:
+            return list(connection.execute(select(events.c.rater).where(ERASE).distinct().order_by(events.c.rater)).scalars())
+
+    def erase(self, *raters: str) -> Erased:
+        """Remove everything of these raters so that its bytes are gone from the database's files; nothing of theirs comes back.
 
         Both databases are written anew for that, so it takes a time that grows with their size. Backups, and PostgreSQL's
-        own log of writes, are not ours to clean.
+        own log of writes, are not ours to clean. Of their uploads `forgotten` tells what is left to do, until `finish`.
         """
+        gone: list[Any] = []
+        images: set[str] = set()
         with self._writing() as connection:
-            images = last_images(connection, rater)
-            with unlocked_on_sqlite(connection) if self.lite else unlocked_on_postgresql(connection, rater):
-                own = delete(events).where(events.c.rater == rater).returning(events.c.id, events.c.batch)
-                gone = connection.execute(own).all()
+            for rater in raters:
+                with erasing.unlocked(connection, rater):
+                    last = erasing.last_images(connection, rater)
+                    own = delete(events).where(events.c.rater == rater).returning(events.c.id, events.c.batch)
+                    gone += connection.execute(own).all()
+                self._entomb(connection, digest(rater), last)
+                images |= last
             for batch in sorted({batch for _, batch in gone if batch}):
                 self._count(connection, batch)
         with database.asking(self.engine.url):
-            vacuum_sqlite(self.engine) if self.lite else vacuum_postgresql(self.engine)
-        return Erased(sorted(name for name, _ in gone), images)
+            erasing.vacuum(self.engine)
+        return Erased(sorted(name for name, _ in gone), sorted(images))
+
+    def entomb(self, digests: Iterable[str]) -> None:
+        """Let nothing in of raters who were forgotten elsewhere, and of whom this database holds nothing."""
+        with self._writing() as connection:
+            for one in sorted(digests):
+                self._entomb(connection, one, set())
+
+    def forgotten(self) -> dict[str, list[str] | None]:
+        """Digest of every rater who was forgotten -> sha256 of images that are to go with them, None when all is done."""
+        with self._reading() as connection:
+            found = connection.execute(select(forgotten.c.digest, forgotten.c.images).order_by(forgotten.c.digest))
+            return {str(one): None if images is None else images.split() for one, images in found}
+
+    def finish(self, digests: Iterable[str]) -> None:
+        """Say that nothing of these is left anywhere."""
+        with self._writing() as connection:
+            for some in chunks(digests):
+                connection.execute(update(forgotten).where(forgotten.c.digest.in_(some)).values(images=None))
+
+    def _entomb(self, connection: Connection, one: str, images: set[str]) -> None:
+        same = forgotten.c.digest == one
+        before = connection.execute(select(forgotten.c.images).where(same)).scalar()
+        connection.execute(delete(forgotten).where(same))
+        left = " ".join(sorted({*images, *(before or "").split()}))
+        connection.execute(forgotten.insert(), {"digest": one, "images": left})
 
     def _count(self, connection: Connection, batch: str) -> None:
         count = connection.execute(select(func.count()).where(events.c.batch == batch)).scalar_one()
@@ -246,51 +299,3 @@ def bodies_of(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
 
 def in_order(bodies: Iterable[str]) -> list[Event]:
     return sorted(map(load, bodies), key=lambda event: (event.at, event.id))
-
-
-def last_images(connection: Connection, rater: str) -> list[str]:
-    """sha256 of the uploads that this rater alone has sent."""
-    uploads = select(events.c.body).where(events.c.type == "upload")
-    own = {image_of(body) for body in connection.execute(uploads.where(events.c.rater == rater)).scalars()}
-    if own:
-        own -= {image_of(body) for body in connection.execute(uploads.where(events.c.rater != rater)).scalars()}
-    return sorted(own)
-
-
-def image_of(body: str) -> str:
-    event = load(body)
-    assert isinstance(event, Upload)
-    return event.image
-
-
-@contextmanager
-def unlocked_on_sqlite(connection: Connection) -> Iterator[None]:
-    """Without the trigger that forbids to delete; nobody else sees the table like that, or adds to it meanwhile."""
-    trigger = connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'events_delete'")).scalar_one()
-    connection.exec_driver_sql("DROP TRIGGER events_delete")
-    yield
-    connection.exec_driver_sql(trigger)
-
-
-@contextmanager
-def unlocked_on_postgresql(connection: Connection, rater: str) -> Iterator[None]:
-    connection.execute(text("SELECT set_config('genloop.erasing', :rater, true)"), {"rater": rater})
-    yield
-
-
-def vacuum_sqlite(engine: Engine) -> None:
-    """The file written anew, without what earlier moves within pages left behind; then nothing in the log beside it."""
-    with engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
-        driver.execute("VACUUM")
-        busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        raise GenloopError(
-            f"{engine.url.database}: the events are gone, but not yet their bytes in the log, which another process has been "
-            f"reading for {database.WAIT} seconds; erase again when it has ended"
-        )
-
-
-def vacuum_postgresql(engine: Engine) -> None:
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM (FULL, ANALYZE) events"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text
+import hashlib
 
-REVISION = "0001"  # the newest migration; a test holds it against the folder
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, literal_column
+
+REVISION = "0002"  # the newest migration; a test holds it against the folder
 VERSION_TABLE = "genloop_version"  # a name of our own: other tools of Alembic's may share the database
 
 metadata = MetaData()
@@ -25,6 +27,10 @@ Index("events_rater", events.c.rater)
 Index("events_new", events.c.received_at, sqlite_where=events.c.batch.is_(None), postgresql_where=events.c.batch.is_(None))
 Index("events_batch", events.c.batch, sqlite_where=events.c.batch.is_not(None), postgresql_where=events.c.batch.is_not(None))
 
+# Who asks to be forgotten must be found like that, too.
+ERASE = events.c.type == literal_column("'erase'")  # no parameter: SQLite would not see that the index fits
+Index("events_erase", events.c.rater, sqlite_where=ERASE, postgresql_where=ERASE)
+
 # How many events each fold took, so that nobody has to count them again.
 batches = Table(
     "batches",
@@ -42,3 +48,16 @@ samples = Table(
     Column("label", Integer, primary_key=True, autoincrement=False),  # NO_LABEL: drawn without one
 )
 NO_LABEL = -1  # a key cannot hold null
+
+# Who was forgotten. Triggers keep them from coming back.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # of the rater, whose name is kept nowhere
+    Column("images", Text),  # sha256 of uploads that are to go with them, apart by blanks; null: nothing is left to do
+)
+
+
+def digest(rater: str) -> str:
+    """By which a rater who was forgotten is known again; triggers of both databases make the same."""
+    return hashlib.sha256(f"genloop-rater:{rater}".encode()).hexdigest()

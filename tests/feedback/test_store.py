@@ -281,6 +281,6 @@ def test_erase_says_when_a_reader_keeps_the_bytes_alive(store: Store, monkeypatc
 
         with store.engine.connect() as own:
             own.connection.driver_connection.execute("PRAGMA busy_timeout = 100")  # type: ignore[union-attr]
-        with pytest.raises(GenloopError, match=r"not yet their bytes.*erase again"):
+        with pytest.raises(GenloopError, match=r"not yet their bytes.*forget again"):
             store.erase("ann")
     assert store.erase("ann").events == []
