@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any
 
 from flows import graph
 from pipelines.core import params, paths, tracking
+from pipelines.core.errors import GenloopError
 
 KEYS = ("version", "metrics", "benchmark_id")
 
 
 def status(as_json: bool) -> None:
     os.chdir(paths.root())
-    state = {**versions(), "events": {"new": 0, "folded": 0}, "stages": graph.status()}
+    state = {**versions(), "events": events(), "stages": graph.status()}
     print(json.dumps(state, indent=2)) if as_json else show(state)
 
 
@@ -22,6 +24,24 @@ def versions() -> dict[str, Any]:
     """The champion and the challenger; null where there is none."""
     found = tracking.versions(params.load())
     return {alias: about and {key: about[key] for key in KEYS} for alias, about in found.items()}
+
+
+def events() -> dict[str, int | None]:
+    """Of the database; of the sealed files where it cannot be asked, and null for what only it knows."""
+    from pipelines.feedback import database, manifest
+
+    if not database.reachable():
+        return {"new": 0, "folded": manifest.read().events}
+
+    from pipelines.feedback.store import Store
+
+    try:
+        with Store.open() as store:
+            counts = store.counts()
+    except GenloopError as error:
+        print(f"genloop: {error}", file=sys.stderr)
+        return {"new": None, "folded": manifest.read().events}
+    return {"new": counts.new, "folded": counts.folded}
 
 
 def show(state: dict[str, Any]) -> None:
@@ -37,6 +57,8 @@ def show(state: dict[str, Any]) -> None:
         benchmark = str((found or {}).get("benchmark_id") or "-")[:12]
         models.add_row(alias, str(found["version"]) if found else "none yet", *numbers, benchmark)
     console.print(models)
+    numbers = (f"{count:,} {name}" if count is not None else f"{name} unknown" for name, count in state["events"].items())
+    console.print(f"events: {', '.join(numbers)}\n")
     colours = {"fresh": "green", "stale": "yellow", "never": "dim"}
     stages = Table("stage", "state", box=None, header_style="dim", pad_edge=False)
     for name, word in state["stages"].items():

@@ -55,6 +55,23 @@ def check_cache(name: str) -> None:
     with repository() as repo:
         (stage,) = (stage for stage in ordered(repo) if stage.name == name)
         lacking = [path for out in stage.outs if out.use_cache for path in unsafe(out)]
+    demand(name, lacking)
+
+
+def check_added(path: Path) -> None:
+    """The same of what `dvc add` was given; and DVC sees it, for what git is told to ignore it passes over without a word."""
+    with repository() as repo:
+        found = [out for out in repo.index.outs if Path(out.fs_path) == path.absolute()]
+        lacking = [file for out in found for file in unsafe(out)]
+    if not found:
+        raise GenloopError(
+            f"{path}: DVC passes over {path}.dvc, so it would neither push nor pull it; most often .gitignore has a line like "
+            f"`/{path.parent}/*`: write `/{path.parent}/?*` instead"
+        )
+    demand(str(path), lacking)
+
+
+def demand(name: str, lacking: list[str]) -> None:
     if lacking:
         raise GenloopError(
             f"{name}: DVC's cache lacks {len(lacking)} of its output files, the first is {lacking[0]}; "

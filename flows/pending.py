@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows import graph
-from pipelines.core import arrivals, tracking
+from pipelines.core import arrivals, paths, tracking
 from pipelines.core.params import Params
 
 
@@ -13,6 +13,8 @@ def pending(settings: Params, everything: bool = False) -> dict[str, bool]:
     work = {name: everything for name, state in states.items() if everything or state != "fresh"}
     if "ingest" in states and "ingest" not in work and arrivals.changed(settings.sources):
         work["ingest"] = True
+    if "curate" in states and "curate" not in work and overtaken():
+        work["curate"] = True
     if "register" in states and "register" not in work and not registered(settings):
         work["register"] = True
     return work
@@ -21,3 +23,11 @@ def pending(settings: Params, everything: bool = False) -> dict[str, bool]:
 def registered(settings: Params) -> bool:
     """Whether the registry that is configured now knows the version in the receipt. DVC sees files, not registries."""
     return tracking.receipt_known(settings)
+
+
+def overtaken() -> bool:
+    """Whether somebody folded, or a rater was forgotten, while `curate` was running: DVC sees the files as it left them."""
+    from pipelines.feedback import curated, manifest
+
+    made, listed = curated.read_about(paths.CURATED), manifest.read()
+    return sorted(made.batches) != sorted(listed.batches) or made.events > listed.events

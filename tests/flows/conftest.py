@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows import kept_project
 from tests.flows.tiny_project import REPOSITORY, Tiny
 
 
@@ -67,3 +68,19 @@ with server():
         url, password = process.stdout.readline().split()
         yield {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": password, "PREFECT_HOME": home}
         process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def kept_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kept") / "project"
+    kept_project.make(folder)
+    return folder
+
+
+@pytest.fixture
+def kept(kept_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of its own under git and DVC, as the working directory."""
+    folder = tmp_path / "project"
+    shutil.copytree(kept_template, folder)
+    monkeypatch.chdir(folder)
+    return folder
