@@ -1,0 +1,1 @@
+"""The loop with simulated raters, in a copy of the project."""

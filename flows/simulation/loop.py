@@ -1,0 +1,145 @@
+"""The loop with simulated raters, turn after turn: draw -> vote -> fold -> train -> evaluate -> register -> champion.
+
+What happens in a turn is what happens in a project with people: the same store, fold and stages, in a copy of the project. Only
+the raters are simulated, and every new version becomes champion: no gate stands between, so that what votes do is seen.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flows import folding, graph, terminal
+from flows.pending import pending
+from flows.repro import repro
+from flows.simulation import drawn, folder, scratch, standing
+from flows.simulation.drawn import Drawn
+from pipelines.core import backend, files, params, paths, reports, tracking
+from pipelines.core.errors import InputError
+from pipelines.core.images import Limits
+from pipelines.core.params import Params
+from pipelines.feedback import uploads
+from pipelines.feedback.store import Store
+from pipelines.simulation import judge, raters, uploading
+from pipelines.simulation.judge import Judge
+from pipelines.simulation.settings import Simulation
+from pipelines.simulation.turns import Turn, wilson
+
+WARM = {"init": "champion", "steps": 400}  # of `train` from the first turn on, where the settings say nothing else
+
+
+def run(
+    settings: Simulation, out: Path, start: Path | None = None, told: Callable[[Turn], None] = lambda turn: None
+) -> list[Turn]:
+    """Every turn, the one before any vote included; what there is after each lies in `out`.
+
+    Args:
+        out: a folder that is empty, or that another simulation has made, which is then started anew.
+        start: the project that is copied; by default that of the working directory.
+        told: called after each turn.
+
+    Raises:
+        InputError: `out` holds something else, or the settings do not fit the project.
+        GenloopError: a stage failed.
+    """
+    start, out = (start or paths.root()).resolve(), out.resolve()
+    turns: list[Turn] = []
+    with folder.prepared(out, settings):
+        say("turn 0: a copy of the project, as it is before anybody has voted")
+        scratch.copy(start, out / folder.PROJECT, apart=out)
+        with scratch.inside(out / folder.PROJECT, scratch.variables(out / folder.PROJECT)):
+            backend.load()
+            began = time.monotonic()
+            catch_up(lay_over({key: value for key, value in settings.params.items() if key != "train"}))
+            expert = judge.fit(settings.taste, paths.CLEAN)
+            folder.describe(out, settings, expert)
+            for number in range(settings.turns + 1):
+                if number:
+                    began = time.monotonic()
+                    take_turn(settings, number, expert)
+                turn, fresh = measure(settings, number, expert, began)
+                turns.append(turn)
+                folder.show(out, turns, expert, fresh)
+                told(turn)
+    return turns
+
+
+def take_turn(settings: Simulation, number: int, expert: Judge) -> None:
+    """People say something of what the champion draws, and the next champion comes of it."""
+    current = lay_over({**settings.params, "train": {**WARM, **settings.params.get("train", {})}})
+    said = f"{settings.votes:,} votes by {settings.raters} raters on {settings.samples:,} samples"
+    say(f"turn {number} of {settings.turns}: {said}")
+    shown = draw(settings, current, number, settings.samples)
+    liked = expert.likes(shown.images, shown.labels)
+    samples = shown.samples()
+    sent = list(uploading.images(settings, number, expert))
+    limits = Limits(**current.ingest.model_dump())
+    kept = [uploads.keep(image, limits) for image, _ in sent]
+    with Store.open() as store:
+        store.add_samples(samples)
+        store.add(raters.vote(settings, number, samples, liked))
+        store.add(raters.report(settings, number, samples, liked))
+        store.add(raters.upload(settings, number, kept, [label for _, label in sent]))
+    folding.fold(current, say)
+    catch_up(current)
+
+
+def catch_up(current: Params) -> None:
+    """Run every stage that is stale, and let the version that comes of it be champion."""
+    for name in graph.stages():
+        # Asked anew each time, as in `genloop run`: a stage that made the same as before leaves those after it fresh.
+        work = pending(current)
+        if name in work:
+            terminal.show(f"── {name}\n".encode())
+            repro(name, work[name], log=lambda line: None)
+            graph.check_cache(name)
+    version = json.loads(tracking.RECEIPT.read_text(encoding="utf-8"))["version"]
+    tracking.point(current, tracking.CHAMPION, version)
+
+
+def measure(settings: Simulation, number: int, expert: Judge, began: float) -> tuple[Turn, Drawn]:
+    """The champion, by samples that nobody has voted on and by what the stages reported."""
+    fresh = draw(settings, params.load(), 0, settings.fresh)
+    approval = wilson(int(expert.likes(fresh.images, fresh.labels).sum()), len(fresh.images))
+    least, greatest = expert.balance(fresh.images, fresh.labels) if fresh.classes else (None, None)
+    scores = reports.read("metrics")
+    reported: dict[str, Any] = {name: scores.get(name) for name in ("fid", "fid_low", "fid_high", "recall", "coverage")}
+    turn = Turn(
+        turn=number,
+        version=fresh.version,
+        approval=approval.value,
+        approval_low=approval.low,
+        approval_high=approval.high,
+        **reported,
+        least=least,
+        greatest=greatest,
+        **standing.read(),
+        votes=settings.votes if number else 0,
+        seconds=time.monotonic() - began,
+    )
+    return turn, fresh
+
+
+def draw(settings: Simulation, current: Params, turn: int, count: int) -> Drawn:
+    """Raises InputError where the taste goes by classes, and the model cannot be asked for one."""
+    found = drawn.draw(current, settings.seed, turn, count)
+    if settings.taste.of_labels and not found.classes:
+        raise InputError(
+            f"the taste {settings.taste.name!r} judges an image by the class asked for, and this model draws without classes; "
+            "choose another taste"
+        )
+    return found
+
+
+def lay_over(changes: dict[str, Any]) -> Params:
+    """Write `changes` into the copy's params.yaml, comments kept."""
+    path = paths.LOGS / "simulation.yaml"
+    files.write(path, json.dumps(changes))  # JSON is YAML
+    return params.update([path])
+
+
+def say(line: str) -> None:
+    terminal.show(f"{line}\n".encode())

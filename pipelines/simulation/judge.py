@@ -1,0 +1,51 @@
+"""Judges what a champion draws: by the taste itself, and by a classifier that the loop does not know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.core import rows, shards
+from pipelines.tastes.base import Likes, Real, Taste
+
+
+@dataclass(frozen=True)
+class Judge:
+    """likes: the taste. real: the rows that it was fitted to.
+
+    real_approval: share of the held-out real rows that the taste likes. accuracy: the classifier's, on these rows; None where
+        they have no classes, and so there is no classifier.
+    """
+
+    likes: Likes
+    real: Real
+    real_approval: float
+    accuracy: float | None
+
+    def balance(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+        """The least and the greatest, over the classes, of the share that the classifier takes for a class over the share of
+        `labels`, (n,), that asked for it."""
+        if self.accuracy is None:
+            return None, None
+        asked = np.bincount(labels, minlength=len(self.real.classes))
+        seen = np.bincount(self.real.classifier.classes(images), minlength=len(asked))
+        ratios = seen[asked > 0] / asked[asked > 0]
+        return float(ratios.min()), float(ratios.max())
+
+
+def fit(taste: Taste, folder: Path) -> Judge:
+    """From the real rows in `folder`, which is data/clean.
+
+    Raises:
+        InputError: there are too few of them, or the taste needs labels and they have none.
+    """
+    classes = shards.classes(folder)
+    train, holdout = rows.load(folder, "train", "real"), rows.load(folder, "holdout", "real")
+    real = Real(train.images, train.labels, classes)
+    likes = taste.fit(real)
+    known = holdout.labels >= 0 if classes else np.ones(len(holdout), bool)
+    images, labels = holdout.images[known], holdout.labels[known]
+    right = real.classifier.classes(images) == labels if len(classes) > 1 else None
+    return Judge(likes, real, float(likes(images, labels).mean()), None if right is None else float(right.mean()))

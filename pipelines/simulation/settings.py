@@ -1,0 +1,87 @@
+"""What is simulated, as a strict, frozen model: a file, with single keys set over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SerializeAsAny, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipelines import catalogue
+from pipelines.core.errors import InputError
+from pipelines.core.params import Block, Positive, Seed, Share, faults, member, parse, place, read
+from pipelines.tastes.base import Taste
+
+Count = Annotated[int, Field(ge=0)]
+RATERS, TURNS, SAMPLES = 10_000, 100, 100_000  # most raters, turns, and samples in one turn
+
+
+class Simulation(Block):
+    """taste: what honest raters like, and so what the loop is judged by.
+
+    votes: of all raters together, in each turn. votes_per_sample: how many raters see the same sample.
+    noise: probability that an honest rater says the opposite of the taste.
+    spammers, attackers: shares of the raters. Spammers vote at random, attackers the opposite of the taste and in bursts.
+    shuffled: what is liked is dealt among the samples, so that votes agree with each other and say nothing: the control.
+    reports, uploads: in each turn; of samples that the taste dislikes, and of images that it likes.
+    fresh: samples that nobody has voted on, drawn at each turn and judged by the taste.
+    seed: of raters and their votes, and of what is drawn. (How models are trained is in `params`.)
+    params: laid over params.yaml in the copy. `train` counts from the first turn on: turn 0 is the project's own model.
+    """
+
+    taste: Annotated[SerializeAsAny[Taste], member(catalogue.TASTES, "name")]
+    turns: Annotated[int, Field(gt=0, le=TURNS)] = 3
+    votes: Positive = 2000
+    raters: Annotated[int, Field(gt=0, le=RATERS)] = 40
+    votes_per_sample: Positive = 4
+    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    spammers: Share = 0.0
+    attackers: Share = 0.0
+    shuffled: bool = False
+    reports: Count = 0
+    uploads: Count = 0
+    fresh: Annotated[int, Field(ge=10, le=SAMPLES)] = 2000
+    seed: Seed = 0
+    params: dict[str, Any] = {}  # noqa: RUF012  (nothing changes it)
+
+    @model_validator(mode="after")
+    def fit_together(self) -> Simulation:
+        if self.votes_per_sample > self.raters:
+            message = f"votes_per_sample: came {self.votes_per_sample}, expected at most the number of raters, {self.raters}"
+        elif self.spammers + self.attackers >= 1:
+            message = f"spammers, attackers: came {self.spammers} and {self.attackers}, expected less than 1 together"
+        elif self.samples > SAMPLES:
+            message = f"votes: came {self.votes} on {self.samples} samples a turn, expected at most {SAMPLES}"
+        else:
+            return self
+        raise PydanticCustomError("contradiction", "{message}", {"message": message})
+
+    @property
+    def samples(self) -> int:
+        """Shown in each turn."""
+        return -(-self.votes // self.votes_per_sample)
+
+
+def load(path: Path | None, changes: Iterable[str] = ()) -> Simulation:
+    """The settings in the YAML file `path`, or the defaults, with `key=value` laid over them.
+
+    Raises:
+        InputError: every fault is named.
+    """
+    name = str(path) if path else "simulation"
+    document = (parse(read(path), name) or {}) if path else {}
+    if not isinstance(document, dict):
+        raise InputError(f"{name}: expected a mapping of settings, came {type(document).__name__}")
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {change}: expected key=value, as in --set turns=3")
+        place(document, key, parse(value, f"--set {change}"))
+    if isinstance(document.setdefault("taste", {}), dict):
+        document["taste"].setdefault("name", "stroke_weight")
+    try:
+        return Simulation.model_validate(document)
+    except ValidationError as error:
+        raise InputError("\n".join(f"{name}: {fault}" for fault in faults(error, Simulation))) from None

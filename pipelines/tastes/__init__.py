@@ -1,0 +1,1 @@
+"""What simulated raters like, one file a taste."""
