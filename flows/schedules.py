@@ -6,6 +6,7 @@ served, or while another run took long, is not made up for: the next run does al
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import os
@@ -48,6 +49,7 @@ class Server(Runner):
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="python -m flows.schedules", description=__doc__).parse_args()
     os.chdir(paths.root())
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a script starts in the background
     signal.signal(signal.SIGTERM, signal.default_int_handler)
