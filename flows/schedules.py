@@ -14,7 +14,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -48,8 +48,8 @@ class Server(Runner):
         signal.raise_signal(signal.SIGINT)
 
 
-def main() -> None:
-    argparse.ArgumentParser(prog="python -m flows.schedules", description=__doc__).parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser(prog="python -m flows.schedules", description=__doc__).parse_args(arguments)
     os.chdir(paths.root())
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a script starts in the background
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -50,7 +50,7 @@ def test_a_fault_is_a_line_and_an_exit_code(tiny: Tiny, capsys: pytest.CaptureFi
     edit(tiny, retrain="61 * * * *")
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
-        schedules.main()
+        schedules.main([])
     signal.signal(signal.SIGTERM, before)
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("schedules: params.yaml: schedule.retrain: '61 * * * *' is no cron line")
