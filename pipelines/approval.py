@@ -72,7 +72,7 @@ def consider(said: Judgements, samples: pa.Table, floor: float) -> Outcome:
     seen = views.of(extractor.extract(drawn), drawn, asked, pinned.of_classes)
     real = rows.load(paths.CLEAN, "train", origin="real")
     usual = views.of(features(real, pinned, extractor), real.images, real.labels, pinned.of_classes)
-    learned = learning.learn(seen, said, usual)
+    learned = learning.learn(seen, said.agreed(samples["liked"].to_numpy().astype(np.float64)), usual)
     if not learned.believed:
         return Outcome(f"{page.order(learned.auc.value, *learned.auc.interval)}, which may be chance", learned)
 

@@ -66,7 +66,8 @@ def judge(count: int, likes: Callable[[np.ndarray], np.ndarray], choices: bool =
     numbers = np.arange(count)
     liked = likes(drawn)
     samples: dict[str, Any] = {
-        "version": [1] * count, "seed": numbers, "label": numbers % 3, "generation": [1] * count, "liked": [0.5] * count,
+        "version": [1] * count, "seed": numbers, "label": numbers % 3, "generation": [1] * count,
+        "liked": np.where(liked, 0.95, 0.05),
         "image": [images.encode_png(image) for image in drawn],
     }  # fmt: skip
     curated.write_table(paths.CURATED, "samples", samples)

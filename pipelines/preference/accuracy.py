@@ -23,7 +23,8 @@ WIDER = (1 + FOLDS / (FOLDS - 1)) ** 0.5
 
 @dataclass(frozen=True)
 class Bin:
-    """Judgements that were foretold alike: how likely it was said to be, how often it was so, its interval, their number."""
+    """Judgements that were foretold alike: how likely it was said to be, how often it was so, its interval; and their samples'
+    number."""
 
     predicted: float
     observed: float
@@ -95,7 +96,8 @@ def reliability(predicted: np.ndarray, observed: np.ndarray, said: Judgements) -
         together = np.bincount(sample[inside], weights)
         share = float(np.average(observed[inside], weights=weights))
         low, high = wilson(share, together.sum() ** 2 / (together @ together))
-        found.append(Bin(float(np.average(predicted[inside], weights=weights)), share, low, high, int(inside.sum())))
+        middle = float(np.average(predicted[inside], weights=weights))
+        found.append(Bin(middle, share, low, high, int(np.count_nonzero(together))))
     return found
 
 

@@ -79,6 +79,17 @@ class Judgements:
         weights = np.concatenate([share * self.weights for share in (targets, 1 - targets)])
         return replace(self, winners=winners, losers=losers, weights=weights)
 
+    def agreed(self, liked: np.ndarray) -> Judgements:
+        """Each vote shared between like and dislike, by (n,) `liked`: how likely it is right to like a sample by all its votes.
+
+        So the mistakes of some raters are mended by others before anything is learned (the second step of Dawid & Skene, 1979,
+        with a model of the samples in place of a share). A sample with one vote keeps a doubt, as it should.
+        """
+        known = np.append(liked, 0.0)
+        told = np.where(self.likes, known[self.winners], np.where(self.dislikes, 1 - known[self.losers], 1.0))
+        shared = self.softened(told)
+        return shared.where(shared.weights > 0)
+
     def judged(self) -> np.ndarray:
         """(n,) bool: which samples are spoken of."""
         found = np.zeros(self.samples + 1, bool)

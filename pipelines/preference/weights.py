@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-# A row that everybody likes counts e^4 = 55 times as much as one that nobody likes, at most. Where nearly all rows are liked,
-# the effective share alone would let much more, and move the model far from the data for little.
-STRONGEST = 4.0
+# Two rows whose approval differs by a tenth differ by a factor e at most. Where approval hardly differs, the effective share
+# would allow more, and that would make much of what is the model's error.
+STRONGEST = 10.0
 HALVINGS = 50  # of the range that the strength lies in: to the last digits
 
 

@@ -78,7 +78,7 @@ def test_true_probabilities_are_reliable_and_exaggerated_ones_are_not() -> None:
     assert sum(one.low <= one.predicted <= one.high for one in bins) >= 9
     assert sum(one.low <= one.predicted <= one.high for one in loud) <= 3
     assert [one.predicted for one in bins] == sorted(one.predicted for one in bins)
-    assert sum(one.count for one in bins) == len(said)
+    assert 5000 <= sum(one.count for one in bins) <= len(said)  # of samples, which may be in several
     assert len(bins) == accuracy.BINS
 
 

@@ -91,3 +91,17 @@ def test_many_votes_on_few_samples_are_too_few() -> None:
     _, log_odds = opinions.taste(15, 0)
     said = opinions.votes(log_odds, 0, each=40)
     assert str(judgements.lacking(said)).startswith("600 votes, by which 14 samples are preferred and 15 are not; it takes 20")
+
+
+def test_votes_on_a_sample_come_to_what_they_say_together() -> None:
+    said = Judgements(np.arange(3), np.array([0, 3, 1, 1]), np.array([3, 0, 3, 2]), np.array([1.0, 1.0, 2.0, 0.5]))
+    shared = said.agreed(np.array([0.9, 1.0, 0.2]))
+    likes, dislikes = ({int(w): [] for w in range(3)} for _ in range(2))
+    for winner, loser, weight in zip(shared.winners, shared.losers, shared.weights, strict=True):
+        if loser == 3:
+            likes[int(winner)].append(weight)
+        elif winner == 3:
+            dislikes[int(loser)].append(weight)
+    assert {sample: sum(weights) for sample, weights in likes.items()} == pytest.approx({0: 1.8, 1: 2.0, 2: 0})
+    assert {sample: sum(weights) for sample, weights in dislikes.items()} == pytest.approx({0: 0.2, 1: 0, 2: 0})
+    assert shared.weights[shared.choices].tolist() == [0.5]  # a choice stays what it is
