@@ -15,12 +15,13 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 from filelock import FileLock, Timeout
 from prefect import Flow
 from prefect.deployments.runner import RunnerDeployment
@@ -84,10 +85,12 @@ def serve(schedule: Schedule) -> None:
         say("Ctrl-C ends this, and what it has started")
         try:
             asyncio.run(runner.start())
+        except KeyboardInterrupt:
+            with suppress(httpx.HTTPError):
+                runs.reap(served)  # the runner has killed what went on, and told nobody
+            raise
         except Exception as error:
             raise GenloopError(f"Prefect's server does not answer any more ({error}); start the schedules again") from error
-        finally:
-            runs.reap(served)  # the runner kills what goes on, and tells nobody
 
 
 def following(name: str, cron: str, zone: str) -> datetime:

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from tests.conftest import REPOSITORY
 
 COPIED = ("commands", "flows", "pipelines", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore",
-          "dvc.yaml", "genloop.py", "params.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
+          "data/feedback.json", "dvc.yaml", "genloop.py", "params.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
 TINY = ("image.size=8", "model.preset=tiny", "train.steps=40", "train.preview_every=20", "reference.steps=30",
         "evaluate.samples=250")  # fmt: skip
 
@@ -68,7 +68,7 @@ def test_every_output_is_there_and_data_stays_out_of_git(project: Path) -> None:
         assert (project / path).exists(), path
     tracked = git(project, "ls-files").split()
     assert "dvc.lock" in tracked
-    assert not [path for path in tracked if path.startswith("data/") and not path.endswith(".gitignore")]
+    assert [path for path in tracked if path.startswith("data/")] == ["data/feedback.json"]
     assert git(project, "status", "--porcelain") == ""
 
 
@@ -116,10 +116,10 @@ def test_plots_are_made(project: Path, tmp_path: Path) -> None:
     [
         ("pipelines/models/gan.py", {"train", "evaluate"}),
         ("pipelines/models/gan-dense.py", set()),
-        ("pipelines/core/grids.py", {"validate", "evaluate"}),
+        ("pipelines/core/grids.py", {"validate", "curate", "approval", "evaluate"}),
         ("pipelines/metrics/fid.py", {"evaluate"}),
         ("pipelines/core/progress.py", set()),
-        ("pipelines/rules/blank.py", {"clean"}),
+        ("pipelines/rules/blank.py", {"clean", "curate"}),
         ("pipelines/sources/digits.py", {"ingest"}),
         ("pipelines/register.py", {"register"}),
     ],
@@ -143,7 +143,7 @@ def test_data_goes_to_a_remote_and_a_fresh_clone_gets_it_back_and_registers_agai
     shell(clone, "dvc", "remote", "modify", "--local", "store", "verify", "true")
     shell(clone, "dvc", "pull", "--allow-missing")
     assert fingerprints(clone) == fingerprints(project)
-    assert stale(clone) == {"register"}
+    assert stale(clone) == {"curate", "register"}  # what names raters, and what speaks of one registry, is not shared
     assert "version 1 of genloop-digits, the champion" in shell(clone, "dvc", "repro")
     assert stale(clone) == set()
 
