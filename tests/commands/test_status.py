@@ -1,0 +1,66 @@
+"""genloop status counts events without making a database, and without failing where one does not answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import genloop
+from commands import status
+from flows import graph
+from pipelines.core import paths
+from pipelines.feedback import database, manifest, seal
+from pipelines.feedback.store import Store
+from tests.conftest import REPOSITORY
+from tests.flows.votes import votes
+
+DATABASE = Path("data/feedback.db")
+
+
+@pytest.fixture
+def asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project without stages or registry."""
+    (project / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
+    (project / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.delenv(database.VARIABLE, raising=False)
+    monkeypatch.setattr(graph, "status", lambda: {"ingest": "never"})
+    return project
+
+
+def sealed(batch: str, count: int) -> None:
+    paths.FEEDBACK.mkdir(parents=True, exist_ok=True)
+    seal.write(paths.FEEDBACK, batch, votes(0, count))
+    manifest.update()
+
+
+def test_without_a_database_none_is_made(asked: Path) -> None:
+    assert status.events() == {"new": 0, "folded": 0}
+    sealed("a", 3)  # as a fresh clone has it
+    assert status.events() == {"new": 0, "folded": 3}
+    assert not DATABASE.exists()
+
+
+def test_events_are_counted(asked: Path) -> None:
+    with Store.open() as store:
+        store.add(votes(0, 5))
+        assert status.events() == {"new": 5, "folded": 0}
+        seal.fold(store, paths.FEEDBACK)
+        store.add(votes(5, 2))
+    assert status.events() == {"new": 2, "folded": 5}
+    result = CliRunner().invoke(genloop.app, ["status"])
+    assert "events: 2 new, 5 folded" in result.stdout
+
+
+def test_a_database_that_does_not_answer_leaves_the_rest_to_be_said(asked: Path) -> None:
+    sealed("a", 3)
+    DATABASE.write_text("this is no database, however long one may look at it" * 100)
+    result = CliRunner().invoke(genloop.app, ["status", "--json"])
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert set(found) == {"champion", "challenger", "events", "stages"}
+    assert found["events"] == {"new": None, "folded": 3}
+    assert "file is not a database; restore it from a backup" in result.stderr
+    assert "events: new unknown, 3 folded" in CliRunner().invoke(genloop.app, ["status"]).stdout
