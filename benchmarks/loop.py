@@ -6,6 +6,7 @@
 
 The model before any vote is made once (examples/mnist.yaml with fewer steps), or taken from --start, a project that has run.
 Each case then runs `genloop simulate` in that project with the seeds 0, 1, ...: rows as they come, means at the end.
+A run that --out already holds, of the same settings, is read instead of done again: a benchmark that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main() -> None:
     given.add_argument("--start", type=Path, help="a project that has run")
     parser.add_argument("--seeds", type=int, help="runs of each case")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="for every case")
-    parser.add_argument("--out", type=Path, help="keep tables, plots and grids here")
+    parser.add_argument("--out", type=Path, help="keep runs, tables, plots and grids here")
     options = parser.parse_args()
     if unknown := [name for name in options.cases if name not in CASES]:
         parser.error(f"no case {unknown[0]!r}; known: {', '.join(CASES)}")
@@ -92,11 +93,17 @@ def before(data: Path | None, start: Path | None) -> Iterator[Path]:
 
 def simulate(project: Path, out: Path, settings: Sequence[str]) -> Run:
     """Every turn. What it says as it goes comes through."""
+    kept = out / "run.json"
+    if kept.exists() and (earlier := json.loads(kept.read_text()))["settings"] == list(settings):
+        before: Run = earlier["turns"]
+        return before
     options = [part for setting in settings for part in ("--set", setting)]
     command = [workspace.PYTHON, "genloop.py", "simulate", *options, "--out", out, "--json"]
     done = subprocess.run(command, cwd=project, stdout=subprocess.PIPE, text=True, check=True)
     shutil.rmtree(out / "project")
-    return json.loads(done.stdout)
+    turns: Run = json.loads(done.stdout)
+    kept.write_text(json.dumps({"settings": list(settings), "turns": turns}))
+    return turns
 
 
 def line(name: str, seed: int | None, turn: Turn) -> str:

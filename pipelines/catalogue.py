@@ -53,6 +53,24 @@ METRICS = {
     "precision_recall": "pipelines.metrics.precision_recall:score",
 }
 
+# What metrics yield, and what is better; "" for what is neither.
+SCORES = {
+    "approval": "higher",
+    "class_accuracy": "higher",
+    "coverage": "higher",
+    "density": "higher",
+    "fid": "lower",
+    "fid_floor": "",
+    "fid_infinity": "lower",
+    "inception_score": "higher",
+    "kid": "lower",
+    "memorisation": "",
+    "online_approval": "higher",
+    "path_length": "lower",
+    "precision": "higher",
+    "recall": "higher",
+}
+
 FEATURES = {
     "domain": "pipelines.features.domain:Domain",
     "inception": "pipelines.features.inception:Inception",

@@ -32,7 +32,7 @@ def run(params: Params) -> None:
 
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         start = Path(temporary) / "champion"
-        parent = tracking.fetch(params, start) if params.train.init == "champion" else None
+        parent = begin_with(params, start)
         if parent is not None:
             warm.fits(start, base.describe_new(family, params.model.family, rows.classes))
             print(f"train: going on from version {parent} of {params.registry.model}, after {warm.steps(start):,} steps")
@@ -74,6 +74,20 @@ def run(params: Params) -> None:
         },
     )
     shutil.rmtree(checkpoints, ignore_errors=True)  # done; only now, so that a kill up to here costs nothing
+
+
+def begin_with(params: Params, folder: Path) -> int | None:
+    """Copy what `train.init` names into `folder`; which version that is, None for a training from scratch.
+
+    Raises:
+        InputError: there is no version of that number.
+    """
+    init = params.train.init
+    if init == "scratch":
+        return None
+    if init == "champion":
+        return tracking.fetch(params, folder)
+    return tracking.fetch(params, folder, tracking.version(params, init).number)
 
 
 def settings(params: Params) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -203,13 +202,7 @@ def test_without_what_it_reads_it_says_what_to_run(project: Path, settings: Sett
         stage.run(settings())
 
 
-def time_used() -> float:
-    """Seconds of a processor, by the processes that we have started: what else the machine does is not their fault."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def test_before_anybody_has_voted_it_is_quick_and_loads_nothing_heavy(project: Path) -> None:
+def test_before_anybody_has_voted_it_loads_nothing_heavy(project: Path) -> None:
     (project / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
     (project / "dvc.yaml").write_text("stages: {}\n")
     write_feedback(classes=CLASSES)
@@ -219,13 +212,8 @@ def test_before_anybody_has_voted_it_is_quick_and_loads_nothing_heavy(project: P
         "try: runpy.run_module('pipelines.approval', run_name='__main__')\n"
         "finally: print(sorted({'keras', 'tensorflow', 'sklearn', 'mlflow'} & set(sys.modules)))\n"
     )
-    seconds = []
-    for _ in range(3):
-        before = time_used()
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        seconds.append(time_used() - before)
-        assert done.stdout == "approval: no votes yet\n[]\n"
-    assert min(seconds) < 2
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "approval: no votes yet\n[]\n"
     assert report()["votes"] == 0
     assert bins() == []
     assert (paths.REPORTS / "approval.csv").read_text().strip() == "predicted,observed,low,high,count"

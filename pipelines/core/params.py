@@ -164,7 +164,7 @@ class Model(Block):
 
 
 class Train(Block):
-    init: Literal["scratch", "champion"]
+    init: Literal["scratch", "champion"] | Annotated[int, Field(ge=1)]
     steps: Positive
     batch_size: Annotated[int, Field(ge=2)]
     seed: Seed
@@ -191,6 +191,45 @@ class Feedback(Block):
     max_rater_share: Annotated[float, Field(gt=0, le=1)]
     min_effective_share: Annotated[float, Field(gt=0, le=1)]
     report_reach: Annotated[float, Field(ge=0)]
+
+
+class PromotionRule(Block):
+    """Judged on the 95 % interval of a score, or of its difference to the champion's; margin in the score's own units."""
+
+    metric: Annotated[str, known(catalogue.SCORES)]
+    kind: Literal["better", "not_worse", "at_most", "at_least"]
+    margin: float = 0.0
+
+    @model_validator(mode="after")
+    def margin_fits(self) -> PromotionRule:
+        if self.kind in ("better", "not_worse"):
+            if self.margin < 0:
+                raise PydanticCustomError("margin", "expected a margin of 0 or more")
+            if not catalogue.SCORES[self.metric]:
+                message = (
+                    f"neither a lower nor a higher {self.metric} is better; it can be held at_most or at_least at a margin"
+                )
+                raise PydanticCustomError("direction", "{message}", {"message": message})
+        return self
+
+
+class Promotion(Block):
+    rules: Annotated[list[PromotionRule], Field(min_length=1)]
+    noise: Annotated[int, Field(ge=0)]
+    max_samples: Annotated[int, Field(ge=2)]
+    require_approval: bool
+
+    @field_validator("noise")
+    @classmethod
+    def two_or_none(cls, noise: int) -> int:
+        if noise == 1:
+            raise PydanticCustomError("noise", "expected 2 trainings or more, or 0 for none: one tells nothing of their spread")
+        return noise
+
+
+class Versioning(Block):
+    commit: bool
+    push: bool
 
 
 def crontab(line: str | None) -> str | None:
@@ -232,9 +271,11 @@ class Params(Block):
     train: Train
     evaluate: Evaluate
     registry: Registry
+    promotion: Promotion
     feedback: Feedback
     schedule: Schedule
     flow: Flow
+    versioning: Versioning
 
     @model_validator(mode="after")
     def fit_together(self) -> Params:

@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -237,11 +238,11 @@ def load(params: Params, version: int | None = None) -> Any:
             else:
                 found.get_model_version(name, str(version))
     except MlflowException:
-        versions = sorted(int(v.version) for v in found.search_model_versions(f"name = '{name}'"))
-        if not versions:
+        versions = there(found, name)
+        if versions == "none":
             raise nothing from None
         asked = f"version {version}" if version is not None else "champion"
-        raise NoVersionError(f"{name!r} has no {asked}; its versions: {', '.join(map(str, versions))}") from None
+        raise NoVersionError(f"{name!r} has no {asked}; its versions: {versions}") from None
     drawer = load_uri(f"models:/{name}/{version}")
     drawer.version = version
     return drawer
@@ -254,9 +255,14 @@ def generation(params: Params, version: int) -> int:
     return int(found.tags.get(GENERATION, 0))
 
 
-def fetch(params: Params, folder: Path) -> int | None:
-    """Copy the champion's own files, model.json and what lies beside it, into `folder`; its version, or None without one."""
-    if not reachable():
+def fetch(params: Params, folder: Path, version: int | None = None) -> int | None:
+    """Copy the own files of a version, model.json and what lies beside it, into `folder`; by default the champion's.
+
+    Returns:
+        Which version that is; None where there is none such.
+    """
+    version = version or holder(params, CHAMPION)
+    if version is None:
         return None
     found = client()
     import mlflow
@@ -265,7 +271,7 @@ def fetch(params: Params, folder: Path) -> int | None:
     name = params.registry.model
     try:
         with asking():
-            version = int(found.get_model_version_by_alias(name, CHAMPION).version)
+            found.get_model_version(name, str(version))
     except MlflowException:
         return None
     with asking(), tempfile.TemporaryDirectory() as temporary:
@@ -273,6 +279,73 @@ def fetch(params: Params, folder: Path) -> int | None:
         described = next(place.rglob("model.json"))
         shutil.copytree(described.parent, folder, ignore=shutil.ignore_patterns("code"))
     return version
+
+
+def holder(params: Params, alias: str) -> int | None:
+    """The version that `alias` points to, if there is one."""
+    if not reachable():
+        return None
+    found = client()
+    with asking():
+        models = found.search_registered_models(f"name = '{params.registry.model}'")
+    number = models[0].aliases.get(alias) if models else None
+    return int(number) if number is not None else None
+
+
+@dataclass(frozen=True)
+class Version:
+    """What the registry knows of a version. created: UTC. metrics, settings: of its run, flat, by name."""
+
+    number: int
+    run_id: str | None
+    created: datetime
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    settings: dict[str, str]
+
+
+def version(params: Params, number: int) -> Version:
+    """Raises NoVersionError where the model has no such version."""
+    name = params.registry.model
+    if not reachable():
+        raise NoVersionError(f"no registered model {name!r} at {uri()}; `genloop run` makes one")
+    found = client()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with asking():
+            known = found.get_model_version(name, str(number))
+            run = found.get_run(known.run_id) if known.run_id else None
+    except MlflowException:
+        raise NoVersionError(f"{name!r} has no version {number}; its versions: {there(found, name)}") from None
+    created = datetime.fromtimestamp(known.creation_timestamp / 1000, UTC)
+    metrics, settings = (dict(run.data.metrics), dict(run.data.params)) if run else ({}, {})
+    return Version(number, known.run_id, created, dict(known.tags), metrics, settings)
+
+
+def there(found: MlflowClient, name: str) -> str:
+    with asking():
+        versions = sorted(int(v.version) for v in found.search_model_versions(f"name = '{name}'"))
+    return ", ".join(map(str, versions)) or "none"
+
+
+def artifact(of: Version, name: str, folder: Path) -> Path | None:
+    """A file that the version's run has kept, copied into `folder`; None where it has none of that name."""
+    if of.run_id is None:
+        return None
+    found = client()
+    with asking():
+        if name not in {file.path for file in found.list_artifacts(of.run_id)}:
+            return None
+        return Path(found.download_artifacts(of.run_id, name, str(folder)))
+
+
+def tag(params: Params, number: int, tags: dict[str, str]) -> None:
+    """Set tags of a version."""
+    found = client()
+    with asking():
+        for key, value in tags.items():
+            found.set_model_version_tag(params.registry.model, str(number), key, value)
 
 
 def versions(params: Params) -> dict[str, dict[str, Any] | None]:
@@ -333,11 +406,15 @@ def said(found: MlflowClient, run_id: str | None) -> list[str]:
     return []
 
 
-def point(params: Params, alias: str, version: int) -> None:
-    """Let `alias` point to a version, whatever it pointed to before. Nothing is compared: that is for whoever calls this."""
+def point(params: Params, alias: str, version: int | None) -> None:
+    """Let `alias` point to a version, or to none, whatever it pointed to before: to compare is for whoever calls this."""
     found = client()
+    name = params.registry.model
     with locked(), asking():
-        found.set_registered_model_alias(params.registry.model, alias, str(version))
+        if version is None:
+            found.delete_registered_model_alias(name, alias)
+        else:
+            found.set_registered_model_alias(name, alias, str(version))
 
 
 def receipt_known(params: Params) -> bool:

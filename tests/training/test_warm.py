@@ -32,7 +32,7 @@ def champion(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that stands for the registry's champion: what is put there is fetched."""
     place = project / "champion"
 
-    def fetch(params: Any, folder: Path) -> int | None:
+    def fetch(params: Any, folder: Path, version: int | None = None) -> int | None:
         if not place.exists():
             return None
         shutil.copytree(place, folder)
