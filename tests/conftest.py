@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipelines.core import params
 from pipelines.core.params import Params
+
+if TYPE_CHECKING:
+    from tests.feedback.followed import Made
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"  # real data; what needs it skips where it is missing
@@ -51,6 +55,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that is the working directory: stages read and write `data/` in it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    from tests.feedback import followed
+
+    return followed.make(tmp_path_factory.mktemp("followed"))
+
+
+@pytest.fixture
+def made(followed: Made, project: Path) -> Made:
+    """What tests/feedback/followed.py makes, as the working directory."""
+    shutil.copytree(followed.folder, project, dirs_exist_ok=True)
+    return followed
 
 
 @pytest.fixture

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from pipelines.tastes.base import Likes, Real
+
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as pipelines/core/images.py
+
+
+def beyond(measure: Callable[[np.ndarray, float], np.ndarray], real: Real, above: bool) -> Likes:
+    """Likes an image whose measure is above the real rows' median, or below it.
+
+    Args:
+        measure: (n, height, width, channels) uint8 and their background's grey -> (n,) float64.
+    """
+    grey = background(real.images)
+    middle = np.median(measure(real.images, grey))
+
+    def likes(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        found = measure(images, grey)
+        return found > middle if above else found < middle
+
+    return likes
 
 
 def background(images: np.ndarray) -> float:

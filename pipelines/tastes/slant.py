@@ -20,18 +20,9 @@ class Slant(Taste):
     prefer: Literal["right", "left"] = "right"  # the upper end
 
     def fit(self, real: Real) -> Likes:
-        import numpy as np
-
         from pipelines.tastes import ink
 
-        background = ink.background(real.images)
-        middle = np.median(angles(real.images, background))
-        sign = 1 if self.prefer == "right" else -1
-
-        def likes(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-            return sign * (angles(images, background) - middle) > 0
-
-        return likes
+        return ink.beyond(angles, real, self.prefer == "right")
 
 
 def angles(images: np.ndarray, background: float) -> np.ndarray:

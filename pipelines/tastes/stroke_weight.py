@@ -15,18 +15,9 @@ class StrokeWeight(Taste):
     prefer: Literal["heavier", "lighter"] = "heavier"
 
     def fit(self, real: Real) -> Likes:
-        import numpy as np
-
         from pipelines.tastes import ink
 
-        background = ink.background(real.images)
-        middle = np.median(weights(real.images, background))
-        sign = 1 if self.prefer == "heavier" else -1
-
-        def likes(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-            return sign * (weights(images, background) - middle) > 0
-
-        return likes
+        return ink.beyond(weights, real, self.prefer == "heavier")
 
 
 def weights(images: np.ndarray, background: float) -> np.ndarray:

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
 from typer.testing import CliRunner
 
 import genloop
 from pipelines.core import paths
-from tests.feedback import followed
-from tests.feedback.followed import Made
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return followed.make(tmp_path_factory.mktemp("curated"))
-
-
-@pytest.fixture
-def made(template: Made, project: Path) -> Made:
-    shutil.copytree(template.folder, project, dirs_exist_ok=True)
-    return template
+from tests.feedback.followed import PEOPLE, Made
 
 
 def why(*arguments: str) -> SimpleNamespace:
@@ -40,7 +26,7 @@ def test_a_drawn_row_is_told_with_its_sample_and_every_event(made: Made) -> None
     assert lines[0] == made.liked
     assert f"  from      drawn by version 1, seed {made.sample.seed}, label 1, generation 1" in lines
     assert "  class     b" in lines
-    for rater, event in zip(followed.PEOPLE, made.events["liked"], strict=True):
+    for rater, event in zip(PEOPLE, made.events["liked"], strict=True):
         (line,) = (line for line in lines if line.endswith(f"  {event}"))
         assert f"  {rater}  likes it" in line
         assert "put it here" in line

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from pipelines.core import paths
 from pipelines.feedback import seal, traces
 from pipelines.feedback.store import Store
-from tests.feedback import followed
 from tests.feedback.followed import Made
 from tests.feedback.writer import vote
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return followed.make(tmp_path_factory.mktemp("curated"))
-
-
-@pytest.fixture
-def made(template: Made, project: Path) -> Made:
-    shutil.copytree(template.folder, project, dirs_exist_ok=True)
-    return template
 
 
 def test_what_was_said_is_counted_by_type_with_its_times_and_folds(made: Made) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +12,7 @@ from pipelines.core.errors import InputError
 from pipelines.feedback import seal, trail
 from pipelines.feedback.trail import Trail
 from tests.contracts import pictures, write_rows
-from tests.feedback import followed
 from tests.feedback.followed import Made
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return followed.make(tmp_path_factory.mktemp("curated"))
-
-
-@pytest.fixture
-def made(template: Made, project: Path) -> Made:
-    shutil.copytree(template.folder, project, dirs_exist_ok=True)
-    return template
 
 
 def parts(found: Trail) -> dict[str, str]:
