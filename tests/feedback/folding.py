@@ -1,8 +1,9 @@
-"""A fold in a process of its own that kills itself at its n-th step, as SIGKILL from outside would at that very point.
+"""Folds in processes of their own, each killing itself at its n-th step, as SIGKILL from outside would at that very point.
 
-    python folding.py DATABASE_URL FOLDER N
+    python folding.py DATABASE_URL FOLDER
 
-Steps are the calls by which something outlives the process: statements and commits of the database, writes, syncs and renames.
+reads one N a line and answers each with how the fold ended: 0 when it had fewer steps, or the signal's number below 0. Steps
+are the calls by which something outlives the process: statements and commits of the database, writes, syncs and renames.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pipelines.feedback import seal
 from pipelines.feedback.store import Store
 
 
-def main(url: str, folder: Path, last: int) -> None:
+def fold(url: str, folder: Path, last: int) -> None:
     step = 0
 
     def count(*_: Any, **__: Any) -> None:
@@ -45,5 +46,15 @@ def main(url: str, folder: Path, last: int) -> None:
     seal.fold(store, folder)
 
 
+def main(url: str, folder: Path) -> None:
+    """Each fold is a copy of this process, which has imported all there is to import: that took a second each time."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            fold(url, folder, int(line))
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]))

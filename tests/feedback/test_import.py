@@ -267,8 +267,8 @@ def test_a_folder_that_cannot_be_written_does_not_matter_where_every_row_is_good
 
 
 def test_a_kill_in_the_middle_of_an_import_and_again_is_as_if_nothing_had_happened() -> None:
-    count = 60_000
-    bad = set(range(0, count, 7000))
+    count = 30_000
+    bad = set(range(0, count, 4000))
     Path("f.jsonl").write_text(lines(*(vote(number, value=0 if number in bad else 1) for number in range(count))))
     process = subprocess.Popen(
         [sys.executable, REPOSITORY / "genloop.py", "import-feedback", "f.jsonl"], stdout=subprocess.DEVNULL

@@ -88,18 +88,23 @@ def test_clocks_and_order_do_not_matter(store: Store) -> None:
 
 def test_a_kill_at_any_step_loses_and_doubles_nothing(store: Store, project: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, folding.__file__, url(project), str(FOLDER)]
     killed = 0
-    for step in range(1, 200):
-        store.add(votes(10 * killed, 10))
-        command = [sys.executable, folding.__file__, url(project), str(FOLDER), str(step)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        killed += 1
-        if killed % 4 == 0:  # else the next one finds what several have left
-            seal.fold(store, FOLDER)
-            assert exactly(10 * killed), step
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as folds:
+        assert folds.stdin is not None
+        assert folds.stdout is not None
+        for step in range(1, 200):
+            store.add(votes(10 * killed, 10))
+            print(step, file=folds.stdin, flush=True)
+            ended = int(folds.stdout.readline())
+            if ended == 0:
+                break
+            assert ended == -signal.SIGKILL
+            killed += 1
+            if killed % 4 == 0:  # else the next one finds what several have left
+                seal.fold(store, FOLDER)
+                assert exactly(10 * killed), step
+        folds.stdin.close()
     assert killed >= 15
     seal.fold(store, FOLDER)
     assert exactly(10 * (killed + 1))
