@@ -20,11 +20,17 @@ env: .venv/complete  ## the environment, from the hashed lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Two processes, but one after the other what starts servers, kills and waits.
+ALONE := tests/flows tests/test_loop.py
+PARALLEL := -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
+
 test: env  ## the tests that CI runs
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+	@$(BIN)/python -m pytest -m "not slow" $(ALONE)
 
 test-all: env  ## all tests, also those that take long
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
+	@$(BIN)/python -m pytest $(ALONE)
 
 lint: env  ## ruff and mypy
 	@$(BIN)/ruff check .
