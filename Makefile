@@ -20,17 +20,16 @@ env: .venv/complete  ## the environment, from the hashed lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Two processes, but one after the other what starts servers, kills and waits.
-ALONE := tests/flows tests/test_loop.py
-PARALLEL := -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
+# Two processes, the longest file first; but one after the other what starts servers, kills and waits.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/flows tests/test_loop.py tests
 
 test: env  ## the tests that CI runs
 	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
-	@$(BIN)/python -m pytest -m "not slow" $(ALONE)
+	@$(BIN)/python -m pytest -m "not slow" tests/flows
 
 test-all: env  ## all tests, also those that take long
 	@$(BIN)/python -m pytest $(PARALLEL)
-	@$(BIN)/python -m pytest $(ALONE)
+	@$(BIN)/python -m pytest tests/flows
 
 lint: env  ## ruff and mypy
 	@$(BIN)/ruff check .

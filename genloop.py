@@ -1,6 +1,6 @@
 """The `genloop` command: translates what the user typed, calls, and turns faults into words and exit codes.
 
-Exit codes: 0 done, 1 failed, 2 unusable input. Nothing heavy is imported before it is needed.
+Exit codes: 0 done, 1 failed, 2 unusable input, 3 the gate said no. Nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -102,6 +102,63 @@ def fold(as_json: Json = False) -> None:
         from commands.fold import fold
 
         fold(as_json)
+
+
+@app.command()
+def promote(
+    version: Annotated[int | None, typer.Option(help="Of the model; without it the challenger.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the gate says, and change nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Whatever the gate says; needs --reason.")] = False,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the history.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, where promotion.require_approval would.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a version take the champion's place, if the gate finds it better; exit code 3 if it does not."""
+    with faults():
+        from commands.promote import promote
+
+        if not promote(version, dry_run, force, reason, yes, as_json):
+            raise typer.Exit(3)
+
+
+@app.command()
+def rollback(
+    to: Annotated[int | None, typer.Option(metavar="N", help="A version; without it the champion before.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the history.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take the last promotion back; again and again, it goes further back."""
+    with faults():
+        from commands.rollback import rollback
+
+        rollback(to, reason, as_json)
+
+
+@app.command()
+def history(
+    version: Annotated[int | None, typer.Argument(metavar="VERSION", help="What this one was made of, and from what.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="Which version was champion, as in 2026-01-31T12:00.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which version was champion when, and why; or where one version comes from."""
+    with faults():
+        from commands.history import history
+
+        history(version, at, as_json)
+
+
+@app.command()
+def rebuild(
+    version: Annotated[int, typer.Argument(metavar="VERSION")],
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the folder that it was made in.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a version again from its commit and data, and say whether it is equal; exit code 1 if it is not."""
+    with faults():
+        from commands.rebuild import rebuild
+
+        if not rebuild(version, keep, as_json):
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""genloop run: everything that is stale, from images to a registered model."""
+"""genloop run: everything that is stale, from images to a registered model, which the gate then judges."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from commands import summary
+from flows import promoting
 from flows.pending import pending
 from flows.turn import alone
 from pipelines.core import params, paths
+from pipelines.core.params import Params
 
 
 def run(overlays: Iterable[Path], settings: Iterable[str], everything: bool) -> None:
@@ -21,10 +23,12 @@ def run(overlays: Iterable[Path], settings: Iterable[str], everything: bool) -> 
     signal.signal(signal.SIGTERM, interrupt)
     with alone():
         current = params.update(overlays, [from_root(setting, here) for setting in settings])
-        work = pending(current, everything)
+        work = [*pending(current, everything)] or ["promote"] * promoting.due(current)
         if work:
-            print(f"to do: {', '.join(work)}; starting Prefect", file=sys.stderr, flush=True)
+            say(f"to do: {', '.join(work)}; starting Prefect")
             walk(everything)
+        else:
+            catch_up(current)
         summary.show(current, ran=bool(work))
 
 
@@ -35,6 +39,19 @@ def walk(everything: bool) -> None:
         from flows.retrain import retrain
 
         retrain(everything)
+
+
+def catch_up(settings: Params) -> None:
+    """What a run that was killed at its end has left to do, which needs no Prefect."""
+    from flows import committing, pushing
+
+    if committing.waiting(settings):
+        committing.commit(settings, say)
+    pushing.push(settings, say)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def from_root(setting: str, here: Path) -> str:

@@ -212,9 +212,9 @@ def seeds(first: int, count: int) -> np.ndarray:
 
 def alike(own: list[str], classes: list[str], survey: Survey, count: int) -> np.ndarray | None:
     """(count,) int32: B's classes in B's shares, as the model numbers them; None where they are not the same classes."""
-    from pipelines import evaluate
+    from pipelines.core import drawn
 
-    return named(evaluate.like_the_holdout(survey.labels, count), classes, own)
+    return named(drawn.like_the_holdout(survey.labels, count), classes, own)
 
 
 def named(labels: np.ndarray, own: list[str], classes: list[str]) -> np.ndarray | None:
@@ -360,11 +360,11 @@ def features(vectors: Stored, probabilities: Stored | None) -> Features:
     return Features(vectors, probabilities)  # type: ignore[arg-type]
 
 
-def walk(drawn: Model, sight: Sight) -> Steps:
-    from pipelines import evaluate
+def walk(model: Model, sight: Sight) -> Steps:
+    from pipelines.core import drawn
 
-    walker: Any = SimpleNamespace(walk=partial(drawn.walk, sight.form))
-    return evaluate.walk(walker, sight.extractor, drawn.seeds, drawn.labels)
+    walker: Any = SimpleNamespace(walk=partial(model.walk, sight.form))
+    return drawn.walk(walker, sight.extractor, model.seeds, model.labels)
 
 
 def benchmark_id(survey: Survey, sight: Sight) -> str:
@@ -403,7 +403,7 @@ def show(found: Scores, a: str, b: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{a} against {b}", style="bold", markup=False)
     if found.values:
-        console.print(table("score", "value", found.values, {name: about[0] for name, about in page.SCORES.items()}))
+        console.print(table("score", "value", found.values, {name: page.better(name) for name in found.values}))
     for title, by_class in found.tables.items():
         console.print(table("class", title, by_class, dict.fromkeys(by_class, page.CLASS_SCORES.get(title, ""))))
     for why in found.missing.values():

@@ -7,9 +7,10 @@ import os
 import sys
 from typing import Any
 
-from flows import graph
+from flows import graph, promoting
 from pipelines.core import params, paths, tracking
 from pipelines.core.errors import GenloopError
+from pipelines.core.params import Params
 
 KEYS = ("version", "metrics", "benchmark_id")
 
@@ -21,9 +22,18 @@ def status(as_json: bool) -> None:
 
 
 def versions() -> dict[str, Any]:
-    """The champion and the challenger; null where there is none."""
-    found = tracking.versions(params.load())
-    return {alias: about and {key: about[key] for key in KEYS} for alias, about in found.items()}
+    """The champion and the challenger; null where there is none. verdict: what the gate said of it last, null if nothing."""
+    settings = params.load()
+    found = tracking.versions(settings)
+    return {
+        alias: about and {**{key: about[key] for key in KEYS}, "verdict": verdict(settings, about["version"])}
+        for alias, about in found.items()
+    }
+
+
+def verdict(settings: Params, version: int) -> str | None:
+    decision = promoting.said(tracking.version(settings, version).tags)
+    return decision.word if decision else None
 
 
 def events() -> dict[str, int | None]:
@@ -49,13 +59,14 @@ def show(state: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    models = Table("model", "version", "FID", "floor", "benchmark", box=None, header_style="dim", pad_edge=False)
+    models = Table("model", "version", "FID", "floor", "benchmark", "gate", box=None, header_style="dim", pad_edge=False)
     for alias in ("champion", "challenger"):
         found = state[alias]
         metrics = (found or {}).get("metrics") or {}
         numbers = (f"{metrics[name]:.3g}" if name in metrics else "-" for name in ("fid", "fid_floor"))
         benchmark = str((found or {}).get("benchmark_id") or "-")[:12]
-        models.add_row(alias, str(found["version"]) if found else "none yet", *numbers, benchmark)
+        word = (found or {}).get("verdict") or "-"
+        models.add_row(alias, str(found["version"]) if found else "none yet", *numbers, benchmark, word)
     console.print(models)
     numbers = (f"{count:,} {name}" if count is not None else f"{name} unknown" for name, count in state["events"].items())
     console.print(f"events: {', '.join(numbers)}\n")

@@ -6,19 +6,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flows import promoting
+from flows.promoting import Decision
 from pipelines.core import paths, reports, tracking
 from pipelines.core.params import Params
 
 
 def show(settings: Params, ran: bool) -> None:
     print("done" if ran else "nothing to do: every stage is fresh")
-    facts = [*scores(), *versions(settings), *files()]
+    decision = judged(settings)
+    facts = [*scores(), *versions(settings), *verdict(decision), *files()]
     width = max((len(name) for name, _ in facts), default=0)
     for name, words in facts:
         print(f"  {name:<{width}}  {words}")
     here = program()
     print("next:")
-    print(f"  {here}genloop generate --count 64 --out grid.png")
+    champion, challenger = (tracking.holder(settings, alias) for alias in (tracking.CHAMPION, tracking.CHALLENGER))
+    which = "" if champion or not challenger else f" --version {challenger}"
+    print(f"  {here}genloop generate --count 64 --out grid.png{which}")
     print(f"  {here}genloop run --params examples/mnist.yaml --set sources.0.path=mnist.npz")
     print(f"  {here}mlflow ui --backend-store-uri sqlite:///mlflow.db")
 
@@ -43,6 +48,19 @@ def versions(settings: Params) -> list[tuple[str, str]]:
     model = settings.registry.model
     found = tracking.versions(settings).items()
     return [(alias, f"{model} version {about['version']}") for alias, about in found if about]
+
+
+def judged(settings: Params) -> Decision | None:
+    """What the gate said of the challenger; where there is none, of the champion."""
+    holders = [tracking.holder(settings, alias) for alias in (tracking.CHALLENGER, tracking.CHAMPION)]
+    newest = next((number for number in holders if number is not None), None)
+    return None if newest is None else promoting.said(tracking.version(settings, newest).tags)
+
+
+def verdict(decision: Decision | None) -> list[tuple[str, str]]:
+    if decision is None:
+        return []
+    return [("gate", promoting.words(decision) + (f"; {decision.declined}" if decision.declined else ""))]
 
 
 def files() -> list[tuple[str, str]]:

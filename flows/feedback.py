@@ -8,8 +8,9 @@ import sys
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import program, terminal
-from flows.runs import going_on
+from flows import committing, program, pushing, terminal
+from flows.promote import gate
+from flows.runs import going_on, say
 from flows.stage import begin, limited
 from flows.walk import walk
 from pipelines.core import params, paths
@@ -19,13 +20,16 @@ from pipelines.feedback import curated, manifest
 
 @flow(name="feedback", persist_result=False)
 def feedback() -> None:
-    """fold -> what `retrain` does, when `feedback.min_events` have come since it last did."""
+    """fold -> what `retrain` does, when `feedback.min_events` have come since it last did; the gate may hear of them sooner."""
     os.chdir(paths.root())
     with going_on():
         settings = params.load()
         limited(fold, "fold", settings.flow)
         if enough(settings):
             walk(settings)
+        committing.commit(settings, say)
+        gate(settings)
+        pushing.push(settings, say)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

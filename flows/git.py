@@ -1,4 +1,4 @@
-"""git, as a fold uses it: a commit of a few files, and of nothing else that the user has changed or staged."""
+"""git, as folds and runs use it: a commit of a few files, and of nothing else that the user has changed or staged."""
 
 from __future__ import annotations
 
@@ -30,10 +30,28 @@ def changed(files: Sequence[Path]) -> bool:
     return why_not(files) is None and bool(git("status", "--porcelain", "--untracked-files=all", "--", *map(str, files)).stdout)
 
 
-def committed(file: Path) -> str | None:
-    """What the last commit has as this file, if it has it."""
-    asked = git("show", f"HEAD:./{file}")
+def committed(file: Path, commit: str = "HEAD") -> str | None:
+    """What that commit has as this file, if it has it; by default the last one."""
+    asked = git("show", f"{commit}:./{file}")
     return None if asked.returncode else asked.stdout
+
+
+def head() -> str | None:
+    """The last commit, if there is one."""
+    asked = git("rev-parse", "--verify", "--quiet", "HEAD")
+    return None if asked.returncode else asked.stdout.strip()
+
+
+def dirty() -> bool:
+    """Whether something differs from the last commit: files that git has, and new code of the pipeline."""
+    changed = git("status", "--porcelain", "--untracked-files=no").stdout
+    return bool(changed or git("status", "--porcelain", "--untracked-files=all", "--", "pipelines").stdout)
+
+
+def ahead() -> bool:
+    """Whether there is a commit that has not been pushed, as far as git knows here."""
+    asked = git("rev-list", "--count", "@{upstream}..HEAD")
+    return head() is not None and (asked.returncode != 0 or asked.stdout.strip() != "0")
 
 
 def commit(files: Sequence[Path], message: str, log: Callable[[str], None]) -> bool:
@@ -66,7 +84,7 @@ def why_not(files: Sequence[Path]) -> str | None:
         return first_line(asked)
     for place, what in zip(asked.stdout.splitlines(), UNFINISHED.values(), strict=True):
         if Path(place).exists():
-            return f"{what} is going on; the next fold commits"
+            return f"{what} is going on; it is done the next time"
     ignored = git("check-ignore", "--", *map(str, files)).stdout.split()
     return f"git is told to ignore {ignored[0]}" if ignored else None
 
@@ -81,7 +99,7 @@ def must(*arguments: str, words: str = "") -> None:
     until = time.monotonic() + PATIENCE
     while (done := git(*arguments, words=words)).returncode:
         if "index.lock" not in done.stderr or time.monotonic() > until:
-            raise GenloopError(f"git: {first_line(done)}; what was folded is kept, and the next fold commits it")
+            raise GenloopError(f"git: {first_line(done)}; nothing is lost, and it is committed the next time")
         time.sleep(0.5)
 
 

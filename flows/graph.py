@@ -1,4 +1,4 @@
-"""Reads the graph of dvc.yaml: its stages, which are stale, whether their outputs are safe. Never runs anything."""
+"""Reads the graphs of dvc.yaml and noise/dvc.yaml: which stages are stale, whether outputs are safe. Never runs anything."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ State = Literal["fresh", "stale", "never"]
 
 GRAPH = Path("dvc.yaml")
 RECORD = Path("dvc.lock")
+NOISE = "noise/dvc.yaml:noise"  # as DVC calls the stage that is no part of every run
+NOISE_RECORD = Path("noise/dvc.lock")
 PATIENCE = 30.0  # seconds to wait for another DVC process; each holds the lock for about one
 
 
@@ -46,14 +48,25 @@ def status() -> dict[str, State]:
         return states
 
 
+def noise() -> State:
+    """Of the stage `noise`: whether what it found is of the benchmark, the configuration and the code as they are now."""
+    with repository() as repo:
+        if "noise" not in record(NOISE_RECORD):
+            return "never"
+        return "stale" if changed(named(repo, NOISE)) else "fresh"
+
+
 def check_cache(name: str) -> None:
     """Every output of the stage is whole in DVC's cache. On a full disk DVC records outputs that it could not keep.
+
+    Args:
+        name: of a stage in dvc.yaml, or NOISE.
 
     Raises:
         GenloopError: the cache lacks something.
     """
     with repository() as repo:
-        (stage,) = (stage for stage in ordered(repo) if stage.name == name)
+        stage = named(repo, name)
         lacking = [path for out in stage.outs if out.use_cache for path in unsafe(out)]
     demand(name, lacking)
 
@@ -118,11 +131,16 @@ def ordered(repo: Repo) -> list[PipelineStage]:
     return [stage for stage in order if isinstance(stage, PipelineStage) and stage.path_in_repo == GRAPH.name]
 
 
-def record() -> set[str]:
+def named(repo: Repo, name: str) -> PipelineStage:
+    (stage,) = (stage for stage in repo.index.stages if stage.addressing == name)
+    return stage
+
+
+def record(path: Path = RECORD) -> set[str]:
     """Stages that have run and been recorded."""
-    if not RECORD.is_file():
+    if not path.is_file():
         return set()
-    return set((YAML(typ="safe").load(RECORD) or {}).get("stages", {}))
+    return set((YAML(typ="safe").load(path) or {}).get("stages", {}))
 
 
 def changed(stage: PipelineStage) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
-from pipelines.core import paths, reports
+from flows.promoting import Decision, rows, words
+from pipelines.core import paths, reports, tracking
+from pipelines.core.params import Params
 
 SIDE = 480  # pixels; the page shows it in a column
 
@@ -36,6 +39,49 @@ def table(metrics: dict[str, Any]) -> list[dict[str, str]]:
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
         rows.append({"metric": name, "value": shown, "95 % interval": " to ".join(f"{end:.4g}" for end in ends)})
     return rows
+
+
+def show_decision(settings: Params, decision: Decision) -> None:
+    """What the gate said, and what both versions draw from the same seeds."""
+    create_table_artifact(table=table_of(decision), key="verdict", description=words(decision))
+    for role, number in (("challenger", decision.challenger), ("champion", decision.champion)):
+        if number is None:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            grid = tracking.artifact(tracking.version(settings, number), "samples.png", Path(folder))
+            if grid:
+                about = f"What version {number} draws, the {role}"
+                create_image_artifact(image_url=inline(grid), key=f"samples-{role}", description=about)
+
+
+def show_history(settings: Params) -> None:
+    """All that was ever champion, newest first."""
+    from pipelines.promotion import history
+
+    table = [
+        {
+            "at": f"{move.at:%Y-%m-%d %H:%M} UTC",
+            "from": str(move.from_ or "none"),
+            "to": str(move.to or "none"),
+            "by": move.by,
+            "verdict": move.verdict,
+            "reason": move.reason,
+        }
+        for move in reversed(history.moves(settings))
+    ]
+    create_table_artifact(table=table, key="history", description=f"Champions of {settings.registry.model}")
+
+
+def table_of(decision: Decision) -> list[dict[str, str]]:
+    """A line for each rule, with its reason."""
+    return [{**row, "why": why} for row, why in zip(rows(decision), decision.why, strict=True)]
+
+
+def markdown(decision: Decision) -> str:
+    """The verdict above the form that asks for a yes."""
+    table = table_of(decision)
+    lines = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)] if table else []
+    return "\n".join([words(decision), "", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
 def inline(path: Path) -> str:

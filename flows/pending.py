@@ -20,6 +20,12 @@ def pending(settings: Params, everything: bool = False) -> dict[str, bool]:
     return work
 
 
+def unmeasured(settings: Params) -> bool:
+    """Whether the noise floor must be measured before a version can be held against the champion."""
+    compares = any(rule.kind in ("better", "not_worse") for rule in settings.promotion.rules)
+    return compares and settings.promotion.noise > 0 and graph.noise() != "fresh"
+
+
 def registered(settings: Params) -> bool:
     """Whether the registry that is configured now knows the version in the receipt. DVC sees files, not registries."""
     return tracking.receipt_known(settings)

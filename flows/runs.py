@@ -6,10 +6,14 @@ serves it. So each run holds the lock of a file of its name as long as it goes o
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -56,6 +60,12 @@ def say(words: str) -> None:
     """To the user, and to the run's page."""
     terminal.show(f"══ {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {words}\n".encode())
     get_run_logger().info(words)
+
+
+def project() -> str:
+    """A name that no other project has, on this machine or another: they may share a Prefect server, or its database."""
+    place = f"{socket.gethostname()}:{Path.cwd().resolve()}"
+    return f"{re.sub('[^A-Za-z0-9_-]', '-', Path.cwd().name)}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""python -m flows.schedules: both flows on the crons of params.yaml, for as long as this process lives.
+"""python -m flows.schedules: the flows on the crons of params.yaml, or when asked, for as long as this process lives.
 
 Prefect keeps the time and starts a process for each run, one at a time; it asks nobody anything. What was missed while nobody
 served, or while another run took long, is not made up for: the next run does all that there is to do.
@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import os
-import re
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,18 +23,20 @@ from prefect import Flow
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 from prefect.schedules import Cron
+from prefect.schedules import Schedule as Often
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.types.entrypoint import EntrypointType
 
 from flows import runs
 from flows.feedback import feedback
+from flows.promote import promote
 from flows.retrain import retrain
 from flows.server import server
 from pipelines.core import params, paths
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.params import Schedule
 
-FLOWS: dict[str, Flow[..., None]] = {"retrain": retrain, "feedback": feedback}
+SCHEDULED: dict[str, Flow[..., None]] = {"retrain": retrain, "feedback": feedback}
 LOCK = paths.LOGS / "schedules.lock"
 
 
@@ -70,18 +68,20 @@ def serve(schedule: Schedule) -> None:
         InputError: a cron is none, or there is nothing to serve.
         GenloopError: this project's schedules are served already, or Prefect's server does not start, or went away.
     """
-    crons = {name: cron for name in FLOWS if (cron := getattr(schedule, name)) is not None}
+    crons = {name: cron for name in SCHEDULED if (cron := getattr(schedule, name)) is not None}
     if not crons:
         raise InputError(f"{paths.PARAMS}: schedule.retrain and schedule.feedback are null, so there is nothing to serve")
     first = {name: following(name, cron, schedule.timezone) for name, cron in crons.items()}
     with only(), server():
         os.environ[runs.SERVER] = str(os.getpid())
         runner = Server(name="genloop", limit=1)
-        served: list[Any] = [runner.add_deployment(deployment(name, cron, schedule.timezone)) for name, cron in crons.items()]
+        deployments = [deployment(SCHEDULED[name], Cron(cron, timezone=schedule.timezone)) for name, cron in crons.items()]
+        served: list[Any] = [runner.add_deployment(made) for made in (*deployments, deployment(promote))]
         runs.reap(served)
         runs.drop_missed(served)
         for name, at in first.items():
             say(f"{name:<8}  next at {at:%Y-%m-%d %H:%M} {schedule.timezone} ({crons[name]})")
+        say("promote   when asked, on Prefect's page or by a run that needs a person's yes")
         say("Ctrl-C ends this, and what it has started")
         try:
             asyncio.run(runner.start())
@@ -103,18 +103,11 @@ def following(name: str, cron: str, zone: str) -> datetime:
     return at.astimezone(ZoneInfo(zone))
 
 
-def deployment(name: str, cron: str, zone: str) -> RunnerDeployment:
-    often = Cron(cron, timezone=zone)
+def deployment(flow: Flow[..., None], often: Often | None = None) -> RunnerDeployment:
     # Paused is what it was left as when it was last served.
-    made = FLOWS[name].to_deployment(project(), schedule=often, paused=False, entrypoint_type=EntrypointType.MODULE_PATH)
+    made = flow.to_deployment(runs.project(), schedule=often, paused=False, entrypoint_type=EntrypointType.MODULE_PATH)
     assert isinstance(made, RunnerDeployment)  # a coroutine only where a loop is running
     return made
-
-
-def project() -> str:
-    """A name that no other project has, on this machine or another: they may share a Prefect server, or its database."""
-    place = f"{socket.gethostname()}:{Path.cwd().resolve()}"
-    return f"{re.sub('[^A-Za-z0-9_-]', '-', Path.cwd().name)}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
 
 @contextmanager

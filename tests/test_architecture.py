@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 STAGES = {"ingest", "validate", "clean", "reference", "curate", "approval", "train", "evaluate", "register"}
+APART = {"noise"}  # a stage with a graph of its own
 PLUGINS = ("sources", "rules", "models", "metrics", "features", "tastes")
 FOLDERS = ("pipelines", "flows", "commands")
 CODE = [*sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")), REPOSITORY / "genloop.py"]
@@ -43,7 +44,7 @@ IMPORTS = {name_of(path): sorted(set(imports(path))) for path in CODE}
 def test_the_imports_are_read_right() -> None:
     assert "pipelines.core.shards" in IMPORTS["pipelines.ingest"]
     assert "pipelines.models.base" in IMPORTS["pipelines.models.gan-dense"]
-    assert {name.removeprefix("pipelines.") for name in IMPORTS} >= STAGES
+    assert {name.removeprefix("pipelines.") for name in IMPORTS} >= STAGES | APART
 
 
 def outsiders(package: str, *allowed: str) -> list[str]:
@@ -76,7 +77,7 @@ def test_only_its_own_place_imports_a_tool(package: str, allowed: tuple[str, ...
 
 
 def test_no_stage_imports_another() -> None:
-    stages = {f"pipelines.{stage}" for stage in STAGES}
+    stages = {f"pipelines.{stage}" for stage in STAGES | APART}
     assert [(name, i) for name, imported in IMPORTS.items() if name in stages for i in imported if i in stages] == []
 
 
@@ -120,6 +121,35 @@ def test_core_knows_no_stage_and_no_plug_in_but_their_contracts() -> None:
         and not i.endswith((".base", "metrics.inputs", "metrics.intervals", "feedback.curated"))
     ]
     assert wrong == []
+
+
+def test_promotion_knows_no_stage_and_no_plug_in_but_their_contracts() -> None:
+    """It judges what stages made. Of `curate` it takes how votes are believed, which must be the same in both."""
+    allowed = ("pipelines.promotion", "pipelines.core", "pipelines.catalogue", "pipelines.metrics", "pipelines.features.base",
+               "pipelines.feedback", "pipelines.curation.belief")  # fmt: skip
+    wrong = [
+        (name, i)
+        for name, imported in IMPORTS.items()
+        if name.startswith("pipelines.promotion")
+        for i in imported
+        if i.startswith("pipelines") and not i.startswith(allowed)
+    ]
+    assert wrong == []
+
+
+def test_of_the_pipeline_only_register_knows_promotion_and_only_its_rules() -> None:
+    known = [
+        (name, i)
+        for name, imported in IMPORTS.items()
+        if name.startswith("pipelines") and not name.startswith("pipelines.promotion")
+        for i in imported
+        if i.startswith("pipelines.promotion")
+    ]
+    assert set(known) <= {("pipelines.register", "pipelines.promotion.rules")}
+
+
+def test_only_the_event_store_and_promotion_know_the_database() -> None:
+    assert outsiders("sqlalchemy", "pipelines.feedback", "pipelines.promotion") == []
 
 
 def test_the_command_loads_nothing_heavy_before_it_is_needed() -> None:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,18 +59,18 @@ def call(*arguments: str) -> SimpleNamespace:
     return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
 
 
-def timed(*arguments: str, folder: Path | None = None) -> tuple[subprocess.CompletedProcess[str], float]:
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "genloop.py"), *arguments], cwd=folder, capture_output=True, text=True
-    )
-    return done, time.monotonic() - started
+def light(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, in which everything that takes long to import is missing."""
+    heavy = ("tensorflow", "keras", "prefect", "mlflow", "dvc", "great_expectations", "sklearn", "pandas")
+    program = f"import sys; sys.modules.update(dict.fromkeys({heavy})); import genloop; genloop.main()"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_help_is_there_at_once() -> None:
-    done, seconds = min((timed("--help") for _ in range(3)), key=lambda pair: pair[1])
+def test_help_loads_nothing_heavy() -> None:
+    done = light("--help")
     assert all(name in done.stdout for name in ("run", "generate", "status", "doctor"))
-    assert seconds < 1  # 0.25 s on an idle machine
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,11 @@ def test_a_fault_in_a_setting_is_said_before_anything_heavy_loads_and_nothing_is
     drawer: FakeDrawer, project: Path, setting: str, words: str
 ) -> None:
     before = (project / "params.yaml").read_text()
-    done, seconds = min((timed("run", "--set", setting, folder=project) for _ in range(2)), key=lambda pair: pair[1])
+    done = light("run", "--set", setting, folder=project)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert (project / "params.yaml").read_text() == before
-    assert seconds < 2
 
 
 def test_a_missing_overlay_is_unusable_input(drawer: FakeDrawer) -> None:

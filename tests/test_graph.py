@@ -1,4 +1,4 @@
-"""dvc.yaml: every stage lists the code that its output depends on, no more and no less."""
+"""dvc.yaml and noise/dvc.yaml: every stage lists the code that its output depends on, no more and no less."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from pipelines.core.params import Params
 from tests.conftest import REPOSITORY
-from tests.test_architecture import IMPORTS, STAGES
+from tests.test_architecture import APART, IMPORTS, STAGES
 
 # What starts, stops, names or reports a stage, and cannot change what it makes.
 GLUE = {
@@ -32,16 +32,20 @@ GLUE = {
     ),
 }
 # The picture of a training is looked at while it runs: drawing it otherwise is no reason to train again. Nor is another way to
-# fetch the champion that a training may go on from.
-EXEMPT = {"train": {"pipelines.core.grids", "pipelines.core.tracking"}}
+# fetch the champion that a training may go on from. And how scores are shown does not move them.
+PICTURES, REGISTRY, PAGE = "pipelines.core.grids", "pipelines.core.tracking", "pipelines.evaluation.page"
+EXEMPT = {"train": {PICTURES, REGISTRY}, "noise": {PICTURES, REGISTRY, PAGE}}
+STARTED = {"noise": {"pipelines.train", "pipelines.evaluate"}}  # in processes of their own, so it does not import them
 
 GRAPH = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+NOISE = YAML(typ="safe").load((REPOSITORY / "noise/dvc.yaml").read_text())
+ALL = GRAPH | NOISE["stages"]
 
 
 def code_of(stage: str) -> set[str]:
     """The project's modules that a stage imports, directly or not, without the glue."""
     found: set[str] = set()
-    waiting = [f"pipelines.{stage}"]
+    waiting = [f"pipelines.{stage}", *STARTED.get(stage, ())]
     while waiting:
         module = waiting.pop()
         if module in found or module not in IMPORTS or module in GLUE | EXEMPT.get(stage, set()):
@@ -53,15 +57,16 @@ def code_of(stage: str) -> set[str]:
 
 
 def listed(stage: str) -> list[str]:
-    return [dep for dep in GRAPH[stage]["deps"] if dep.startswith("pipelines")]
+    return [dep for dep in ALL[stage]["deps"] if dep.startswith("pipelines")]
 
 
 def test_the_stages_are_the_design_s() -> None:
     assert set(GRAPH) == STAGES
-    assert all(stage["cmd"].endswith(f"exec python -m pipelines.{name}") for name, stage in GRAPH.items())
+    assert set(NOISE["stages"]) == APART
+    assert all(stage["cmd"].endswith(f"exec python -m pipelines.{name}") for name, stage in ALL.items())
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", sorted(STAGES | APART))
 def test_a_stage_lists_the_code_that_it_imports(stage: str) -> None:
     for module in code_of(stage):
         file = f"{module.replace('.', '/')}.py"
@@ -70,7 +75,7 @@ def test_a_stage_lists_the_code_that_it_imports(stage: str) -> None:
         assert covered or package, f"{stage} imports {file}, which is not among its deps"
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", sorted(STAGES | APART))
 def test_a_stage_lists_nothing_that_it_does_not_use(stage: str) -> None:
     files = {f"{module.replace('.', '/')}.py" for module in code_of(stage)}
     plugins = {"pipelines/sources", "pipelines/rules", "pipelines/features", "pipelines/metrics", "pipelines/templates"}
@@ -81,7 +86,7 @@ def test_a_stage_lists_nothing_that_it_does_not_use(stage: str) -> None:
             assert dep in files or any(file.startswith(f"{dep}/") for file in files), f"{stage} does not use {dep}"
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", sorted(STAGES))
 def test_what_a_stage_reads_is_made_by_a_stage_before_it(stage: str) -> None:
     order = list(GRAPH)
     made = {
@@ -94,10 +99,23 @@ def test_what_a_stage_reads_is_made_by_a_stage_before_it(stage: str) -> None:
             assert order.index(made[dep]) < order.index(stage), dep
 
 
+def test_noise_is_measured_for_a_benchmark_and_a_configuration_alone() -> None:
+    """New feedback and another seed of the training itself must not start several trainings."""
+    stage = NOISE["stages"]["noise"]
+    assert stage["wdir"] == ".."
+    assert [dep for dep in stage["deps"] if dep.startswith("data/")] == ["data/reference"]
+    assert stage["params"] == [
+        "image", "model", "train.init", "train.steps", "train.batch_size", "evaluate.samples", "promotion.noise"
+    ]  # fmt: skip
+    assert stage["outs"] == ["data/noise.json"]
+    read = {dep for entry in GRAPH.values() for dep in entry["deps"]}
+    assert "data/noise.json" not in read  # else `dvc repro` would run it
+
+
 def test_every_block_of_params_is_some_stage_s_input_or_the_flow_s() -> None:
-    used = {key.split(".")[0] for entry in GRAPH.values() for key in entry["params"]}
+    used = {key.split(".")[0] for entry in ALL.values() for key in entry["params"]}
     blocks = {field.alias or name for name, field in Params.model_fields.items()}
-    assert blocks - used == {"flow", "schedule"}
+    assert blocks - used == {"flow", "schedule", "versioning"}
 
 
 def test_a_family_s_file_has_the_family_s_name() -> None:

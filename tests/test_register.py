@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 
 from pipelines import catalogue, evaluate, reference, register
-from pipelines.core import approval, backend, benchmark, drawing, files, paths, reports, rows, scores, tracking, views
+from pipelines.core import approval, backend, benchmark, drawing, drawn, files, paths, reports, rows, scores, tracking, views
 from pipelines.core.approval import Approval
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.metrics.base import Trial
+from pipelines.metrics.inputs import Drawn
 from pipelines.metrics.intervals import Estimate
 from tests.conftest import REPOSITORY, Settings
 from tests.contracts import pictures, write_feedback, write_rows
@@ -30,6 +32,7 @@ CHANGES = {
     "reference.steps": 3,
     "evaluate.samples": 90,
     "validate.hard": {},
+    "promotion.rules": [{"metric": "fid", "kind": "better"}],  # nothing that a first version could fail
 }
 
 
@@ -112,6 +115,12 @@ def test_metrics_are_flat_finite_have_intervals_and_carry_their_benchmark(made: 
     assert len(lines) == 4
 
 
+def test_what_was_drawn_is_kept_and_scores_the_same_again(made: Path, params: Any) -> None:
+    kept = drawn.read(paths.REPORTS / drawn.NAME)
+    again = scores.measure(drawn.trial(kept, benchmark.read_pinned(paths.REFERENCE)), params.evaluate.metrics)
+    assert again.flat() == reports.read("metrics")
+
+
 def test_scores_of_two_models_are_compared_by_the_interval_of_their_difference(made: Path, params: Any) -> None:
     before = scores.read(paths.REPORTS / "estimates.npz")
     make_model(seed=1)
@@ -136,7 +145,7 @@ def test_scores_of_two_benchmarks_are_not_compared(made: Path, settings: Setting
 def test_the_nearest_training_rows_of_copies_are_the_rows_themselves(made: Path) -> None:
     pinned, extractor = benchmark.read(paths.REFERENCE)
     some = rows.load(paths.CLEAN, "train").images[:50]
-    picture = evaluate.neighbouring(some, evaluate.Trial(evaluate.Drawn(extractor.extract(some), None), pinned))
+    picture = evaluate.neighbouring(some, Trial(Drawn(extractor.extract(some), None), pinned))
     pixels = np.asarray(picture.convert("L"))[2:-2, 300:]
     upper, lower = pixels[: len(pixels) // 2 - 1], pixels[len(pixels) // 2 + 1 :]
     assert (upper == lower).all()
@@ -207,7 +216,47 @@ def test_a_version_says_where_it_comes_from(made: Path, params: Any) -> None:
     run = tracking.client().get_run(version.run_id)
     assert run.data.params["train.steps"] == str(params.train.steps)
     artifacts = {file.path for file in tracking.client().list_artifacts(version.run_id)}
-    assert {"params.yaml", "metrics.json", "samples.png"} <= artifacts
+    assert {"params.yaml", "metrics.json", "samples.png", "drawn.npz", "feedback.json", "packages.json"} <= artifacts
+
+
+def test_a_version_has_a_model_card(made: Path, params: Any) -> None:
+    register.run(params)
+    version = tracking.version(params, 1)
+    described = tracking.client().get_model_version(params.registry.model, "1").description
+    written = tracking.artifact(version, "model-card.md", made)
+    assert written is not None
+    assert described.startswith("# genloop-digits\n")
+    assert f"benchmark `{reports.read('metrics')['benchmark_id']}`" in described
+    assert "neighbours.png" in written.read_text()
+    assert len(described) <= 5_000
+
+
+def test_what_a_rebuild_needs_is_kept_with_the_version(made: Path, params: Any) -> None:
+    paths.LOCK.write_text("stages: {}\n")
+    files.write(paths.REPORTS / "train.json", json.dumps({"parent_version": 7}))
+    register.run(params)
+    version = tracking.version(params, 1)
+    assert version.tags["genloop.parent"] == "7"
+    assert (version.tags["genloop.events"], version.tags["genloop.raters"]) == ("0", "0")
+    kept = tracking.artifact(version, tracking.WORKSPACE, made / "kept")
+    assert kept is not None
+    assert sorted(path.name for path in kept.iterdir()) == ["dvc.lock", "params.yaml"]
+
+
+def test_a_first_version_beyond_a_limit_waits_as_challenger(
+    made: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = settings({**CHANGES, "promotion.rules": [{"metric": "fid", "kind": "at_most", "margin": 0.0}]})
+    register.run(params)
+    assert (receipt()["version"], receipt()["alias"]) == (1, "challenger")
+    assert "no champion yet: fid at_most 0: its interval is" in capsys.readouterr().out
+    make_model(seed=1)
+    evaluate.run(params)
+    register.run(settings(CHANGES))
+    assert (receipt()["version"], receipt()["alias"]) == (2, "challenger")
+    assert tracking.versions(params)["champion"] is None
+    with pytest.raises(InputError, match=r"has no champion; its versions: 1, 2; `genloop promote`"):
+        tracking.load(params)
 
 
 def test_a_receipt_that_the_registry_does_not_know_registers_again(
@@ -329,4 +378,4 @@ def test_what_people_like_is_scored_where_it_is_known(made: Path, params: Any) -
     assert "approval" not in metrics["not_enough"]
     approval.write(paths.APPROVAL, {}, Approval(np.zeros(width), 1.0, "another"))
     with pytest.raises(InputError, match=f"benchmark another, but the benchmark is {pinned.id}; run `approval` again"):
-        evaluate.liked(pinned.holdout, shown, pinned.labels, pinned)
+        evaluate.run(params)

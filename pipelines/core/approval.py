@@ -17,6 +17,7 @@ from scipy.special import expit
 from pipelines.core import files, paths
 from pipelines.core.errors import InputError
 
+MODEL = paths.APPROVAL / "model.npz"  # there where enough is known of what people like
 WEIGHTS = pa.schema([("row_id", pa.string()), ("weight", pa.float64()), ("approval", pa.float64())])
 
 
@@ -42,7 +43,7 @@ def read(folder: Path = paths.APPROVAL) -> Approval | None:
     Raises:
         InputError: what lies there is no such model.
     """
-    place = folder / "model.npz"
+    place = folder / MODEL.name
     if not place.exists():
         return None
     try:
@@ -80,7 +81,7 @@ def write(folder: Path, about: dict[str, Any], model: Approval | None) -> None:
     if model is not None:
         content = io.BytesIO()
         np.savez(content, direction=model.direction, bias=model.bias, benchmark_id=model.benchmark_id)
-        files.write(folder / "model.npz", content.getvalue())
+        files.write(folder / MODEL.name, content.getvalue())
 
 
 def write_weights(folder: Path, ids: np.ndarray, weights: np.ndarray, approval: np.ndarray) -> None:

@@ -43,6 +43,7 @@ def write(folder: Path, pinned: Benchmark, extractor: str, form: dict[str, Any])
         "benchmark_id": pinned.id,
         "extractor": extractor,
         "classes": pinned.classes,
+        "of_classes": pinned.of_classes,
         "form": form,
         "features": {name: files.sha256(folder / name) for name in FEATURES},
     }
@@ -51,32 +52,51 @@ def write(folder: Path, pinned: Benchmark, extractor: str, form: dict[str, Any])
 
 def read(folder: Path) -> tuple[Benchmark, Extractor]:
     """Raises InputError where `reference` has not written a whole benchmark, or a part of it is of another one."""
+    return read_pinned(folder), read_extractor(folder)
+
+
+def read_extractor(folder: Path) -> Extractor:
+    return catalogue.get(catalogue.FEATURES, read_about(folder)["extractor"]).load(folder)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
     try:
-        about = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+        return json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise unusable(folder, error) from None
+
+
+def unusable(folder: Path, error: Exception) -> InputError:
+    return InputError(f"{folder}: no usable benchmark ({error}); `reference` makes it (`genloop run`)")
+
+
+def read_pinned(folder: Path) -> Benchmark:
+    """All but the extractor, which takes long to load and is needed only for new images."""
+    about = read_about(folder)
+    try:
         holdout, train = (read_features(folder / name) for name in FEATURES)
         ids = holdout["ids"].astype(str)
         sound = about["benchmark_id"] == identity(folder, ids, about["extractor"], about["form"]) and all(
             about["features"][name] == files.sha256(folder / name) for name in FEATURES
         )
+        known = about["of_classes"]
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{folder}: no usable benchmark ({error}); `reference` makes it (`genloop run`)") from None
+        raise unusable(folder, error) from None
     if not sound:
         raise InputError(
             f"{folder}: its files are not those of benchmark {about['benchmark_id']}, so no score by them would be; "
             "run `reference` again (`genloop run`)"
         )
-    extractor = catalogue.get(catalogue.FEATURES, about["extractor"]).load(folder)
-    pinned = Benchmark(
+    return Benchmark(
         about["benchmark_id"],
         about["classes"],
         features(holdout),
         holdout["labels"],
         features(train),
-        extractor.of_classes,
+        known,
         ids,
         train["ids"].astype(str),
     )
-    return pinned, extractor
 
 
 def write_features(path: Path, seen: Features, **more: np.ndarray) -> None:

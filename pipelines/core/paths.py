@@ -17,6 +17,7 @@ CURATED = Path("data/curated")
 APPROVAL = Path("data/approval")
 MODEL = Path("data/model")
 REPORTS = Path("data/reports")
+NOISE = Path("data/noise.json")  # how far scores move with the seed; measured by a graph of its own, noise/dvc.yaml
 QUARANTINE = Path("data/quarantine")
 
 # DVC deletes a stage's outputs before it runs, so what a stage resumes from lies outside `data/`.

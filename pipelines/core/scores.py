@@ -19,6 +19,15 @@ from pipelines.metrics import intervals
 from pipelines.metrics.base import Trial
 from pipelines.metrics.intervals import Estimate, Interval, NotEnoughError
 
+# The metric that yields a score, where that has another name.
+YIELDED_BY = {
+    "coverage": "density_coverage",
+    "density": "density_coverage",
+    "fid_floor": "fid",
+    "precision": "precision_recall",
+    "recall": "precision_recall",
+}
+
 
 @dataclass(frozen=True)
 class Scores:

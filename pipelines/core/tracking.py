@@ -30,6 +30,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 KEY = "genloop.key"  # tag of a version: what it was made of, so that the same is never registered twice
 GENERATION = "genloop.generation"  # tag of a version: how many models stand between it and real images
 FEEDBACK = "feedback.json"  # a run's artifact: which folds the version has learned from
+PACKAGES = "packages.json"  # another one: every package that was installed, and its version
+WORKSPACE = "workspace"  # and another: a folder of the project's files that a rebuild needs and git may not have as they were
 RECEIPT = paths.REPORTS / "register.json"
 TRIED = 8  # images drawn with a version before any alias may point to it
 
@@ -116,14 +118,21 @@ def alias_of(found: MlflowClient, name: str, version: int) -> str | None:
 
 
 def log_and_register(
-    params: Params, key: str, metrics: dict[str, float], tags: dict[str, str], reports: list[Path], feedback: dict[str, Any]
+    params: Params,
+    key: str,
+    metrics: dict[str, float],
+    tags: dict[str, str],
+    artifacts: Path,
+    description: str = "",
+    fit: bool = True,
 ) -> int:
     """A run with everything that made the model, and a new version that was loaded back and has drawn the same images.
 
-    The first version becomes champion, any later one challenger.
+    The first version becomes champion if it is `fit`, any other one challenger.
 
     Args:
-        feedback: which folds it has learned from, for the run's artifact FEEDBACK.
+        artifacts: a folder; what lies in it the run keeps.
+        description: of the version, Markdown, at most 5,000 characters.
 
     Raises:
         GenloopError: MLflow failed, or the version does not load or draws something else. No alias has moved then.
@@ -138,19 +147,18 @@ def log_and_register(
         mlflow.set_tags(tags)
         mlflow.log_params(flat(params.model_dump(mode="json", by_alias=True)))
         mlflow.log_metrics(metrics)
-        for report in (paths.PARAMS, *reports):
-            mlflow.log_artifact(str(report))
-        mlflow.log_dict(feedback, FEEDBACK)
+        mlflow.log_artifacts(str(artifacts))
         model = log_model(name)
         try_out(model.model_uri)
         with locked():
             if not found.search_registered_models(f"name = '{name}'"):
                 found.create_registered_model(name)
+            first = not found.search_model_versions(f"name = '{name}'")
             tags = {KEY: key, "genloop.run_id": run.info.run_id, **tags}
             with contextlib.redirect_stderr(io.StringIO()):  # it prints what the stage says in its own words
                 version = int(mlflow.register_model(model.model_uri, name, tags=tags).version)
-            aliases = found.get_registered_model(name).aliases
-            found.set_registered_model_alias(name, CHALLENGER if CHAMPION in aliases else CHAMPION, str(version))
+            found.update_model_version(name, str(version), description)
+            found.set_registered_model_alias(name, CHAMPION if first and fit else CHALLENGER, str(version))
     return version
 
 
@@ -229,20 +237,22 @@ def load(params: Params, version: int | None = None) -> Any:
     if not reachable():
         raise nothing
     found = client()
+    versions = there(found, name)
+    if versions == "none":
+        raise nothing
+    if version is None:
+        version = holder(params, CHAMPION)
+        if version is None:
+            raise NoVersionError(
+                f"{name!r} has no champion; its versions: {versions}; `genloop promote` lets the gate judge one"
+            )
     from mlflow.exceptions import MlflowException
 
     try:
         with asking():
-            if version is None:
-                version = int(found.get_model_version_by_alias(name, CHAMPION).version)
-            else:
-                found.get_model_version(name, str(version))
+            found.get_model_version(name, str(version))
     except MlflowException:
-        versions = there(found, name)
-        if versions == "none":
-            raise nothing from None
-        asked = f"version {version}" if version is not None else "champion"
-        raise NoVersionError(f"{name!r} has no {asked}; its versions: {versions}") from None
+        raise NoVersionError(f"{name!r} has no version {version}; its versions: {versions}") from None
     drawer = load_uri(f"models:/{name}/{version}")
     drawer.version = version
     return drawer

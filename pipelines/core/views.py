@@ -22,7 +22,12 @@ def of(features: Features, images: np.ndarray, labels: np.ndarray | None, of_cla
         images: (n, size, size, channels) uint8. labels: (n,) int32, -1 for none; None for a model that takes none.
         of_classes: whether the features' probabilities are over the labels' classes.
     """
-    parts = [features.vectors, coarse(images)]
+    return joined(features, coarse(images), labels, of_classes)
+
+
+def joined(features: Features, cells: np.ndarray, labels: np.ndarray | None, of_classes: bool) -> np.ndarray:
+    """The same, of pictures that are known by their cells alone, (n, 16 channels) float32."""
+    parts = [features.vectors, cells]
     if of_classes and features.probabilities is not None and labels is not None:
         parts.append(margins(features.probabilities, labels)[:, None])
     return np.concatenate(parts, axis=1, dtype=np.float32)

@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from pipelines import catalogue
 from pipelines.core import grids
 from pipelines.core.scores import Scores
 from pipelines.evaluation import plots, summary
@@ -21,25 +22,23 @@ TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 POINTS = 200  # most points of a curve
 
 
-# What is better, and what a score tells.
+# What a score tells.
 SCORES = {
-    "fid": ("lower", "How far the drawn images as a whole are from real ones: blur, artefacts, missing variety raise it."),
-    "fid_floor": ("", "A yardstick for fid, not a score of the model: what real training images get."),
-    "fid_infinity": ("lower", "What fid would be with endlessly many drawn images, however many were drawn."),
-    "kid": ("lower", "Another distance, fair with few images: about 0, or just below, if both kinds cannot be told apart."),
-    "inception_score": ("higher", "Whether each image clearly shows one class, and all classes occur; at most their number."),
-    "precision": ("higher", "Share of drawn images that look like some real one: how good single images are."),
-    "recall": ("higher", "Share of real images that look like some drawn one: how much of their variety the model has."),
-    "density": ("higher", "How closely real images surround the drawn ones; about 1 for real images themselves."),
-    "coverage": ("higher", "Share of real images that have a drawn one close by: variety again, not fooled by strays."),
-    "path_length": ("lower", "How evenly images change while the model's random input moves a little; jumps raise it."),
-    "memorisation": (
-        "near 0.5",
-        "Share of drawn images nearer to a training image than to an unseen one; more hints at copies.",
-    ),
-    "class_accuracy": ("higher", "Share of drawn images in which a classifier sees the class that was asked for."),
-    "approval": ("higher", "How likely people like a drawn image, says a model that learned from their votes and choices."),
+    "fid": "How far the drawn images as a whole are from real ones: blur, artefacts, missing variety raise it.",
+    "fid_floor": "A yardstick for fid, not a score of the model: what real training images get.",
+    "fid_infinity": "What fid would be with endlessly many drawn images, however many were drawn.",
+    "kid": "Another distance, fair with few images: about 0, or just below, if both kinds cannot be told apart.",
+    "inception_score": "Whether each image clearly shows one class, and all classes occur; at most their number.",
+    "precision": "Share of drawn images that look like some real one: how good single images are.",
+    "recall": "Share of real images that look like some drawn one: how much of their variety the model has.",
+    "density": "How closely real images surround the drawn ones; about 1 for real images themselves.",
+    "coverage": "Share of real images that have a drawn one close by: variety again, not fooled by strays.",
+    "path_length": "How evenly images change while the model's random input moves a little; jumps raise it.",
+    "memorisation": "Share of drawn images nearer to a training image than to an unseen one; more hints at copies.",
+    "class_accuracy": "Share of drawn images in which a classifier sees the class that was asked for.",
+    "approval": "How likely people like a drawn image, says a model that learned from their votes and choices.",
 }
+GOALS = {"memorisation": "near 0.5"}  # where neither lower nor higher is better
 
 CLASS_SCORES = {"class_fids": "lower", "class_accuracies": "higher"}  # the first one that there is says which class is worst
 
@@ -60,7 +59,7 @@ def render(found: Scores, trial: Trial, pictures: dict[str, Image.Image], traini
         headline=summary.headline(found.values),
         remarks=summary.remarks(found),
         tiles=[name for name in TILES if name in found.values],
-        meanings={name: SCORES.get(name, ("", "")) for name in found.values},
+        meanings={name: (better(name), SCORES.get(name, "")) for name in found.values},
         bars=bars(found.values),
         class_scores=CLASS_SCORES,
         tables=tables,
@@ -81,6 +80,11 @@ def trade(trial: Trial) -> list[tuple[int, float, float]]:
         return []
     precisions = (trial.membership.drawn_in_real > 0).mean(axis=1)
     return list(zip(NEIGHBOURS, precisions.tolist(), trial.membership.real_in_drawn.mean(axis=1).tolist(), strict=True))
+
+
+def better(name: str) -> str:
+    """What is better of a score, in a word."""
+    return GOALS.get(name) or catalogue.SCORES.get(name, "")
 
 
 def encode(picture: Image.Image) -> str:

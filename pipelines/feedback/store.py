@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -172,6 +172,16 @@ class Store:
         with self._reading() as connection:
             found = bodies_of(connection, asked)
         return [load(found[one]) for one in asked if one in found]
+
+    def beyond(self, kind: str, batches: Collection[str]) -> list[Event]:
+        """All events of a type that are in none of these batches, oldest first."""
+        elsewhere = set(self.batches()) - set(batches)
+        of_kind = events.c.type == kind
+        with self._reading() as connection:
+            found = list(connection.execute(select(events.c.body).where(of_kind & events.c.batch.is_(None))).scalars())
+            for some in chunks(elsewhere):
+                found += connection.execute(select(events.c.body).where(of_kind & events.c.batch.in_(some))).scalars()
+        return in_order(found)
 
     def said_by(self, rater: str) -> list[Event]:
         """All events of a rater, oldest first."""

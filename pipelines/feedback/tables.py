@@ -1,4 +1,4 @@
-"""The tables of the event store, as the newest migration leaves them."""
+"""The tables of events and of promotions, as the newest migration leaves them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, literal_column
 
-REVISION = "0002"  # the newest migration; a test holds it against the folder
+REVISION = "0003"  # the newest migration; a test holds it against the folder
 VERSION_TABLE = "genloop_version"  # a name of our own: other tools of Alembic's may share the database
 
 metadata = MetaData()
@@ -55,6 +55,32 @@ forgotten = Table(
     metadata,
     Column("digest", String(64), primary_key=True),  # of the rater, whose name is kept nowhere
     Column("images", Text),  # sha256 of uploads that are to go with them, apart by blanks; null: nothing is left to do
+)
+
+# Every move of a model's champion, entered before it is done. `verdict` and the others are explained in
+# pipelines/promotion/ledger.py.
+promotion_moves = Table(
+    "promotion_moves",
+    metadata,
+    Column("model", String(256), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # of the model's moves, from 1
+    Column("at", String(27), nullable=False),  # UTC
+    Column("from_version", Integer),  # null: there was no champion
+    Column("to_version", Integer),  # null: there is none any more
+    Column("moved_by", Text, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("benchmark_id", String(128)),
+    Column("figures", Text),  # JSON
+)
+
+# Those of them that the alias is known to have followed.
+promotion_done = Table(
+    "promotion_done",
+    metadata,
+    Column("model", String(256), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(27), nullable=False),  # UTC
 )
 
 

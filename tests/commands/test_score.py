@@ -425,7 +425,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         reference.run(params)
         as_npz("holdout", images[count:], turns(HELD_OUT))
         make_model()
-        tracking.log_and_register(params, "key", {}, {}, [], {})
+        tracking.log_and_register(params, "key", {}, {}, paths.REPORTS)
     return folder
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import genloop
-from commands import status
-from flows import graph
-from pipelines.core import paths
+from commands import status, summary
+from flows import graph, promoting
+from pipelines.core import paths, tracking
 from pipelines.feedback import database, manifest, seal
 from pipelines.feedback.store import Store
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, Settings
+from tests.flows.pretended import Registry
 from tests.flows.votes import votes
 
 DATABASE = Path("data/feedback.db")
@@ -64,3 +66,22 @@ def test_a_database_that_does_not_answer_leaves_the_rest_to_be_said(asked: Path)
     assert found["events"] == {"new": None, "folded": 3}
     assert "file is not a database; restore it from a backup" in result.stderr
     assert "events: new unknown, 3 folded" in CliRunner().invoke(genloop.app, ["status"]).stdout
+
+
+def test_what_the_gate_said_is_shown(
+    asked: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry()
+    registry.install(monkeypatch)
+    found = {alias: {"version": number, "metrics": {}, "benchmark_id": "abc"} for alias, number in registry.aliases.items()}
+    monkeypatch.setattr(tracking, "versions", lambda _: found)
+    assert [of["verdict"] for of in status.versions().values()] == [None, None]
+    promoting.remember(settings(), promoting.judge(settings(), 3, 2, lambda _: None))
+    assert [of["verdict"] for of in status.versions().values()] == [None, "promote"]
+    assert re.search(r"challenger +3 .* promote", CliRunner().invoke(genloop.app, ["status"]).stdout)
+
+    summary.show(settings(), ran=True)
+    assert "  gate        version 3 against champion 2: promote (fid: surely better)\n" in capsys.readouterr().out
+    registry.aliases[tracking.CHAMPION] = None
+    summary.show(settings(), ran=True)
+    assert "genloop generate --count 64 --out grid.png --version 3\n" in capsys.readouterr().out

@@ -57,8 +57,15 @@ def few() -> Trial:
 
 def test_every_score_of_the_catalogue_has_its_sentence(found: Scores) -> None:
     assert found.missing == {}
-    assert set(found.values) == set(page.SCORES)
+    assert set(found.values) == set(page.SCORES) == set(catalogue.SCORES) - {"online_approval"}  # which is not measured here
     assert set(found.tables) == set(page.CLASS_SCORES)
+
+
+def test_it_is_known_which_metric_yields_a_score() -> None:
+    measured = everything(["a", "b"])
+    for metric in catalogue.METRICS:
+        for name in scores.measure(measured, [metric]).values:
+            assert scores.YIELDED_BY.get(name, name) == metric
 
 
 def test_the_page_shows_everything_in_its_order(found: Scores, html: str) -> None:

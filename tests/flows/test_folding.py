@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -239,7 +238,7 @@ def test_a_merge_that_is_going_on_is_left_alone_and_committed_later(project: Pat
     merge.write_text(git(project, "rev-parse", "HEAD"))
     said: list[str] = []
     assert not folding.fold(params.load(), said.append).committed
-    assert said == ["nothing is committed: a merge is going on; the next fold commits"]
+    assert said == ["nothing is committed: a merge is going on; it is done the next time"]
     assert fold() == folding.Folded()
     merge.unlink()
     assert fold().committed
@@ -290,16 +289,11 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(kept: Path) -> None:
     killed_at(random.Random(0).sample(range(1, steps), 40), kept)
 
 
-def test_nothing_new_is_said_at_once_and_loads_no_dvc(kept: Path) -> None:
+def test_nothing_new_is_said_and_loads_no_dvc(kept: Path) -> None:
     add(0, 3)
     assert run_fold().returncode == 0
     program = "import sys; sys.modules['dvc'] = sys.modules['mlflow'] = None; import genloop; genloop.main()"
     command, environment = [sys.executable, "-c", program, "fold", "--json"], {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    took = []
-    for _ in range(2):
-        started = time.monotonic()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        took.append(time.monotonic() - started)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["batches"] == []
-    assert min(took) < 4  # 1.2 s on an idle machine
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["batches"] == []

@@ -98,11 +98,11 @@ def test_no_hook_and_no_signature_stands_in_the_way(repository: Path, said: list
     assert git.commit(FILES, "One", said.append)
 
 
-def test_in_the_middle_of_a_merge_the_next_fold_commits(repository: Path, said: list[str]) -> None:
+def test_in_the_middle_of_a_merge_it_is_left_for_the_next_time(repository: Path, said: list[str]) -> None:
     Path(".git/MERGE_HEAD").write_text(run("rev-parse", "HEAD"))
     assert not git.changed(FILES)
     assert not git.commit(FILES, "One", said.append)
-    assert said == ["nothing is committed: a merge is going on; the next fold commits"]
+    assert said == ["nothing is committed: a merge is going on; it is done the next time"]
     Path(".git/MERGE_HEAD").unlink()
     assert git.changed(FILES)
     assert git.commit(FILES, "One", said.append)
@@ -150,7 +150,7 @@ def test_another_git_is_waited_for_and_then_said(repository: Path, monkeypatch: 
     monkeypatch.setattr(git, "PATIENCE", 0.2)
     lock = Path(".git/index.lock")
     lock.touch()
-    with pytest.raises(GenloopError, match=r"git: Unable to create .*index\.lock.* the next fold commits it"):
+    with pytest.raises(GenloopError, match=r"git: Unable to create .*index\.lock.* it is committed the next time"):
         git.commit(FILES, "One", said.append)
     monkeypatch.setattr("time.sleep", lambda _: lock.unlink(missing_ok=True))  # that one has ended
     assert git.commit(FILES, "One", said.append)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from flows import graph
-from flows.pending import pending
-from pipelines.core import tracking
+from flows.pending import pending, unmeasured
+from pipelines.core import params, tracking
 from pipelines.core.errors import GenloopError, InputError
 from tests.flows.tiny_project import Tiny
 
@@ -71,12 +71,6 @@ def test_status_waits_for_another_dvc_process(ran: Tiny) -> None:
     holder.kill()
 
 
-def test_status_is_quick(ran: Tiny) -> None:
-    started = time.monotonic()
-    ran.start("-c", "from flows import graph; graph.status()").wait()
-    assert time.monotonic() - started < 4  # about 0.8 s on an idle machine
-
-
 def test_an_output_that_the_cache_lost_is_said(ran: Tiny) -> None:
     graph.check_cache("two")
     kept = [path for path in (ran.folder / ".dvc/cache/files").rglob("*") if path.is_file()]
@@ -95,6 +89,29 @@ def test_an_output_that_never_reached_the_cache_is_said(ran: Tiny) -> None:
             path.unlink()
     with pytest.raises(GenloopError, match="disk is full"):
         graph.check_cache("one")
+
+
+def test_the_noise_is_measured_once_for_a_configuration_and_never_by_a_plain_repro(ran: Tiny, settings) -> None:
+    (ran.folder / "noise").mkdir()
+    stage = "{wdir: .., cmd: echo 1 > noise.txt, deps: [one.txt], params: [train.steps], outs: [noise.txt]}"
+    (ran.folder / "noise/dvc.yaml").write_text(f"stages: {{noise: {stage}}}\n")
+    assert graph.noise() == "never"
+    assert "noise" not in graph.status()
+    assert ran.start("-m", "dvc", "repro", "-q").wait() == 0
+    assert graph.noise() == "never"
+
+    assert ran.start("-m", "dvc", "repro", "-q", "--single-item", graph.NOISE).wait() == 0
+    assert graph.noise() == "fresh"
+    graph.check_cache(graph.NOISE)
+    assert not unmeasured(settings())
+    params.update([], ["train.seed=77"])
+    assert graph.noise() == "fresh"
+    params.update([], ["train.steps=7"])
+    assert graph.noise() == "stale"
+    assert set(graph.status().values()) == {"fresh"}
+    assert unmeasured(settings())
+    assert not unmeasured(settings({"promotion.noise": 0}))
+    assert not unmeasured(settings({"promotion.rules": [{"metric": "memorisation", "kind": "at_most", "margin": 0.6}]}))
 
 
 def test_no_repository_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

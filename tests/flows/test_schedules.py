@@ -67,7 +67,7 @@ def test_no_two_projects_have_one_name(tmp_path: Path, monkeypatch: pytest.Monke
     for place in ("a/my %project", "b/my %project"):
         (tmp_path / place).mkdir(parents=True)
         monkeypatch.chdir(tmp_path / place)
-        names.add(schedules.project())
+        names.add(runs.project())
     assert len(names) == 2
     assert all(name.startswith("my--project-") for name in names)
 
@@ -152,7 +152,7 @@ class Serving:
         return self.client.create_flow_run_from_deployment(self.deployment(name).id).id
 
     def deployment(self, name: str) -> Any:
-        return self.client.read_deployment_by_name(f"{name}/{schedules.project()}")
+        return self.client.read_deployment_by_name(f"{name}/{runs.project()}")
 
     def state(self, run: UUID) -> str:
         found = self.client.read_flow_run(run).state
@@ -197,7 +197,14 @@ def test_runs_come_one_at_a_time_and_wait_for_one_by_hand(serving: Serving) -> N
     serving.tiny.nothing_left()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["Ctrl-C", "TERM", "KILL"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, id="TERM", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, id="KILL"),
+    ],
+)
 def test_nothing_outlives_what_serves_and_no_run_goes_on_for_good(serving: Serving, number: signal.Signals) -> None:
     serving.tiny.graph(first=SLEEPS)
     process = serving.start()

@@ -1,0 +1,242 @@
+"""What the gate promotes, against a plain comparison of two FIDs: retrainings, half trainings and fourfold ones, on digits.
+
+    python -m benchmarks.gate                               # 40 pairs of each kind
+    python -m benchmarks.gate --pairs 3 --out gatebench     # a quick try
+
+A pair has a champion, trained for --steps, and a challenger: the same with another seed, or trained for half as long, or for
+four times as long. The gate judges by the rules of params.yaml; the noise floor comes from trainings that are in no pair. The
+plain comparison promotes where the challenger's FID is below the champion's. Models and what they drew are kept in --out: a
+benchmark that was stopped goes on, and judges every pair anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+from benchmarks import measure, workspace
+from pipelines import catalogue
+from pipelines.core import backend, benchmark, drawing, drawn, files, params, paths
+from pipelines.core.drawn import Draws
+from pipelines.core.params import Params
+from pipelines.core.scores import YIELDED_BY, Scores
+from pipelines.core.sides import Form
+from pipelines.promotion import gate
+from pipelines.promotion.candidates import Candidate, Sight, Versioned
+from pipelines.promotion.rules import Judged
+from pipelines.promotion.verdict import Verdict
+
+BEFORE = ("ingest", "validate", "clean", "reference", "curate", "approval")
+# The digits in their own size, so that a training of a few seconds draws digits already; and large batches, with which another
+# seed moves FID by a fifth or so, and not by more as with small ones.
+SETTINGS = (
+    "sources=[{type: digits}]",
+    "image.size=8",
+    "image.channels=1",
+    "model.family=gan",
+    "model.preset=small",
+    "train.init=scratch",
+    "train.batch_size=512",
+    "evaluate.samples=1500",
+)
+MODELS = Path("models")
+STEPS = 40
+WORDS = {"promote": 10, "reject": 10, "undecided": 11}  # and the widths of their columns
+NOISE = 9000  # seed of the first training for the noise floor
+
+
+@dataclass(frozen=True)
+class Kind:
+    """times: how long a challenger is trained, in trainings of a champion. first: seed; those of different kinds lie apart."""
+
+    title: str
+    times: float
+    first: int
+    bar: str
+    reached: Callable[[float], bool]  # share of pairs promoted -> whether that is within the bar
+
+
+KINDS = {
+    "same": Kind("another seed", 1, 1001, "at most 5 %", lambda share: share <= 0.05),
+    "worse": Kind("half the training", 0.5, 2001, "0", lambda share: share == 0),
+    "better": Kind("four times the training", 4, 3001, "at least 90 %", lambda share: share >= 0.9),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """fids: of challenger and champion, by the samples that everybody draws."""
+
+    kind: str
+    number: int
+    verdict: Verdict
+    fids: tuple[float, float]
+
+    @property
+    def plainly(self) -> bool:
+        return self.fids[0] < self.fids[1]
+
+
+class Kept(Candidate):
+    """A model of this benchmark in the place of a registered version; what it drew and scored is kept."""
+
+    known: dict[tuple[int, int, tuple[str, ...]], Scores] = {}  # noqa: RUF012
+
+    def __init__(self, params: Params, number: int, _: Sight, say: Callable[[str], None]) -> None:
+        self.params, self.number, self.sight, self.say = params, number, sight(), say
+        self.model: Versioned | None = None
+        self.draws = self.draw(params.evaluate.seed, params.evaluate.samples)
+
+    def draw(self, first: int, count: int) -> Draws:
+        place = MODELS / str(self.number) / f"drawn-{first}-{count}.npz"
+        if not place.exists():
+            self.model = self.model or Versioned(drawing.load(place.parent), self.sight)
+            drawn.write(place, super().draw(first, count))
+        return drawn.read(place)
+
+    def scores(self, metrics: Sequence[str]) -> Scores:
+        key = self.number, len(self.draws), tuple(metrics)
+        if key not in self.known:
+            self.known[key] = super().scores(metrics)
+        return self.known[key]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=40, help="of each kind")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of a champion's training")
+    parser.add_argument("--noise", type=int, help="trainings for the noise floor, by default promotion.noise")
+    parser.add_argument("--out", type=Path, help="keep the models here, and go on with those that are there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+        folder = (options.out or Path(temporary)).absolute() / f"steps-{options.steps}"
+        prepare(folder, options.steps)
+        os.chdir(folder)
+        backend.load()
+        settings = params.load()
+        noise = settings.promotion.noise if options.noise is None else options.noise
+        promotion = settings.promotion.model_copy(update={"noise": noise})
+        pairs = judge_all(settings.model_copy(update={"promotion": promotion}), options.pairs)
+    print("\n" + "\n".join(table(pairs)))
+
+
+def prepare(folder: Path, steps: int) -> None:
+    """Make `folder` a project whose data is ready to train on, by the code that trains."""
+    if (folder / "data/ready").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("params.yaml", "dvc.yaml"):  # by these a stage knows the project's root
+        shutil.copy(workspace.REPOSITORY / name, folder)
+    params.update([], [*SETTINGS, f"train.steps={steps}"], folder / paths.PARAMS)
+    for stage in BEFORE:
+        command = [workspace.PYTHON, "-m", f"pipelines.{stage}"]
+        measure.run(command, folder, {"PYTHONPATH": str(workspace.REPOSITORY)})
+    (folder / "data/ready").touch()
+
+
+def judge_all(settings: Params, count: int) -> list[Pair]:
+    """Every pair, and a line about it as soon as it is judged."""
+    write_noise(settings)
+    print(
+        f"{'pair':<9}{'fid':>10}{'of the champion':>17}{'95 % of the difference':>25}{'counts':>9}{'samples':>9}  gate",
+        flush=True,
+    )
+    pairs = []
+    for number in range(count):
+        champion = trained(settings, 1 + number, 1)
+        for name, kind in KINDS.items():
+            challenger = trained(settings, kind.first + number, kind.times)
+            with mock.patch.object(gate, "Candidate", Kept):
+                verdict = gate.judge(settings, challenger, champion, lambda words: None)
+            pairs.append(Pair(name, number, verdict, (fid(settings, challenger), fid(settings, champion))))
+            print(line(pairs[-1]), flush=True)
+    return pairs
+
+
+def trained(settings: Params, seed: int, times: float) -> int:
+    """A model of this many times `train.steps`, in the folder of its seed, which is returned as its version."""
+    folder = MODELS / str(seed)
+    if not (folder / "model.json").exists():
+        from pipelines.models import base
+        from pipelines.training import dataset, fitting
+
+        family_class = catalogue.get(catalogue.MODELS, settings.model.family)
+        rows = dataset.read(settings, family_class.conditional)
+        spec = base.ImageSpec(settings.image.size, settings.image.channels, len(rows.classes))
+        preset = catalogue.literal(catalogue.MODELS, settings.model.family, "PRESETS")[settings.model.preset]
+        steps = round(times * settings.train.steps)
+        training = settings.train.model_copy(update={"seed": seed, "steps": steps, "preview_every": steps})
+        with tempfile.TemporaryDirectory(prefix="genloop-") as temporary, redirect_stderr(io.StringIO()):
+            family = base.build(family_class, spec, preset, seed)
+            fitting.fit(family, rows, training, Path(temporary) / "checkpoints", Path(temporary) / "logs")
+            with files.replacing(folder) as made:
+                base.save(made, family, settings.model.family, rows.classes)
+    return seed
+
+
+@cache
+def sight() -> Sight:
+    """As the gate has it; one for all pairs, for it holds the extractor."""
+    settings = params.load()
+    form = Form(**settings.image.model_dump(), **settings.clean.model_dump(include={"fit", "filter"}))
+    return Sight(benchmark.read_pinned(paths.REFERENCE), form, False)
+
+
+def write_noise(settings: Params) -> None:
+    """data/noise.json, as the stage `noise` does."""
+    metrics = sorted({YIELDED_BY.get(rule.metric, rule.metric) for rule in settings.promotion.rules} & set(catalogue.METRICS))
+    trainings, found = [], None
+    for seed in range(NOISE, NOISE + settings.promotion.noise):
+        found = Kept(settings, trained(settings, seed, 1), sight(), lambda words: None).scores(metrics)
+        trainings.append({"seed": seed, "scores": {name: score.corrected for name, score in found.values.items()}})
+    if found:
+        content = {"benchmark_id": found.benchmark_id, "samples": found.samples, "trainings": trainings}
+        files.write(paths.NOISE, json.dumps(content, indent=2) + "\n")
+
+
+def fid(settings: Params, model: int) -> float:
+    """By the samples that the gate scored first."""
+    first = (kept for (number, count, _), kept in Kept.known.items() if (number, count) == (model, settings.evaluate.samples))
+    return next(scores.values["fid"].value for scores in first)
+
+
+def line(pair: Pair) -> str:
+    fid = next(rule for rule in pair.verdict.rules if rule.metric == "fid")
+    between = f"{fid.low:+.4g} to {fid.high:+.4g}"
+    figures = f"{pair.fids[0]:>10.4g}{pair.fids[1]:>17.4g}{between:>25}{fid.counts:>9.4g}{pair.verdict.samples:>9,}"
+    others = ", ".join(said(rule) for rule in pair.verdict.rules if rule.verdict in ("reject", "undecided"))
+    return f"{pair.kind:<7}{pair.number:>2}{figures}  {pair.verdict.verdict}{f' ({others})' if others else ''}"
+
+
+def said(rule: Judged) -> str:
+    return f"{rule.metric} {rule.verdict}"
+
+
+def table(pairs: list[Pair]) -> list[str]:
+    lines = [f"{'challenger':<26}{'pairs':>6}{'promoted':>10}{'rejected':>10}{'undecided':>11}{'by FID alone':>14}  bar"]
+    for name, kind in KINDS.items():
+        some = [pair for pair in pairs if pair.kind == name]
+        words = [pair.verdict.verdict for pair in some]
+        counts = "".join(f"{share(words.count(word), some):>{width}}" for word, width in WORDS.items())
+        reached = "reached" if kind.reached(words.count("promote") / len(words)) else "missed"
+        plainly = share(sum(pair.plainly for pair in some), some)
+        lines.append(f"{kind.title:<26}{len(some):>6}{counts}{plainly:>14}  {kind.bar}: {reached}")
+    return lines
+
+
+def share(count: int, of: Sequence[Pair]) -> str:
+    return f"{count / len(of):.1%}"
+
+
+if __name__ == "__main__":
+    main()

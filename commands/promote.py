@@ -1,0 +1,137 @@
+"""genloop promote: the gate judges a version, and lets it take the champion's place, or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from commands.run import interrupt
+from flows.turn import alone
+from pipelines.core import params, paths
+from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.params import Params
+
+if TYPE_CHECKING:
+    from flows.promoting import Decision
+
+
+def promote(version: int | None, dry_run: bool, force: bool, reason: str | None, yes: bool, as_json: bool) -> bool:
+    """Whether the gate let it through; with `force` it is promoted whatever the gate says."""
+    check(dry_run, force, reason)
+    os.chdir(paths.root())
+    signal.signal(signal.SIGTERM, interrupt)
+    settings = params.load()
+
+    from flows import promoting
+
+    challenger, champion = promoting.sides(settings, version)
+    decision = judge(settings, challenger, champion, force)
+    if decision and not as_json:
+        show(decision)
+    if decision and not dry_run:
+        promoting.remember(settings, decision)
+    through = decision is not None and decision.word == "promote"
+    if force:
+        overrule(settings, challenger, champion, str(reason), decision)
+    elif through and not dry_run:
+        assert decision is not None
+        if settings.promotion.require_approval and not yes:
+            ask(decision)
+        follow(settings, decision, reason or "")
+    promoted = not dry_run and (through or force)
+    if as_json:
+        figures: dict[str, Any] = (
+            decision.figures if decision else {"verdict": None, "champion": champion, "challenger": challenger}
+        )
+        print(json.dumps(figures if dry_run else {**figures, "promoted": promoted}, indent=2))
+    elif promoted:
+        print(f"version {challenger} is champion now" + ("; `genloop rollback` takes it back" if champion else ""))
+    return through or force
+
+
+def check(dry_run: bool, force: bool, reason: str | None) -> None:
+    if force and not (reason or "").strip():
+        raise InputError("--force: expected --reason TEXT with it; the history keeps why the gate was overruled")
+    if force and dry_run:
+        raise InputError("--force and --dry-run contradict each other: one moves the alias, the other never does")
+
+
+def judge(settings: Params, challenger: int, champion: int | None, force: bool) -> Decision | None:
+    """What the gate says. Who overrules it need not wait for the noise floor, nor for a gate that fails: then None."""
+    from flows import promoting
+
+    try:
+        if not force:
+            measure(settings, champion)
+        return promoting.judge(settings, challenger, champion, say)
+    except GenloopError as error:
+        if not force:
+            raise
+        say(f"the gate could not judge: {error}")
+        return None
+
+
+def measure(settings: Params, champion: int | None) -> None:
+    """The noise floor, where it is needed and of another configuration, or never measured."""
+    from flows import committing, graph
+    from flows.pending import unmeasured
+    from flows.repro import repro
+
+    if champion is not None and unmeasured(settings):
+        say(f"measuring how far scores move with the seed alone: {settings.promotion.noise} trainings, once for these settings")
+        with alone():
+            repro(graph.NOISE, False, lambda line: None)  # it is shown as it comes, and kept nowhere
+            graph.check_cache(graph.NOISE)
+            committing.commit(settings, say)
+
+
+def ask(decision: Decision) -> None:
+    question = f"Promote version {decision.challenger}, in place of {decision.champion or 'no champion'}?"
+    if not sys.stdin.isatty():
+        raise InputError(
+            f"{question} promotion.require_approval asks for a person's yes, and there is no terminal to ask at; say --yes if "
+            "it shall be promoted"
+        )
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise GenloopError("nothing is promoted")
+
+
+def follow(settings: Params, decision: Decision, reason: str) -> None:
+    from flows import promoting
+    from pipelines.promotion import moves
+
+    promoting.move(settings, decision, moves.person(), reason)
+
+
+def overrule(settings: Params, challenger: int, champion: int | None, reason: str, decision: Decision | None) -> None:
+    from pipelines.promotion import moves
+
+    figures = decision.figures if decision else None
+    benchmark_id = str(decision.figures["benchmark_id"]) if decision else None
+    moves.move(settings, challenger, champion, moves.person(), "forced", reason, figures, benchmark_id)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def show(decision: Decision) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from flows import promoting
+
+    figures, rows = decision.figures, promoting.rows(decision)
+    table = Table(*rows[0], box=None, header_style="dim", pad_edge=False)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(highlight=False, markup=False).print(table)
+    for rule, why in zip(figures["rules"], decision.why, strict=True):
+        print(f"  {rule['metric']}: {why}")
+    floor = f"a noise floor of {figures['noise']} trainings" if figures["noise"] else "no noise floor"
+    print(f"benchmark {figures['benchmark_id']}, {figures['samples']:,} samples of each, {floor}")
+    print(promoting.against(decision))

@@ -1,0 +1,54 @@
+"""data/noise.json: how far scores move when nothing but the seed of a training changes.
+
+{"benchmark_id": "…", "samples": 1500, "trainings": [{"seed": 1, "scores": {"fid": 12.3, "recall": 0.61, …}}, …]}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import stdtrit
+
+from pipelines.core import paths
+from pipelines.core.errors import InputError
+
+LEVEL = 0.95  # of two retrainings, as many differ by the floor or less
+
+
+@dataclass(frozen=True)
+class Noise:
+    """benchmark_id: by which it was scored. trainings: the scores of each, by name."""
+
+    benchmark_id: str
+    trainings: list[dict[str, float]]
+
+    def floor(self, score: str) -> float:
+        """By how much two trainings differ that differ in their seed alone, at the most in 95 of 100 cases; 0 if not known.
+
+        The difference of two has √2 times the spread of one, and a spread known from few is widened by Student's t.
+        """
+        values = [scores[score] for scores in self.trainings if math.isfinite(scores.get(score, math.nan))]
+        if len(values) < 2:
+            return 0.0
+        return float(stdtrit(len(values) - 1, LEVEL) * np.sqrt(2) * np.std(values, ddof=1))
+
+
+def read(place: Path = paths.NOISE) -> Noise | None:
+    """None where it has not been measured.
+
+    Raises:
+        InputError: what lies there is no such measurement.
+    """
+    if not place.exists():
+        return None
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+        trainings = [{name: float(value) for name, value in one["scores"].items()} for one in found["trainings"]]
+        return Noise(str(found["benchmark_id"]), trainings)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        advice = "measure it again (`dvc repro --force noise/dvc.yaml`)"
+        raise InputError(f"{place}: no usable noise floor ({type(error).__name__}: {error}); {advice}") from None

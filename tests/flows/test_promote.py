@@ -1,0 +1,116 @@
+"""What a run ends with: the gate, with Prefect around it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import promoting
+from pipelines.core import files, params, paths, tracking
+from tests.flows.pretended import Registry
+from tests.flows.test_run import rows
+from tests.flows.test_schedules import Serving, serving  # noqa: F401
+from tests.flows.tiny_project import Tiny, until
+
+# Every run of the flow is in one process: to start Prefect takes longer than all that is tried here.
+FLOWS = """
+import json
+import pytest
+from flows import promote, promoting
+from flows.retrain import retrain
+from pipelines.core.tracking import CHALLENGER, CHAMPION
+from tests.flows.pretended import Registry
+
+def run(name, settings="", **changes):
+    registry = Registry()
+    for key, value in changes.items():
+        setattr(registry, key, value)
+    with pytest.MonkeyPatch.context() as patch:
+        registry.install(patch)
+        patch.setattr(promote, "unmeasured", lambda _: False)
+        retrain() if name == "retrain" else promote.promote()
+        retrain() if name == "retrain" else None
+    print(json.dumps([registry.asked, registry.aliases[CHAMPION], [move.by for move in registry.moves]]))
+
+run("retrain", word="reject")
+run("retrain")
+run("promote")
+run("retrain", aliases={CHALLENGER: None, CHAMPION: 2})
+text = open("params.yaml").read()
+open("params.yaml", "w").write(text.replace("require_approval: false", "require_approval: true"))
+run("retrain")
+"""
+
+
+def test_a_run_ends_with_the_gate_which_is_asked_once(served: Tiny) -> None:
+    served.graph(first="pass")
+    process = served.start("-c", FLOWS)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert [json.loads(line) for line in out.splitlines()] == [
+        [[[3, 2]], 2, []],
+        [[[3, 2]], 3, ["flow retrain"]],
+        [[[3, 2]], 3, ["flow promote"]],
+        [[], 2, []],
+        [[[3, 2]], 2, []],
+    ]
+    assert "version 3 against champion 2: reject (fid: surely better)" in err
+    assert "version 3 is champion now; `genloop rollback` takes it back" in err
+    assert "a person has to say yes: `genloop promote --version 3`" in err
+    until(lambda: {("verdict",), ("history",)} <= set(rows(served, "select key from artifact")), 15)
+    ((verdict,),) = rows(served, "select data from artifact where key = 'verdict' limit 1")
+    assert json.loads(json.loads(verdict))[0]["score"] == "fid"
+    served.nothing_left()
+
+
+@pytest.mark.slow
+def test_a_person_is_waited_for_and_what_they_say_counts(
+    serving: Serving,  # noqa: F811
+    empty_registry: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The run ends while it waits, and goes on in another process; nobody else has to wait meanwhile."""
+    serving.tiny.graph(first="pass")
+    shutil.copy(empty_registry, serving.tiny.folder)
+    text = paths.PARAMS.read_text()
+    files.write(paths.PARAMS, text.replace("require_approval: false", "require_approval: true"))
+    settings = params.load()
+    files.write(paths.REPORTS / "reference.json", '{"benchmark_id": "abc"}')
+    for alias, number in ((tracking.CHAMPION, 2), (tracking.CHALLENGER, 3)):
+        tracking.point(settings, alias, number)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.promotion.gate.judge", Registry().judge)
+        promoting.remember(settings, promoting.judge(settings, 3, 2, print))
+
+    serving.start()
+    retrain = serving.ask("retrain")
+    serving.says("or on the page of the run of `promote` that now asks for it")
+    serving.says("waiting for a person's yes")
+    until(lambda: serving.state(retrain) == "COMPLETED", 60)
+    (asking,) = serving.client.read_flow_runs(flow_run_filter=named("PAUSED"))
+    again = serving.ask("retrain")
+    until(lambda: serving.state(again) == "COMPLETED", 60)
+    assert [run.id for run in serving.client.read_flow_runs(flow_run_filter=named("PAUSED"))] == [asking.id]  # asked once
+
+    serving.client.resume_flow_run(asking.id, {"promote": False, "name": "ann", "reason": "the eights"})
+    serving.says("version 3 is not promoted: ann said no: the eights")
+    until(lambda: serving.state(asking.id) == "COMPLETED", 60)
+    decision = promoting.known(settings, 3, 2)
+    assert decision is not None
+    assert decision.declined == "ann said no: the eights"
+    last = serving.ask("retrain")
+    until(lambda: serving.state(last) == "COMPLETED", 60)
+    assert serving.client.read_flow_runs(flow_run_filter=named("PAUSED")) == []
+    serving.tiny.started[-1].send_signal(signal.SIGTERM)
+    serving.tiny.nothing_left(within=20)
+
+
+def named(state: str) -> Any:
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    return FlowRunFilter.model_validate({"state": {"type": {"any_": [state]}}})

@@ -1,0 +1,170 @@
+"""The gate's verdict on versions that are known to be better, worse or the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.core import approval, paths, scores
+from pipelines.core.approval import Approval
+from pipelines.core.errors import InputError
+from pipelines.metrics.intervals import Interval
+from pipelines.promotion import gate, rules
+from pipelines.promotion.online import Online
+from pipelines.promotion.verdict import Verdict
+from tests.conftest import Settings
+from tests.promotion import fakes
+from tests.promotion.fakes import FIRST, PINNED, Registry
+
+GOOD, BAD = 125.0, 115.0  # brightness; real images have 128
+KID = {"metric": "kid", "kind": "better"}
+
+
+@pytest.fixture
+def registry(project: Any, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    return fakes.install(monkeypatch)
+
+
+@pytest.fixture
+def judge(registry: Registry, settings: Settings) -> Any:
+    """Version 2 against version 1, or against nobody; settings as `--set` takes them."""
+
+    def judged(*asked: dict[str, Any], champion: int | None = 1, **changes: Any) -> Verdict:
+        found = {
+            "promotion.noise": 0,
+            "promotion.max_samples": 400,
+            **{key.replace("__", "."): changes[key] for key in changes},
+        }
+        found = {"promotion.rules": list(asked), "evaluate.seed": FIRST, "evaluate.samples": 200, "image.size": 8, **found}
+        params = settings(found)
+        return gate.judge(params, 2, champion, registry.said.append)
+
+    return judged
+
+
+def test_a_better_version_is_promoted_and_a_worse_one_rejected_by_what_they_drew(registry: Registry, judge: Any) -> None:
+    old, new = registry.add(1, BAD), registry.add(2, GOOD)
+    found = judge(KID, {"metric": "recall", "kind": "not_worse", "margin": 0.2})
+    assert (found.verdict, found.champion, found.challenger, found.benchmark_id) == ("promote", 1, 2, PINNED.id)
+    assert [rule.verdict for rule in found.rules] == ["promote", "promote"]
+    assert found.rules[0].high < 0
+    assert (found.samples, found.noise, old.asked, new.asked, registry.said) == (200, 0, 0, 0, [])
+    registry.stored[1], registry.stored[2] = registry.stored[2], registry.stored[1]
+    assert judge(KID).verdict == "reject"
+
+
+def test_the_same_again_is_undecided_after_as_many_samples_as_are_allowed(registry: Registry, judge: Any) -> None:
+    old, new = registry.add(1, GOOD), registry.add(2, GOOD)
+    found = judge(KID, promotion__max_samples=700)
+    assert (found.verdict, found.samples, old.asked, new.asked) == ("undecided", 700, 500, 500)
+    assert registry.said == [
+        "undecided with 200 samples of each: 200 more are drawn",
+        "version 2 draws 200 samples",
+        "version 1 draws 200 samples",
+        "undecided with 400 samples of each: 300 more are drawn",
+        "version 2 draws 300 samples",
+        "version 1 draws 300 samples",
+        "still undecided with 700 samples of each, and promotion.max_samples allows no more",
+    ]
+
+
+def test_more_samples_decide_what_few_do_not(registry: Registry, judge: Any) -> None:
+    registry.add(1, GOOD)
+    registry.add(2, GOOD + 0.3, kept=False)
+    few = judge(KID, promotion__max_samples=200)
+    many = judge(KID, promotion__max_samples=6400)
+    assert (few.verdict, few.samples) == ("undecided", 200)
+    assert many.verdict == "promote"
+    assert 200 < many.samples <= 6400
+
+
+def test_less_than_another_seed_changes_does_not_count(registry: Registry, judge: Any) -> None:
+    registry.add(1, BAD)
+    registry.add(2, GOOD)
+    noise = {"benchmark_id": PINNED.id, "trainings": [{"scores": {"kid": value}} for value in (1e13, 3e13, 2e13, 4e13)]}
+    paths.NOISE.parent.mkdir()
+    paths.NOISE.write_text(json.dumps(noise))
+    found = judge(KID, promotion__noise=4)
+    assert (found.verdict, found.noise) == ("reject", 4)
+    assert found.rules[0].counts > 1e9
+    assert judge(KID, promotion__noise=0).verdict == "promote"
+    paths.NOISE.write_text(json.dumps(noise | {"benchmark_id": "before"}))
+    found = judge(KID, promotion__noise=4)
+    assert (found.verdict, found.noise) == ("promote", 0)
+    assert "the noise floor was measured by benchmark before" in registry.said[-1]
+    paths.NOISE.unlink()
+    assert judge(KID, promotion__noise=4).noise == 0
+    assert "the noise floor has not been measured" in registry.said[-1]
+
+
+def test_without_a_champion_limits_alone_are_judged(registry: Registry, judge: Any) -> None:
+    registry.add(2, GOOD)
+    copies = {"metric": "memorisation", "kind": "at_most"}
+    found = judge(KID, copies | {"margin": 0.9}, champion=None)
+    assert (found.verdict, found.champion) == ("promote", None)
+    assert [(rule.verdict, rule.low is None) for rule in found.rules] == [(None, True), ("promote", False)]
+    assert judge(KID, copies | {"margin": 0.1}, champion=None).verdict == "reject"
+    assert judge(KID, champion=None).verdict == "promote"
+
+
+def test_predicted_approval_counts_as_soon_as_it_is_known(registry: Registry, judge: Any) -> None:
+    registry.add(1, BAD)
+    registry.add(2, GOOD)
+    asked = {"metric": "approval", "kind": "better"}
+    found = judge(asked)
+    assert (found.verdict, found.rules[0].verdict, found.rules[0].why) == ("undecided", None, rules.NOBODY)
+    assert registry.said == []  # more samples would not help
+    assert judge(KID, asked).verdict == "promote"
+    direction = np.append(np.full(16, 0.01), np.zeros(17))
+    approval.write(paths.APPROVAL, {}, Approval(direction, -20.0, PINNED.id))
+    assert judge(asked).verdict == "promote"
+    approval.write(paths.APPROVAL, {}, Approval(-direction, 20.0, PINNED.id))
+    assert judge(asked).verdict == "reject"
+    approval.write(paths.APPROVAL, {}, Approval(direction, 0.0, "before"))
+    with pytest.raises(InputError, match="run `approval` again"):
+        judge(asked)
+
+
+def test_people_s_own_votes_count_and_no_sample_replaces_them(
+    registry: Registry, judge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _ = registry.add(1, BAD), registry.add(2, GOOD)
+    asked = {"metric": "online_approval", "kind": "not_worse", "margin": 0.05}
+    assert judge(KID, asked).rules[1].why == "nobody has voted on both yet"
+    for low, word in ((0.1, "promote"), (-0.1, "undecided"), (-0.6, "reject")):
+        said = Online(low + 0.1, Interval(low, low + 0.2), 300, 20)
+        monkeypatch.setattr(gate.online, "difference", lambda params, challenger, champion, said=said: said)
+        found = judge(KID, asked)
+        assert (found.verdict, found.rules[1].verdict) == (word, word)
+    assert old.asked == 0
+    assert found.rules[1].why == "surely worse by more than 0.05, say 300 pairs of votes by 20 people"
+
+
+def test_a_score_that_there_is_none_of_leaves_it_undecided_and_says_why(registry: Registry, judge: Any) -> None:
+    registry.add(1, BAD)
+    registry.add(2, GOOD)
+    fid = {"metric": "fid", "kind": "better"}
+    found = judge({"metric": "class_accuracy", "kind": "better"}, fid, evaluate__samples=10, promotion__max_samples=10)
+    assert found.verdict == "undecided"
+    assert found.rules[0].why.startswith("of the challenger: class_accuracy needs")
+    assert found.rules[1].why == "of the challenger: fid needs 17 drawn and as many real rows or more, came 10"
+
+
+def test_only_what_the_rules_need_is_measured(registry: Registry, judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.add(1, BAD)
+    registry.add(2, GOOD)
+    measured: list[list[str]] = []
+    measure = scores.measure
+    monkeypatch.setattr(scores, "measure", lambda trial, names: [measured.append(list(names)), measure(trial, names)][1])
+    judge(KID, {"metric": "recall", "kind": "better"}, {"metric": "memorisation", "kind": "at_most", "margin": 0.9})
+    assert measured == [["kid", "precision_recall", "memorisation"], ["kid", "precision_recall"]]
+
+
+def test_what_cannot_be_judged_is_refused(registry: Registry, judge: Any) -> None:
+    with pytest.raises(InputError, match="version 2 is the champion already"):
+        judge(KID, champion=2)
+    with pytest.raises(InputError, match="make it better or not_worse, came at_least"):
+        judge({"metric": "online_approval", "kind": "at_least", "margin": 0.5})

@@ -1,0 +1,122 @@
+"""A rule is judged by its whole interval, in the direction that its score is better."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from pipelines.core.params import PromotionRule
+from pipelines.metrics.intervals import Interval
+from pipelines.promotion import rules
+from pipelines.promotion.rules import Judged, Word
+
+NAN = math.nan
+
+
+def rule(kind: Any, metric: str = "recall", margin: float = 0.0) -> PromotionRule:
+    return PromotionRule(metric=metric, kind=kind, margin=margin)
+
+
+@pytest.mark.parametrize(
+    ("kind", "margin", "floor", "interval", "word"),
+    [
+        ("better", 0.0, 0.0, (0.01, 0.2), "promote"),
+        ("better", 0.0, 0.0, (0.0, 0.2), "undecided"),
+        ("better", 0.0, 0.0, (-0.1, 0.2), "undecided"),
+        ("better", 0.0, 0.0, (-0.2, 0.0), "reject"),
+        ("better", 0.0, 0.0, (0.0, 0.0), "reject"),
+        ("better", 0.1, 0.0, (0.05, 0.2), "undecided"),
+        ("better", 0.1, 0.0, (0.05, 0.1), "reject"),
+        ("better", 0.0, 0.1, (0.05, 0.09), "reject"),
+        ("better", 0.1, 0.05, (0.11, 0.2), "promote"),
+        ("not_worse", 0.0, 0.0, (0.01, 0.2), "promote"),
+        ("not_worse", 0.0, 0.0, (0.0, 0.0), "undecided"),
+        ("not_worse", 0.0, 0.0, (-0.2, -0.01), "reject"),
+        ("not_worse", 0.1, 0.0, (-0.09, 0.2), "promote"),
+        ("not_worse", 0.1, 0.0, (-0.1, 0.2), "undecided"),
+        ("not_worse", 0.1, 0.0, (-0.2, -0.1), "undecided"),
+        ("not_worse", 0.1, 0.0, (-0.3, -0.11), "reject"),
+        ("not_worse", 0.0, 0.1, (-0.09, 0.0), "promote"),
+    ],
+)
+def test_a_difference_is_held_against_what_counts(
+    kind: str, margin: float, floor: float, interval: tuple[float, float], word: Word
+) -> None:
+    low, high = interval
+    middle = (low + high) / 2
+    found = rules.relative(rule(kind, "recall", margin), middle, Interval(low, high), floor)
+    assert (found.verdict, found.counts) == (word, max(margin, floor))
+    turned = rules.relative(rule(kind, "fid", margin), -middle, Interval(-high, -low), floor)
+    assert turned.verdict == word
+    assert (turned.difference, turned.low, turned.high) == (-middle, -high, -low)  # as it was measured
+
+
+@pytest.mark.parametrize(
+    ("kind", "interval", "word"),
+    [
+        ("at_most", (0.2, 0.5), "promote"),
+        ("at_most", (0.4, 0.6), "undecided"),
+        ("at_most", (0.5, 0.6), "undecided"),
+        ("at_most", (0.51, 0.6), "reject"),
+        ("at_least", (0.5, 0.6), "promote"),
+        ("at_least", (0.4, 0.6), "undecided"),
+        ("at_least", (0.4, 0.5), "undecided"),
+        ("at_least", (0.4, 0.49), "reject"),
+    ],
+)
+def test_a_score_is_held_against_its_limit(kind: str, interval: tuple[float, float], word: Word) -> None:
+    assert rules.absolute(rule(kind, "memorisation", 0.5), sum(interval) / 2, Interval(*interval)).verdict == word
+
+
+@pytest.mark.parametrize("figures", [(NAN, NAN, NAN), (0.0, NAN, NAN), (NAN, 0.9, 0.9), (0.9, 0.9, NAN), (0.9, NAN, 0.9)])
+def test_what_is_no_number_never_promotes(figures: tuple[float, float, float]) -> None:
+    middle, low, high = figures
+    asked = [rule("better"), rule("not_worse"), rule("better", "fid"), rule("not_worse", "fid")]
+    judged = [rules.relative(one, middle, Interval(low, high)) for one in asked]
+    judged += [rules.absolute(rule(kind, margin=0.5), middle, Interval(low, high)) for kind in rules.ABSOLUTE]
+    assert {one.verdict for one in judged} == {"undecided"}
+    assert all("nan" in one.why for one in judged)
+
+
+def test_people_are_told_why() -> None:
+    assert rules.relative(rule("better", margin=0.1), 0.3, Interval(0.2, 0.4)).why == "surely better by more than 0.1"
+    by_noise = rules.relative(rule("better"), 0.3, Interval(0.2, 0.4), floor=0.35).why
+    assert by_noise == "it may be better by more than 0.35 (what another seed changes) or not"
+    assert rules.relative(rule("better"), -0.3, Interval(-0.4, -0.2)).why == "surely not better"
+    assert rules.relative(rule("not_worse"), -0.3, Interval(-0.4, -0.2)).why == "surely worse"
+    assert rules.relative(rule("not_worse"), 0.3, Interval(0.2, 0.4)).why == "surely not worse"
+    limit = rules.absolute(rule("at_most", "memorisation", 0.65), 0.6, Interval(0.55, 0.7)).why
+    assert limit == "its interval is on both sides of the limit of 0.65"
+
+
+def words(*words: Word | None) -> list[Judged]:
+    return [Judged("fid", "better", 0.0, 0.0, None, None, None, word, "") for word in words]
+
+
+@pytest.mark.parametrize(
+    ("each", "with_champion", "without"),
+    [
+        (("promote", "promote"), "promote", "promote"),
+        (("promote", None), "promote", "promote"),
+        (("promote", "undecided"), "undecided", "undecided"),
+        (("undecided", "reject", "promote"), "reject", "reject"),
+        ((None, None), "undecided", "promote"),
+        ((), "undecided", "promote"),
+    ],
+)
+def test_all_rules_together(each: tuple[Word | None, ...], with_champion: Word, without: Word) -> None:
+    assert rules.overall(words(*each), champion=True) == with_champion
+    assert rules.overall(words(*each), champion=False) == without
+
+
+def test_the_first_version_is_held_against_limits_alone() -> None:
+    asked = [rule("better", "fid"), rule("at_most", "memorisation", 0.65), rule("at_least", "approval", 0.5)]
+    good = {"memorisation": 0.5, "memorisation_low": 0.4, "memorisation_high": 0.6, "fid": 3.0}
+    found = rules.first(asked, good)
+    assert [one.verdict for one in found] == [None, "promote", None]
+    assert [one.why for one in found][::2] == ["no champion yet to compare with", rules.NOBODY]
+    assert rules.overall(found, champion=False) == "promote"
+    assert [one.verdict for one in rules.first(asked, good | {"memorisation_high": 0.7})][1] == "undecided"
+    assert rules.overall(rules.first(asked, {}), champion=False) == "undecided"
