@@ -107,7 +107,7 @@ def test_noise_is_measured_for_a_benchmark_and_a_configuration_alone() -> None:
     assert stage["params"] == [
         "image", "model", "train.init", "train.steps", "train.batch_size", "evaluate.samples", "promotion.noise"
     ]  # fmt: skip
-    assert stage["outs"] == ["data/noise.json"]
+    assert stage["outs"] == [{"data/noise.json": {"cache": False}}]
     read = {dep for entry in GRAPH.values() for dep in entry["deps"]}
     assert "data/noise.json" not in read  # else `dvc repro` would run it
 
