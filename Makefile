@@ -20,16 +20,14 @@ env: .venv/complete  ## the environment, from the hashed lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Two processes, the longest file first; but one after the other what starts servers, kills and waits.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/flows tests/test_loop.py tests
+# Two processes; the file that takes longest comes first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_loop.py tests
 
 test: env  ## the tests that CI runs
-	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
-	@$(BIN)/python -m pytest -m "not slow" tests/flows
+	@$(PYTEST) -m "not slow"
 
 test-all: env  ## all tests, also those that take long
-	@$(BIN)/python -m pytest $(PARALLEL)
-	@$(BIN)/python -m pytest tests/flows
+	@$(PYTEST)
 
 lint: env  ## ruff and mypy
 	@$(BIN)/ruff check .

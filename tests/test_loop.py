@@ -26,7 +26,7 @@ def shell(folder: Path, *command: str, fails: bool = False) -> str:
     env = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "PREFECT", "DVC"))}
     env |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder.parent), "NO_COLOR": "1"}
     env["PYTHONPATH"] = str(folder)
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=560)
     assert (done.returncode != 0) == fails, f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 

@@ -345,6 +345,7 @@ def test_a_score_that_is_not_finite_is_an_error(made: Path, params: Any, monkeyp
         scores.measure(trial(np.zeros((2, 2)), np.zeros((2, 2))), ["fid"])
 
 
+@pytest.mark.slow
 def test_several_first_users_of_a_store_do_not_trip_over_each_other(project: Path) -> None:
     program = "from pipelines.core import tracking; tracking.client().search_experiments()"
     env = {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "HOME": str(project)}

@@ -72,7 +72,7 @@ def as_parquet(name: str, images: np.ndarray, labels: np.ndarray | None = None) 
     return f"{name}.parquet"
 
 
-KINDS = pytest.mark.parametrize("write", [as_npz, as_folder, as_parquet])
+KINDS = pytest.mark.parametrize("write", [as_npz, as_folder, pytest.param(as_parquet, marks=pytest.mark.slow)])
 Write = Callable[..., str]
 
 

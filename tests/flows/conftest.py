@@ -36,7 +36,7 @@ def tiny(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     for process in project.processes():
         process.send_signal(signal.SIGKILL)
     for started in project.started:
-        started.communicate(timeout=10)
+        started.communicate(timeout=120)
 
 
 @pytest.fixture

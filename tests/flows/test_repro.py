@@ -47,7 +47,7 @@ def test_nothing_is_left_when_the_flow_is_killed_while_a_stage_is_starting(tiny:
 def test_a_child_that_a_stage_left_behind_is_ended(tiny: Tiny) -> None:
     tiny.graph(one="import subprocess; subprocess.Popen(['sleep', '600'])")
     process = tiny.start("-c", STAGE)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
     tiny.nothing_left()
 
 
@@ -84,7 +84,7 @@ def test_on_a_terminal_a_bar_is_a_bar_and_the_log_has_its_last_state(tiny: Tiny)
     ours, theirs = pty.openpty()
     process = tiny.start("-c", STAGE, stderr=theirs)
     os.close(theirs)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert b"0 of 3\r1 of 3\r2 of 3" in os.read(ours, 10000)
     os.close(ours)
     assert out.splitlines() == ["log: 2 of 3"]
@@ -107,14 +107,14 @@ try:
 except StageError as error:
     print(error); print(error.exit_code)
 """
-    out, _ = tiny.start("-c", caught).communicate(timeout=30)
+    out, _ = tiny.start("-c", caught).communicate(timeout=120)
     assert out.splitlines()[-2:] == [words, str(status)]
 
 
 def test_what_dvc_says_is_told_where_the_stage_never_ran(tiny: Tiny) -> None:
     tiny.graph(one="pass")
     (tiny.folder / "one.py").unlink()
-    _, err = tiny.start("-c", STAGE).communicate(timeout=30)
+    _, err = tiny.start("-c", STAGE).communicate(timeout=120)
     assert "StageError: one: [Errno 2] No such file or directory" in err
 
 
@@ -125,5 +125,5 @@ def test_a_later_run_heals_what_a_killed_one_left(tiny: Tiny) -> None:
     first.kill()
     tiny.nothing_left()
     (tiny.folder / "again").touch()
-    assert tiny.start("-c", STAGE).wait(timeout=30) == 0
-    until(lambda: (tiny.folder / "one.txt").is_file(), 5)
+    assert tiny.start("-c", STAGE).wait(timeout=120) == 0
+    until(lambda: (tiny.folder / "one.txt").is_file(), 90)

@@ -43,11 +43,11 @@ def test_the_chain_runs_and_a_second_run_has_nothing_to_do_and_starts_no_prefect
     assert "steps: 700" in text
     assert "# steps between sample grids" in text  # comments are kept
 
-    until(lambda: rows(served, "select 1 from log where message = 'one of its words'"), 15)
+    until(lambda: rows(served, "select 1 from log where message = 'one of its words'"), 90)
     assert {("metrics",), ("samples",)} <= set(rows(served, "select key from artifact"))
 
     again = served.start("-c", NO_MODULE, "run")
-    out, err = again.communicate(timeout=30)
+    out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     assert out.startswith("nothing to do: every stage is fresh\n")
     assert "1.50 times its floor" in out
@@ -97,7 +97,7 @@ def test_an_interrupted_run_says_so_in_one_line_and_leaves_nothing(served: Tiny,
     process = served.genloop("run")
     served.named("python first.py")
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert [line for line in err.splitlines() if line.startswith("genloop:")] == [
         "genloop: interrupted; what was there before is untouched, run again to go on"
@@ -136,7 +136,7 @@ except Exception as error:
 """
     process = served.start("-c", code)
     served.named("python train.py")
-    served.nothing_left(within=20)
+    served.nothing_left()
     out, err = process.communicate()
     assert "train: stopped at the limit" in out
     assert err.count("started") == 1  # what ran into the limit would do so again

@@ -85,7 +85,7 @@ class Tiny:
         """The one whose command line holds `words`; waits for it."""
         return until(lambda: next((p for p in self.processes() if words in " ".join(command(p))), None))
 
-    def nothing_left(self, within: float = 10) -> None:
+    def nothing_left(self, within: float = 60) -> None:
         until(lambda: not self.processes(), within, lambda: str([command(p) for p in self.processes()]))
 
 
@@ -96,7 +96,7 @@ def command(process: psutil.Process) -> list[str]:
         return []
 
 
-def until(true: Callable[[], Any], seconds: float = 40, say: Callable[[], str] = lambda: "") -> Any:
+def until(true: Callable[[], Any], seconds: float = 120, say: Callable[[], str] = lambda: "") -> Any:
     end = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < end, f"not within {seconds} s: {say()}"
