@@ -43,18 +43,21 @@ class Judged:
 
 
 def relative(rule: PromotionRule, difference: float, interval: Interval, floor: float = 0.0) -> Judged:
-    """`better` or `not_worse`, by challenger - champion. floor: differences up to this are noise, in the score's units."""
+    """`better` or `not_worse`, by challenger - champion. floor: differences up to this are noise, in the score's units.
+
+    To be better takes a gain that luck of the samples and luck of the seed do not explain together: independent of each other,
+    they add as squares do.
+    """
     counts = max(rule.margin, floor)
     # Turned so that more is better.
     low, high = interval if catalogue.SCORES[rule.metric] == "higher" else (-interval.high, -interval.low)
-    limit = counts if rule.kind == "better" else -counts
+    gain = (low + high) / 2
     word: Word
-    if low > limit:
-        word = "promote"
-    elif high < limit or (rule.kind == "better" and high == limit):
-        word = "reject"
+    if rule.kind == "better":
+        sure = low > rule.margin and gain > math.hypot(gain - low, floor)
+        word = "promote" if sure else "reject" if high <= counts else "undecided"
     else:
-        word = "undecided"
+        word = "promote" if low > -counts else "reject" if high < -counts else "undecided"
     return judged(rule, counts, difference, interval, word, said(rule.kind, word, counts, floor > rule.margin))
 
 
@@ -116,4 +119,6 @@ def said(kind: str, word: Word, counts: float, noise: bool) -> str:
     by = f" by more than {counts:.4g}{' (what another seed changes)' if noise else ''}" if counts else ""
     if word == "undecided":
         return f"it may be {way}{by} or not"
+    if noise and kind == "better" and word == "promote":
+        return f"surely better, by more than luck of samples and seed (another seed changes up to {counts:.4g})"
     return f"surely {'' if (kind == 'better') == (word == 'promote') else 'not '}{way}{by}"

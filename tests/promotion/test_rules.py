@@ -31,6 +31,9 @@ def rule(kind: Any, metric: str = "recall", margin: float = 0.0) -> PromotionRul
         ("better", 0.1, 0.0, (0.05, 0.1), "reject"),
         ("better", 0.0, 0.1, (0.05, 0.09), "reject"),
         ("better", 0.1, 0.05, (0.11, 0.2), "promote"),
+        ("better", 0.0, 0.1, (0.08, 0.16), "promote"),  # 0.12 is more than the root of 0.04 and 0.1, squared
+        ("better", 0.0, 0.1, (0.05, 0.15), "undecided"),
+        ("better", 0.1, 0.05, (0.09, 0.3), "undecided"),
         ("not_worse", 0.0, 0.0, (0.01, 0.2), "promote"),
         ("not_worse", 0.0, 0.0, (0.0, 0.0), "undecided"),
         ("not_worse", 0.0, 0.0, (-0.2, -0.01), "reject"),
