@@ -43,7 +43,7 @@ def waiting(settings: Params) -> bool:
 
 
 def records() -> list[Path]:
-    """What DVC writes to be committed, and the noise floor that it records. A fold commits its own, together with the manifest that must fit it."""
+    """What DVC writes to be committed, and the noise floor. A fold commits its own, with the manifest that must fit it."""
     found = git.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.dvc").stdout.split("\0")
     others = sorted({Path(name) for name in found if name} - {keeping.POINTER})
     return [path for path in (graph.RECORD, graph.NOISE_RECORD, paths.NOISE, *others) if path.is_file()]
