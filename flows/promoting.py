@@ -158,15 +158,15 @@ def rows(decision: Decision) -> list[dict[str, str]]:
             "score": rule["metric"],
             "rule": f"{rule['kind']} {rule['margin']:g}".removesuffix(" 0"),
             "difference": number(rule["difference"]),
-            "95 % interval": f"{number(rule['low'])} to {number(rule['high'])}" if rule["low"] is not None else "-",
-            "verdict": rule["verdict"] or "-",
+            "95 % interval": f"{number(rule['low'])} to {number(rule['high'])}" if rule["low"] is not None else "–",
+            "verdict": rule["verdict"] or "–",
         }
         for rule in decision.figures["rules"]
     ]
 
 
 def number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "–" if value is None else f"{value:.4g}"  # a hyphen would be a list, where Markdown is read
 
 
 def due(settings: Params) -> bool:

@@ -152,7 +152,7 @@ def test_the_noise_is_measured_where_it_is_not_known(registry: Registry, monkeyp
     monkeypatch.setattr(graph, "check_cache", lambda name: did.append("check"))
     monkeypatch.setattr(committing, "commit", lambda *_: did.append("commit"))
     done = call("--dry-run")
-    assert "measuring how far scores move with the seed alone: 4 trainings" in done.err
+    assert "measuring how far scores move with the seed alone: 8 trainings" in done.err
     assert did == ["noise/dvc.yaml:noise", "check", "commit"]
     registry.aliases[CHAMPION] = None
     call("--dry-run")

@@ -111,4 +111,4 @@ def test_the_table_has_a_line_for_each_rule(registry: Registry, settings: Settin
         "95 % interval": "-2 to -0.5",
         "verdict": "promote",
     }
-    assert (approval["rule"], approval["difference"], approval["95 % interval"]) == ("not_worse 0.02", "-", "-")
+    assert (approval["rule"], approval["difference"], approval["95 % interval"]) == ("not_worse 0.02", "–", "–")
