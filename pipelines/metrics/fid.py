@@ -61,33 +61,35 @@ def frechet(a: Moments, b: Moments) -> float:
     With A = F Fᵀ, the product A B has the eigenvalues of the symmetric Fᵀ B F (besides zeros), and the trace is the sum of
     their roots.
     """
-    cov_a, cov_b, gap = a.covariance, b.covariance, a.mean - b.mean
-    traces = float(np.trace(cov_a) + np.trace(cov_b))
-    eigenvalues = linalg.eigvalsh(congruent(cov_a, cov_b), lower=True, overwrite_a=True, check_finite=False)
+    gap = a.mean - b.mean
+    traces = float(sum(np.trace(one.scatter) / (one.count - 1) for one in (a, b)))
+    eigenvalues = linalg.eigvalsh(congruent(a, b), lower=True, overwrite_a=True, check_finite=False)
     # What rounding leaves of a zero eigenvalue must not count by its root, which is far larger.
     noise = np.finfo(np.float64).eps * len(eigenvalues) * max(eigenvalues[-1], 0.0) if len(eigenvalues) else 0.0
     apart = traces - 2 * np.sqrt(eigenvalues[eigenvalues > noise]).sum()
     if apart < CLOSE * traces:
         # The same sum without squaring what is rounded: the singular values of F_aᵀ F_b.
-        apart = traces - 2 * linalg.svdvals(root(cov_a).T @ root(cov_b), check_finite=False).sum()
+        apart = traces - 2 * linalg.svdvals(root(a).T @ root(b), check_finite=False).sum()
     return max(0.0, float(gap @ gap + apart))
 
 
-def congruent(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def congruent(a: Moments, b: Moments) -> np.ndarray:
     """Fᵀ B F with F Fᵀ = A, its lower triangle: F is Cholesky's where A has full rank, else from A's eigenvectors."""
     try:
-        factor = linalg.cholesky(a.T, lower=True, check_finite=False)  # symmetric: the transpose spares LAPACK a copy
+        # A covariance is a new array at each call, symmetric: LAPACK may have its transpose, and work in it without a copy.
+        factor = linalg.cholesky(a.covariance.T, lower=True, overwrite_a=True, check_finite=False)
         diagonal = np.diag(factor)
         if diagonal.min() ** 2 > NEARLY_SINGULAR * diagonal.max() ** 2:
-            return lapack.dsygst(b.T, factor, itype=2, lower=True)[0]  # half the work of two products
+            # Half the work of two products.
+            return lapack.dsygst(b.covariance.T, factor, itype=2, lower=True, overwrite_a=True)[0]
     except linalg.LinAlgError:
         pass
     factor = root(a)
-    return factor.T @ b @ factor
+    return factor.T @ b.covariance @ factor
 
 
-def root(a: np.ndarray) -> np.ndarray:
-    """F with F Fᵀ = A, from A's eigenvectors; directions that are nothing but rounding are left out."""
-    values, vectors = linalg.eigh(a, check_finite=False)
-    kept = values > np.finfo(np.float64).eps * len(a) * max(values[-1], 0.0)
+def root(moments: Moments) -> np.ndarray:
+    """F with F Fᵀ = the covariance, from its eigenvectors; directions that are nothing but rounding are left out."""
+    values, vectors = linalg.eigh(moments.covariance, overwrite_a=True, check_finite=False)
+    kept = values > np.finfo(np.float64).eps * len(values) * max(values[-1], 0.0)
     return vectors[:, kept] * np.sqrt(values[kept])
