@@ -1,8 +1,8 @@
 """The whole chain by `genloop run`: time, peak memory, and the scores that came of it.
 
 python -m benchmarks.chain                                                    # the default, digits
-python -m benchmarks.chain examples/mnist.yaml ../shared/data/mnist.npz
-python -m benchmarks.chain examples/cifar10.yaml ../shared/data/cifar10-train.parquet --grid cifar10.png
+python -m benchmarks.chain examples/mnist.yaml mnist.npz
+python -m benchmarks.chain examples/cifar10.yaml cifar10-train.parquet --grid cifar10.png
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ingest + validate + clean: time and peak memory of MNIST, and how they grow with the rows of `glyphs`.
 
-    python -m benchmarks.data_stages --mnist ../shared/data/mnist.npz
+    python -m benchmarks.data_stages --mnist mnist.npz
 
 Peak memory is of all processes of a stage together.
 """

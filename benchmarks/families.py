@@ -1,6 +1,6 @@
 """FID of `gan` against `gan-dense` given the same training time, on the same rows and the same benchmark.
 
-    python -m benchmarks.families ../shared/data/mnist.npz --steps 1500
+    python -m benchmarks.families mnist.npz --steps 1500
 
 `gan` trains for so many steps; `gan-dense` then gets as many steps as fit the time that `gan` took.
 """

@@ -1,7 +1,7 @@
 """What feedback does to the model: the loop with simulated raters, on MNIST, against the bars that it must pass.
 
-    python -m benchmarks.loop --data ../shared/data/mnist.npz                     # every case; many hours
-    python -m benchmarks.loop --data ../shared/data/mnist.npz legible attacked --out figures
+    python -m benchmarks.loop --data mnist.npz                     # every case; many hours
+    python -m benchmarks.loop --data mnist.npz legible attacked --out figures
     python -m benchmarks.loop --start PROJECT stroke_weight --seeds 1 --set turns=1 --set votes=200     # a quick try
 
 The model before any vote is made once (examples/mnist.yaml with fewer steps), or taken from --start, a project that has run.
