@@ -167,7 +167,7 @@ def trained(settings: Params, seed: int, times: float) -> int:
     folder = MODELS / str(seed)
     if not (folder / "model.json").exists():
         from pipelines.models import base
-        from pipelines.training import dataset, fitting
+        from pipelines.training import dataset, fitting, hardware
 
         family_class = catalogue.get(catalogue.MODELS, settings.model.family)
         rows = dataset.read(settings, family_class.conditional)
@@ -176,8 +176,8 @@ def trained(settings: Params, seed: int, times: float) -> int:
         steps = round(times * settings.train.steps)
         training = settings.train.model_copy(update={"seed": seed, "steps": steps, "preview_every": steps})
         with tempfile.TemporaryDirectory(prefix="genloop-") as temporary, redirect_stderr(io.StringIO()):
-            family = base.build(family_class, spec, preset, seed)
-            fitting.fit(family, rows, training, Path(temporary) / "checkpoints", Path(temporary) / "logs")
+            family, place = base.build(family_class, spec, preset, seed), Path(temporary)
+            fitting.fit(family, rows, training, hardware.chosen(training), place / "checkpoints", place / "logs")
             with files.replacing(folder) as made:
                 base.save(made, family, settings.model.family, rows.classes)
     return seed

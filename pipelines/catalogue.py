@@ -35,8 +35,10 @@ RULES = {
 
 # A family's file has the family's name, so that dvc.yaml can name it as an input of `train`.
 MODELS = {
+    "diffusion": "pipelines.models.diffusion:Diffusion",
     "gan": "pipelines.models.gan:Gan",
     "gan-dense": "pipelines.models.gan-dense:GanDense",
+    "vae": "pipelines.models.vae:Vae",
 }
 
 METRICS = {
@@ -94,13 +96,15 @@ def get(table: dict[str, str], name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def literal(table: dict[str, str], name: str, constant: str) -> Any:
+def literal(table: dict[str, str], member: str, constant: str) -> Any:
     """A member's module constant, read without importing the module: settings are checked before Keras loads."""
-    module, _ = locate(table, name)
+    module, _ = locate(table, member)
     path = Path(__file__).resolve().parents[1].joinpath(*module.split(".")).with_suffix(".py")
     for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == constant for t in node.targets):
-            return ast.literal_eval(node.value)
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value):
+                if name == constant and value is not None:
+                    return ast.literal_eval(value)
     raise AttributeError(f"{path} has no literal {constant}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import shutil
@@ -61,7 +62,7 @@ def add(params: Params, key: str, scores: dict[str, Any]) -> int:
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         folder = Path(temporary)
         gather(folder, learned, described)
-        version = tracking.log_and_register(params, key, metrics, tags, folder, card.short(described), fit)
+        version = tracking.log_and_register(params, key, metrics, tags, folder, card.short(described), fit, course())
     if not fit and tracking.holder(params, tracking.CHAMPION) is None:
         for rule in judged:
             if rule.verdict == "reject":
@@ -78,6 +79,15 @@ def gather(folder: Path, learned: About, described: str) -> None:
     (folder / card.NAME).write_text(described, encoding="utf-8")
     for name, content in ((tracking.FEEDBACK, asdict(learned)), (tracking.PACKAGES, machine.packages())):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def course() -> tracking.Course:
+    """How the training went; its grids, where it was here."""
+    with (paths.REPORTS / "training.csv").open(newline="", encoding="utf-8") as file:
+        lines = [{name: float(value) for name, value in line.items()} for line in csv.DictReader(file)]
+    values = {int(line.pop("step")): line for line in lines}
+    log = Path(origin.report("train").get("log", ""))
+    return tracking.Course(values, {step: path for step in values if (path := log / f"samples-{step:08d}.png").is_file()})
 
 
 def identity() -> str:

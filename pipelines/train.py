@@ -20,17 +20,19 @@ HERE = Path(__file__).resolve().parent
 
 def run(params: Params) -> None:
     started = time.monotonic()
-    backend.load()
+    backend.load(params.train.deterministic)
     from pipelines.models import base
-    from pipelines.training import checkpoint, dataset, fitting, preview, warm
+    from pipelines.training import checkpoint, dataset, fitting, hardware, preview, warm
 
     family_class = catalogue.get(catalogue.MODELS, params.model.family)
+    chosen = hardware.chosen(params.train)
     rows = dataset.read(params, family_class.conditional)
     spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
     preset = catalogue.literal(catalogue.MODELS, params.model.family, "PRESETS")[params.model.preset]
-    family = base.build(family_class, spec, preset, params.train.seed)
+    with hardware.used(chosen):
+        family = base.build(family_class, spec, preset, params.train.seed)
 
-    with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+    with hardware.used(chosen), tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         start = Path(temporary) / "champion"
         parent = begin_with(params, start)
         if parent is not None:
@@ -43,7 +45,7 @@ def run(params: Params) -> None:
         checkpoints, logs = paths.CHECKPOINTS / key, paths.LOGS / "train" / key
         checkpoint.prune(keep=checkpoints)
         began = time.monotonic()
-        outcome = fitting.fit(family, rows, params.train, checkpoints, logs, start if parent is not None else None)
+        outcome = fitting.fit(family, rows, params.train, chosen, checkpoints, logs, start if parent is not None else None)
         training = time.monotonic() - began
 
     with files.replacing(paths.MODEL) as folder:
@@ -70,6 +72,7 @@ def run(params: Params) -> None:
             "training_seconds": round(training, 1),
             "seconds": round(time.monotonic() - started, 1),
             "log": str(logs),
+            "hardware": chosen.as_json(),
             **backend.describe(),
         },
     )

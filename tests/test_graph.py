@@ -79,7 +79,8 @@ def test_a_stage_lists_the_code_that_it_imports(stage: str) -> None:
 def test_a_stage_lists_nothing_that_it_does_not_use(stage: str) -> None:
     files = {f"{module.replace('.', '/')}.py" for module in code_of(stage)}
     plugins = {"pipelines/sources", "pipelines/rules", "pipelines/features", "pipelines/metrics", "pipelines/templates"}
-    by_path = {"pipelines/core/registered.py"}  # stored with a version, not imported
+    # Stored with a version, and imported by the family that params name.
+    by_path = {"pipelines/core/registered.py", "pipelines/models/flow.py"}
     for dep in listed(stage):
         if "${" not in dep and dep not in plugins | by_path:
             assert (REPOSITORY / dep).exists(), dep
@@ -105,7 +106,8 @@ def test_noise_is_measured_for_a_benchmark_and_a_configuration_alone() -> None:
     assert stage["wdir"] == ".."
     assert [dep for dep in stage["deps"] if dep.startswith("data/")] == ["data/reference"]
     assert stage["params"] == [
-        "image", "model", "train.init", "train.steps", "train.batch_size", "evaluate.samples", "promotion.noise"
+        "image", "model", "train.init", "train.steps", "train.batch_size", "train.augment", "train.precision",
+        "evaluate.samples", "promotion.noise"
     ]  # fmt: skip
     assert stage["outs"] == [{"data/noise.json": {"cache": False}}]
     read = {dep for entry in GRAPH.values() for dep in entry["deps"]}

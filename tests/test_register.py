@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -217,6 +218,23 @@ def test_a_version_says_where_it_comes_from(made: Path, params: Any) -> None:
     assert run.data.params["train.steps"] == str(params.train.steps)
     artifacts = {file.path for file in tracking.client().list_artifacts(version.run_id)}
     assert {"params.yaml", "metrics.json", "samples.png", "drawn.npz", "feedback.json", "packages.json"} <= artifacts
+
+
+def test_a_run_shows_the_course_of_the_training(made: Path, params: Any) -> None:
+    from PIL import Image
+
+    logs = made / "logs" / "train" / "here"
+    logs.mkdir(parents=True)
+    Image.new("L", (8, 8)).save(logs / "samples-00000002.png")
+    files.write(paths.REPORTS / "train.json", json.dumps({"log": str(logs.relative_to(made))}))
+    register.run(params)
+    client = tracking.client()
+    run = client.get_run(tracking.version(params, receipt()["version"]).run_id)
+    course = client.get_metric_history(run.info.run_id, "train/generator_loss")
+    assert [(point.step, point.value) for point in course] == [(1, 0.7), (2, 0.8)]
+    images = client.list_artifacts(run.info.run_id, "images")
+    assert {Path(image.path).suffix for image in images} >= {".png"}
+    assert all(re.match(r"samples.step.2\D", Path(image.path).name) for image in images)
 
 
 def test_a_version_has_a_model_card(made: Path, params: Any) -> None:

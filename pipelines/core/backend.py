@@ -1,4 +1,4 @@
-"""Keras, loaded quietly and only by the processes that use it, and what it computes on."""
+"""Keras, loaded quietly and only by the processes that use it, and what it computes on. No other file tells backends apart."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ import importlib.metadata
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 
-def load() -> None:
-    """Import Keras and its backend without the lines that TensorFlow writes whatever its settings say."""
-    if "keras" in sys.modules:
-        return
+def load(deterministic: bool = False) -> None:
+    """Import Keras and its backend without the lines that TensorFlow writes whatever its settings say.
+
+    deterministic: the same bits each time on a GPU too; only before anything was computed there, and for the whole process.
+    """
+    if deterministic:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+    if "keras" not in sys.modules:
+        import_quietly()
+    if deterministic and name() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+
+
+def import_quietly() -> None:
     # What is an error to TensorFlow's log is an optimisation that it gave up; real errors come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
@@ -40,6 +52,59 @@ def quiet_stderr() -> Iterator[None]:
         finally:
             os.dup2(original, 2)
             os.close(original)
+
+
+def name() -> str:
+    """tensorflow or jax."""
+    import keras
+
+    return str(keras.backend.backend())
+
+
+def devices() -> list[str]:
+    """The GPUs of this machine, or else its CPU, by their backend's names: `gpu:0`, `gpu:1`, ..."""
+    import keras
+
+    every = [str(device) for device in keras.distribution.list_devices()]
+    return [device for device in every if not device.lower().startswith("cpu")] or every
+
+
+def on_gpu() -> bool:
+    return not devices()[0].lower().startswith("cpu")
+
+
+@contextmanager
+def shared(among: Sequence[str]) -> Iterator[None]:
+    """Models that are built inside have a copy on each of these devices, which share every batch of `fit`."""
+    import keras
+
+    if len(among) < 2:
+        yield
+    elif name() == "tensorflow":
+        import tensorflow
+
+        with tensorflow.distribute.MirroredStrategy([f"/{device}" for device in among]).scope():
+            yield
+    else:
+        before = keras.distribution.distribution()
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=list(among)))
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(before)
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Models that are built inside compute by this dtype policy of Keras; `float32` or `mixed_bfloat16`."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def describe() -> dict[str, Any]:

@@ -163,12 +163,38 @@ class Model(Block):
         return preset
 
 
+class Augment(Block):
+    flip: bool = False
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    rotate: Annotated[float, Field(ge=0, le=45)] = 0.0
+    cutout: Annotated[float, Field(ge=0, le=0.75)] = 0.0
+    probability: Annotated[float, Field(gt=0, le=0.8)] = 0.5
+    adaptive: bool = False
+
+    @property
+    def any(self) -> bool:
+        return self.flip or self.shift > 0 or self.rotate > 0 or self.cutout > 0
+
+    @model_validator(mode="after")
+    def adapts_something(self) -> Augment:
+        if self.adaptive and not self.any:
+            message = "train.augment.adaptive: there is nothing to adapt; set flip, shift, rotate or cutout as well"
+            raise PydanticCustomError("contradiction", "{message}", {"message": message})
+        return self
+
+
 class Train(Block):
     init: Literal["scratch", "champion"] | Annotated[int, Field(ge=1)]
     steps: Positive
     batch_size: Annotated[int, Field(ge=2)]
     seed: Seed
     preview_every: Positive
+    augment: Augment = Augment()
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    xla: Literal["auto"] | bool = "auto"
+    devices: Literal["all"] | Positive = "all"
+    deterministic: bool = False
+    max_memory_share: Share = 0.25
 
 
 class Evaluate(Block):
@@ -287,7 +313,20 @@ class Params(Block):
                 f"{fits['most']} that are a multiple of {fits['multiple_of']}"
             )
             raise PydanticCustomError("contradiction", "{message}", {"message": message})
+        augment = self.train.augment
+        way = "adaptive" if augment.adaptive else "fixed"
+        if augment.any and way not in ways_to_augment(family):
+            able = ", ".join(name for name in sorted(catalogue.MODELS) if way in ways_to_augment(name))
+            message = (
+                f"train.augment{'.adaptive' if augment.adaptive else ''}: {family} cannot use it; model.family can be: {able}"
+            )
+            raise PydanticCustomError("contradiction", "{message}", {"message": message})
         return self
+
+
+def ways_to_augment(family: str) -> list[str]:
+    found: list[str] = catalogue.literal(catalogue.MODELS, family, "AUGMENT")
+    return found
 
 
 def load(path: Path = paths.PARAMS) -> Params:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from pipelines.core import images, shards
 from pipelines.core.errors import InputError
+
+Split = Literal["train", "holdout"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,20 @@ class Rows:
         return len(self.images)
 
 
-def load(folder: Path, split: Literal["train", "holdout"], origin: str | None = None) -> Rows:
+def load(folder: Path, split: Split, origin: str | None = None) -> Rows:
     """The rows of one split, and of one `origin` where that is given, in the order of the shards.
 
     Raises:
         InputError: there is none.
     """
-    parts: list[list[np.ndarray]] = [[], [], [], []]
+    parts = list(batches(folder, split, origin))
+    if not parts:
+        raise none(folder, split, origin)
+    return Rows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Rows)))
+
+
+def batches(folder: Path, split: Split, origin: str | None = None) -> Iterator[Rows]:
+    """The same rows, some at a time."""
     for batch in shards.read(folder, ["image", "label", "row_id", "weight", "split", "origin"]):
         wanted = [
             place
@@ -48,14 +58,16 @@ def load(folder: Path, split: Literal["train", "holdout"], origin: str | None = 
         ]
         if wanted:
             batch = batch.take(wanted)
-            encoded = batch["image"].field("bytes")
-            parts[0].append(stacked([images.decode_png(png.as_py()) for png in encoded], folder))
-            parts[1].append(batch["label"].fill_null(-1).to_numpy(zero_copy_only=False))
-            parts[2].append(batch["weight"].to_numpy())
-            parts[3].append(batch["row_id"].to_numpy(zero_copy_only=False))
-    if not parts[0]:
-        raise InputError(f"{folder}: no {f'{origin} ' if origin else ''}rows in the {split} split; see data/reports/clean.json")
-    return Rows(*(np.concatenate(part) for part in parts))
+            yield Rows(
+                stacked([images.decode_png(png.as_py()) for png in batch["image"].field("bytes")], folder),
+                batch["label"].fill_null(-1).to_numpy(zero_copy_only=False),
+                batch["weight"].to_numpy(),
+                batch["row_id"].to_numpy(zero_copy_only=False),
+            )
+
+
+def none(folder: Path, split: Split, origin: str | None = None) -> InputError:
+    return InputError(f"{folder}: no {f'{origin} ' if origin else ''}rows in the {split} split; see data/reports/clean.json")
 
 
 def stacked(pixels: list[np.ndarray], folder: Path) -> np.ndarray:
@@ -65,7 +77,7 @@ def stacked(pixels: list[np.ndarray], folder: Path) -> np.ndarray:
     return np.stack(pixels)
 
 
-def ids(folder: Path, split: Literal["train", "holdout"], origin: str) -> set[str]:
+def ids(folder: Path, split: Split, origin: str) -> set[str]:
     """The row_ids of one split and origin."""
     found: set[str] = set()
     for batch in shards.read(folder, ["row_id", "split", "origin"]):

@@ -125,6 +125,7 @@ def log_and_register(
     artifacts: Path,
     description: str = "",
     fit: bool = True,
+    course: Course | None = None,
 ) -> int:
     """A run with everything that made the model, and a new version that was loaded back and has drawn the same images.
 
@@ -133,6 +134,7 @@ def log_and_register(
     Args:
         artifacts: a folder; what lies in it the run keeps.
         description: of the version, Markdown, at most 5,000 characters.
+        course: of the training, which the run's page shows as curves, and as a grid with a slider.
 
     Raises:
         GenloopError: MLflow failed, or the version does not load or draws something else. No alias has moved then.
@@ -148,6 +150,8 @@ def log_and_register(
         mlflow.log_params(flat(params.model_dump(mode="json", by_alias=True)))
         mlflow.log_metrics(metrics)
         mlflow.log_artifacts(str(artifacts))
+        if course:
+            log_course(course)
         model = log_model(name)
         try_out(model.model_uri)
         with locked():
@@ -160,6 +164,17 @@ def log_and_register(
             found.update_model_version(name, str(version), description)
             found.set_registered_model_alias(name, CHAMPION if first and fit else CHALLENGER, str(version))
     return version
+
+
+def log_course(course: Course) -> None:
+    import mlflow
+    from PIL import Image
+
+    for step, values in course.values.items():
+        mlflow.log_metrics({f"train/{name}": value for name, value in values.items()}, step=step)
+    for step, path in course.grids.items():
+        with Image.open(path) as grid:
+            mlflow.log_image(grid, key="samples", step=step)
 
 
 def experiment_id(found: MlflowClient, name: str) -> str:
@@ -300,6 +315,14 @@ def holder(params: Params, alias: str) -> int | None:
         models = found.search_registered_models(f"name = '{params.registry.model}'")
     number = models[0].aliases.get(alias) if models else None
     return int(number) if number is not None else None
+
+
+@dataclass(frozen=True)
+class Course:
+    """values: step -> losses and the like by name. grids: step -> PNG of what was drawn then."""
+
+    values: dict[int, dict[str, float]]
+    grids: dict[int, Path]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from . import augment
+from .augment import Augmentation
+
 FORMAT = 1  # of model.json and weights.safetensors together; raise it when an older reader would misread them
 DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 
@@ -34,6 +37,10 @@ class ImageSpec:
     size: int
     channels: int
     classes: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.size, self.size, self.channels
 
 
 @dataclass(frozen=True)
@@ -52,23 +59,27 @@ class Description:
 class Family(keras.Model):
     """A model that Keras' `fit` trains and `draw` draws from.
 
-    A family fills in `conditional`, `latent_shape`, `call`, `compute_loss` and `optimizer`, and names every layer and
-    seed generator, because the names are the keys of its weights.
+    A family fills in `conditional`, `latent_shape`, `noise_shapes`, `call`, `objective` and `optimizer_for`, and names every
+    layer, because the names are the keys of its weights.
 
     Inputs, in training as in drawing, are a dict:
         latents: (batch, *latent_shape) float32, standard normal.
         label: (batch,) int32, a class; all 0 where there are no classes.
-        image: (batch, size, size, channels) uint8, a real image of that class; in training only.
+    And in training only:
+        image: (batch, size, size, channels) uint8, a real image of that class.
+        a name of `noise_shapes`: (batch, *its shape) float32, standard normal. All that is random in a training comes with
+            its batch, so that it is the same however many devices share the batch, and after a resume.
     """
 
     conditional = True  # False: it is built with no classes, whatever the data has
     loss_names: tuple[str, ...] = ()  # parts of the loss that a person watches
 
     def __init__(self, spec: ImageSpec, preset: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(dtype="float32")  # or mixed precision would round the inputs before the networks see them
         self.spec = spec
         self.preset = dict(preset)
         self.watched = {name: keras.metrics.Mean(name=name) for name in self.loss_names}
+        self.augmentation: Augmentation | None = None  # of training; who trains sets it before the first step
 
     def watch(self, **values: Any) -> None:
         """Show these parts of the loss, by their `loss_names`, in the logs of `fit`."""
@@ -80,18 +91,37 @@ class Family(keras.Model):
         """Shape of one image's latents."""
         raise NotImplementedError
 
+    @property
+    def noise_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The other numbers that training wants for each image, by name."""
+        return {}
+
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """Images (batch, size, size, channels) float32, -1..1, from `latents` and `label`.
 
-        With `training`, whatever `compute_loss` wants to be given as `y_pred`.
+        With `training`, whatever `objective` wants to be given as `outputs`.
+        """
+        raise NotImplementedError
+
+    def objective(self, inputs: dict[str, Any], outputs: Any) -> Any:
+        """The scalar float32 whose gradient moves every trainable weight, from `outputs` = `call(inputs, training=True)`.
+
+        It is a mean over images, so that devices which share a batch can take the mean of theirs.
         """
         raise NotImplementedError
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """The scalar whose gradient moves every trainable weight, from inputs `x` and `y_pred` = `call(x)`."""
-        raise NotImplementedError
+        """What Keras' `fit` asks for. Under TensorFlow's strategies gradients of the devices are added up."""
+        strategy = getattr(self, "distribute_strategy", None)
+        return self.objective(x, y_pred) / (strategy.num_replicas_in_sync if strategy else 1)
+
+    def changed(self, images: Any, numbers: Any) -> tuple[Any, Any]:
+        """Images changed as `augmentation` says, and what was changed, (batch, augment.TOLD) float32."""
+        if self.augmentation is None:
+            return images, keras.ops.zeros((keras.ops.shape(images)[0], augment.TOLD))
+        return augment.change(images, numbers, self.augmentation.probability, self.augmentation)
 
     def between(self, a: np.ndarray, b: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Latents on the way from `a` to `b`, both (n, *latent_shape), at the shares `at`, (n,) in 0..1.
@@ -115,6 +145,19 @@ class Family(keras.Model):
         raise NotImplementedError
 
 
+class Adam(keras.optimizers.Adam):
+    """Adam that remembers how long the last gradient was, over all weights, for people to watch."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.gradient_norm = self.add_variable((), name="gradient_norm", aggregation="mean")
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        parts = [keras.ops.sum(keras.ops.square(keras.ops.cast(grad, "float32"))) for grad in grads if grad is not None]
+        self.gradient_norm.assign(keras.ops.sqrt(sum(parts)))
+        super().apply(grads, trainable_variables)
+
+
 class Later(keras.optimizers.schedules.LearningRateSchedule):
     """`schedule` as if its first step were the step `first`: a training that goes on from another one counts on."""
 
@@ -131,12 +174,16 @@ class Later(keras.optimizers.schedules.LearningRateSchedule):
 def build(family_class: type[Family], spec: ImageSpec, preset: dict[str, Any], seed: int) -> Family:
     """A new model whose initial weights depend on `seed` only."""
     keras.utils.set_random_seed(seed)
-    family = family_class(spec, preset)
-    # Drawing once makes every weight of `call`; a family makes the others (a discriminator's) in its __init__.
-    family(example(family, 1))
+    family = family_class(spec, preset)  # which makes all its weights
+    family.built = True
     # XLA under TensorFlow on 2 cores: 1,440 images/s instead of 3,290 (gan, 16x16). JAX cannot do without.
     family.jit_compile = keras.backend.backend() == "jax"
     return family
+
+
+def numbers(family: Family) -> dict[str, tuple[int, ...]]:
+    """Shapes of all the standard normal numbers that training wants for an image, by name."""
+    return {"latents": family.latent_shape, **family.noise_shapes}
 
 
 def example(family: Family, batch: int) -> dict[str, np.ndarray]:
@@ -145,6 +192,16 @@ def example(family: Family, batch: int) -> dict[str, np.ndarray]:
         "latents": np.zeros((batch, *family.latent_shape), np.float32),
         "label": np.zeros(batch, np.int32),
     }
+
+
+def class_vector(label: Any, classes: int, units: int, name: str = "class", initializer: Any = "uniform") -> Any:
+    """(batch, units): a learned vector for each of the `classes`, chosen by `label` (batch,).
+
+    A product, and no layer `Embedding`: the gradient of that one comes in pieces under TensorFlow, one for each image, and
+    Keras' optimizers take a step for each piece instead of one for their sum.
+    """
+    dense = keras.layers.Dense(units, use_bias=False, kernel_initializer=initializer, name=name)
+    return dense(keras.ops.one_hot(label, classes))
 
 
 def judged_by_frozen(network: keras.Model, inputs: Any, training: bool = False) -> Any:
@@ -228,6 +285,38 @@ def walk(
         return family.between(a, b, np.asarray(at)[part])
 
     return render(family, on_the_way, labels)
+
+
+def interpolate(family: Family, seed_a: int, seed_b: int, steps: int, label: int | None = None) -> np.ndarray:
+    """The way from the image of one seed to that of another: (steps, size, size, channels) uint8, both ends included.
+
+    Raises:
+        ValueError: fewer than 2 steps, or as `draw`.
+    """
+    if steps < 2:
+        raise ValueError(f"expected 2 steps or more, the two images themselves, came {steps}")
+    seeds, others = np.full(steps, seed_a), np.full(steps, seed_b)
+    return walk(family, seeds, others, np.linspace(0.0, 1.0, steps), alike(label, steps))
+
+
+def variations(family: Family, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray:
+    """Images near that of a seed: (count, size, size, channels) uint8, each in a direction of its own, the same ones each time.
+
+    Args:
+        strength: 0 for the image itself, 1 for images that have nothing to do with it.
+
+    Raises:
+        ValueError: a strength outside 0..1, or as `draw`.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"expected a strength from 0 to 1, came {strength}")
+    others = np.random.default_rng(seed).integers(2**31, 2**62, count)  # not what people draw by
+    return walk(family, np.full(count, seed), others, np.full(count, strength), alike(label, count))
+
+
+def alike(label: int | None, count: int) -> np.ndarray:
+    """The same label for images that belong together; class 0 where none is given."""
+    return np.full(count, label or 0, np.int32)
 
 
 def chosen(spec: ImageSpec, seeds: np.ndarray, labels: Sequence[int] | np.ndarray | None) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from .base import Family, ImageSpec, ema_momentum, judged_by_frozen, to_float
+from .base import Adam, Family, ImageSpec, ema_momentum, judged_by_frozen, to_float
 
 PRESETS = {
     "small": {
@@ -23,6 +23,7 @@ PRESETS = {
     },
 }
 SIZE = {"multiple_of": 1, "least": 4, "most": 256}
+AUGMENT: list[str] = []  # ways of train.augment that it knows
 
 
 class GanDense(Family):
@@ -41,23 +42,21 @@ class GanDense(Family):
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         return self.generator(inputs["latents"])
 
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+    def objective(self, inputs: dict[str, Any], outputs: Any) -> Any:
         """Both players' losses in one sum: neither reaches the other's weights."""
         judge = self.discriminator
-        real_logits = judge(to_float(x["image"]), training=True)
-        fake_logits = judge(ops.stop_gradient(y_pred), training=True)
+        real_logits = judge(to_float(inputs["image"]), training=True)
+        fake_logits = judge(ops.stop_gradient(outputs), training=True)
         discriminator_loss = ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
 
-        logits = judged_by_frozen(judge, y_pred, training=True)
+        logits = judged_by_frozen(judge, outputs, training=True)
         generator_loss = ops.mean(ops.softplus(-logits))
 
         self.watch(discriminator_loss=discriminator_loss, generator_loss=generator_loss)
         return discriminator_loss + generator_loss
 
     def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
-        return keras.optimizers.Adam(self.preset["learning_rate"], use_ema=True, ema_momentum=ema_momentum(first + steps))
+        return Adam(self.preset["learning_rate"], use_ema=True, ema_momentum=ema_momentum(first + steps))
 
 
 def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from .base import Family, ImageSpec, Later, ema_momentum, judged_by_frozen, to_float
+from . import augment
+from .base import Adam, Family, ImageSpec, Later, class_vector, ema_momentum, judged_by_frozen, to_float
 
 # width: channels at half the resolution, doubled with each halving up to `widest`. dense: units of the dense layers.
 # depth: residual blocks a level. gamma: weight of the gradient penalties, as in R3GAN; more for harder data.
@@ -25,6 +26,7 @@ PRESETS = {
     "large": {"latent": 128, "width": 64, "widest": 512, "dense": 512, "depth": 2, "gamma": 0.5, "learning_rate": 5e-4},
 }
 SIZE = {"multiple_of": 4, "least": 8, "most": 256}
+AUGMENT = ["fixed", "adaptive"]  # ways of train.augment that it knows
 
 # Standard deviation of the noise that the penalties' differences are taken over, for pixels in -1..1: small against
 # what can be seen, large against float32's rounding.
@@ -50,54 +52,64 @@ class Gan(Family):
         super().__init__(spec, preset)
         self.generator = generator(spec, preset)
         self.discriminator = discriminator(spec, preset)
-        self.seeds = keras.random.SeedGenerator(name="noise")  # seeded by `build`
+        self.probability = augment.as_variable()
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
         return (self.preset["latent"],)
 
+    @property
+    def noise_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"step": self.spec.shape, "real_change": (augment.NUMBERS,), "change": (augment.NUMBERS,)}
+
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         return self.generator([inputs["latents"], inputs["label"]])
 
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+    def objective(self, inputs: dict[str, Any], outputs: Any) -> Any:
         """Both players' losses in one sum: neither reaches the other's weights, so one optimizer serves both."""
-        label, real, fake = x["label"], to_float(x["image"]), y_pred
-        real_score, fake_score, penalty = self.judge(real, ops.stop_gradient(fake), label)
+        label = inputs["label"]
+        real = self.seen(to_float(inputs["image"]), inputs["real_change"])
+        fake = self.seen(outputs, inputs["change"])
+        real_score, fake_score, penalty = self.judge(real, ops.stop_gradient(fake), label, inputs["step"])
         discriminator_loss = ops.mean(ops.softplus(fake_score - real_score))
 
         score = judged_by_frozen(self.discriminator, [fake, label])
         generator_loss = ops.mean(ops.softplus(ops.stop_gradient(real_score) - score))
 
+        if self.augmentation and self.augmentation.adaptive:
+            self.probability.assign(augment.adapted(self.probability.value, real_score, fake_score))
         self.watch(discriminator_loss=discriminator_loss, generator_loss=generator_loss, penalty=penalty)
         return discriminator_loss + generator_loss + self.preset["gamma"] / 2 * penalty
 
-    def judge(self, real: Any, fake: Any, label: Any) -> tuple[Any, Any, Any]:
+    def seen(self, images: Any, numbers: Any) -> Any:
+        """What the discriminator sees of images."""
+        how = self.augmentation
+        if how is None:
+            return images
+        return augment.change(images, numbers, self.probability.value if how.adaptive else how.probability, how)[0]
+
+    def judge(self, real: Any, fake: Any, label: Any, noise: Any) -> tuple[Any, Any, Any]:
         """Scores (batch, 1) of real and generated images, and the sum of their mean squared gradients.
 
-        With noise n ~ N(0, STEP), E[(D(x + n) - D(x))^2] / STEP^2 is |grad D(x)|^2 to first order. All four go through
+        With a step n ~ N(0, STEP), E[(D(x + n) - D(x))^2] / STEP^2 is |grad D(x)|^2 to first order. All four go through
         the network as one batch, which is faster than four.
         """
         batch = ops.shape(label)[0]
-        count = -(-batch // PENALISED)
-        images = ops.concatenate([real[:count], fake[:count]])
-        noise = keras.random.normal(ops.shape(images), stddev=STEP, seed=self.seeds)
-        scores = self.discriminator(
-            [
-                ops.concatenate([real, fake, images + noise]),
-                ops.concatenate([label, label, label[:count], label[:count]]),
-            ]
-        )
-        real_score, fake_score, noisy = scores[:batch], scores[batch : 2 * batch], scores[2 * batch :]
-        clear = ops.concatenate([real_score[:count], fake_score[:count]])
+        # Every so manieth, not the first few: devices that share a batch then look at the same ones as one device does.
+        some, others = slice(None, None, PENALISED), slice(1, None, PENALISED)
+        images = ops.concatenate([real[some], fake[others]])
+        steps = STEP * ops.concatenate([noise[some], noise[others]])
+        labels = ops.concatenate([label, label, label[some], label[others]])
+        scores = self.discriminator([ops.concatenate([real, fake, images + steps]), labels])
+        real_score, fake_score, stepped = scores[:batch], scores[batch : 2 * batch], scores[2 * batch :]
+        still = ops.concatenate([real_score[some], fake_score[others]])
         # The mean is over real and generated images together; wanted is the sum of one mean each.
-        return real_score, fake_score, 2.0 * ops.mean(ops.square((noisy - clear) / STEP))
+        return real_score, fake_score, 2.0 * ops.mean(ops.square((stepped - still) / STEP))
 
     def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
         highest = self.preset["learning_rate"] * (GOING_ON if first else 1.0)
         rate = Later(keras.optimizers.schedules.CosineDecay(highest, steps, alpha=LAST_RATE), first)
-        return keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(first + steps))
+        return Adam(rate, beta_1=0.0, beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(first + steps))
 
 
 def sides(size: int) -> list[int]:
@@ -121,7 +133,7 @@ def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
     style = latents
     if spec.classes:
         spread = keras.initializers.RandomNormal(stddev=CLASS_SCALE)
-        kind = layers.Embedding(spec.classes, preset["latent"], embeddings_initializer=spread, name="class")(label)
+        kind = class_vector(label, spec.classes, preset["latent"], initializer=spread)
         style = layers.Concatenate(name="style")([latents, kind])
     style = dense(style, preset["dense"], "mapping")
     side, *targets = sides(spec.size)
@@ -156,7 +168,7 @@ def discriminator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
     features = dense(layers.Flatten(name="flatten")(hidden), preset["dense"], "features")
     score = layers.Dense(1, name="score")(features)
     if spec.classes:
-        kind = layers.Embedding(spec.classes, preset["dense"], name="class")(label)
+        kind = class_vector(label, spec.classes, preset["dense"])
         score = layers.Add(name="total")([score, layers.Dot(1, name="projection")([features, kind])])
     return keras.Model([image, label], score, name="discriminator")
 

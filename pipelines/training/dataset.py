@@ -1,34 +1,39 @@
-"""The training rows, checked, as arrays in memory: those of data/clean as feedback changes and weighs them, and its own."""
+"""The training rows, checked: those of data/clean as feedback changes and weighs them, and its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from pipelines.core import approval, paths, rows, shards
 from pipelines.core.errors import InputError
 from pipelines.core.params import Params
+from pipelines.core.progress import Progress
 from pipelines.core.rows import Rows
 from pipelines.feedback import curated
+from pipelines.training import pixels
+from pipelines.training.pixels import Images, Store
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """images: (n, size, size, channels) uint8. labels: (n,) int32, all 0 without classes. weights: (n,) float64, >= 0.
+    """images: (n, size, size, channels) uint8, in memory or on disk. labels: (n,) int32, all 0 without classes.
 
-    classes: their names; empty for an unconditional model. unlabelled: rows left out, because the others have labels.
+    weights: (n,) float64, >= 0. classes: their names; empty for an unconditional model. unlabelled: rows left out, because the
+    others have labels.
     """
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     weights: np.ndarray
     classes: list[str]
     unlabelled: int
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.labels)
 
 
 def read(params: Params, conditional: bool) -> Dataset:
@@ -41,46 +46,69 @@ def read(params: Params, conditional: bool) -> Dataset:
         InputError: too few rows for a batch, rows of another size than params say, or weights that are no weights.
     """
     classes = shards.classes(paths.CLEAN) if conditional else []
-    parts = [weighted(changed(rows.load(paths.CLEAN, "train")))]
-    if shards.count(paths.CURATED):
-        parts.append(rows.load(paths.CURATED, "train"))
-    images, labels, weights = (np.concatenate([getattr(p, name) for p in parts]) for name in ("images", "labels", "weights"))
-    named = labels >= 0 if classes else np.ones(len(images), bool)
-    dataset = Dataset(
-        images[named],
-        labels[named] if classes else np.zeros(len(images), np.int32),
-        weights[named].astype(np.float64),
-        classes,
-        int((~named).sum()),
-    )
+    most = shards.count(paths.CLEAN) + shards.count(paths.CURATED)
+    store: Store | None = None
+    labels, weights, unlabelled = [], [], 0
+    for found in told():
+        named = found.labels >= 0 if classes else np.ones(len(found), bool)
+        store = store or pixels.store(most, found.images.shape[1:], params.train.max_memory_share)
+        store.add(found.images[named])
+        labels.append(found.labels[named] if classes else np.zeros(len(found), np.int32))
+        weights.append(found.weights[named].astype(np.float64))
+        unlabelled += int((~named).sum())
+    if store is None:
+        raise rows.none(paths.CLEAN, "train")
+    dataset = Dataset(store.images(), np.concatenate(labels), np.concatenate(weights), classes, unlabelled)
     check(dataset, params)
     return dataset
 
 
-def changed(found: Rows) -> Rows:
+def told() -> Iterator[Rows]:
+    """Those of data/clean as feedback changes and weighs them, then its own, some at a time."""
+    corrections = {change["row_id"]: change for change in curated.read_table(paths.CURATED, "changes").to_pylist()}
+    factors = Factors(approval.weights(paths.APPROVAL))
+    with Progress("train: read", shards.count(paths.CLEAN) + shards.count(paths.CURATED), "rows") as progress:
+        for found in rows.batches(paths.CLEAN, "train"):
+            yield weighted(changed(found, corrections), factors)
+            progress.advance(len(found))
+        if shards.count(paths.CURATED):
+            yield from rows.batches(paths.CURATED, "train")
+
+
+def changed(found: Rows, corrections: Mapping[str, Mapping[str, Any]]) -> Rows:
     """Without the rows that people reported, and with the labels that they corrected."""
-    table = curated.read_table(paths.CURATED, "changes")
-    if not table.num_rows:
+    places = [place for place, row_id in enumerate(found.ids) if row_id in corrections]
+    if not places:
         return found
     labels, keep = found.labels.copy(), np.ones(len(found), bool)
-    numbers = {row_id: number for number, row_id in enumerate(found.ids)}
-    for change in table.to_pylist():
-        number = numbers.get(change["row_id"])
-        if number is None:
-            continue  # of a row that `clean` has refused since
-        keep[number] = not change["removed"]
+    for place in places:
+        change = corrections[found.ids[place]]
+        keep[place] = not change["removed"]
         if change["label"] is not None:
-            labels[number] = change["label"]
+            labels[place] = change["label"]
     return Rows(found.images[keep], labels[keep], found.weights[keep], found.ids[keep])
 
 
-def weighted(found: Rows) -> Rows:
+def weighted(found: Rows, factors: Factors) -> Rows:
     """With the weights that `approval` gave, where it did."""
-    told = approval.weights(paths.APPROVAL)
-    if told is None:
-        return found
-    factors = dict(zip(*told, strict=True))
-    return replace(found, weights=found.weights * np.array([factors.get(row_id, 1.0) for row_id in found.ids]))
+    return replace(found, weights=found.weights * factors.of(found.ids))
+
+
+class Factors:
+    """By what the weights of rows are multiplied; 1 where nothing is known. Millions of rows, so as few bytes as can be."""
+
+    def __init__(self, told: tuple[np.ndarray, np.ndarray] | None) -> None:
+        ids, factors = told if told is not None else (np.zeros(0), np.zeros(0))
+        ids = ids.astype("S64")  # hex digits of a sha256
+        order = np.argsort(ids)
+        self.ids, self.factors = ids[order], factors[order]
+
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        if not len(self.ids):
+            return np.ones(len(ids))
+        wanted = ids.astype("S64")
+        places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
+        return np.where(self.ids[places] == wanted, self.factors[places], 1.0)
 
 
 def check(dataset: Dataset, params: Params) -> None:

@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Self
 
+import keras
 import numpy as np
 
+from pipelines.core.cores import cores
 from pipelines.training.dataset import Dataset
 
+AHEAD = 4  # batches that are ready or being made while the device works on another
 
-def batches(
-    dataset: Dataset, size: int, latent_shape: tuple[int, ...], seed: int, start: int
-) -> Iterator[tuple[dict[str, np.ndarray]]]:
-    """Endless inputs for `Family`, from step `start` on; a row's weight is its probability to be sampled."""
-    edges = np.cumsum(dataset.weights)
-    step = start
-    while True:
-        random = generator(seed, step)
-        rows = sample(edges, size, random)
-        latents = random.standard_normal((size, *latent_shape), np.float32)
-        yield ({"image": dataset.images[rows], "label": dataset.labels[rows], "latents": latents},)
-        step += 1
+
+class Batches(keras.utils.PyDataset):
+    """Endless inputs for `Family`, from step `start` on, made ahead by threads; batch `i` is that of step start + i.
+
+    By number, and no generator: to share batches among devices, Keras begins to read them, and then once more.
+
+    >>> with Batches(dataset, 128, base.numbers(family), seed=0, start=0) as batches:
+    ...     family.fit(batches, steps_per_epoch=1000)
+    """
+
+    def __init__(self, dataset: Dataset, size: int, shapes: Mapping[str, tuple[int, ...]], seed: int, start: int) -> None:
+        """shapes: of the standard normal numbers for one image, by name."""
+        super().__init__()
+        self.make = partial(batch, dataset, np.cumsum(dataset.weights), size, dict(sorted(shapes.items())), seed)
+        self.start = start
+        self.pool = ThreadPoolExecutor(cores())
+        self.ready: dict[int, Future[dict[str, np.ndarray]]] = {}
+
+    @property
+    def num_batches(self) -> None:
+        return None
+
+    def __getitem__(self, number: int) -> tuple[dict[str, np.ndarray]]:
+        for later in range(number, number + AHEAD):
+            if later not in self.ready:
+                self.ready[later] = self.pool.submit(self.make, self.start + later)
+        for earlier in [made for made in self.ready if made < number]:
+            del self.ready[earlier]
+        return (self.ready[number].result(),)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+
+def batch(
+    dataset: Dataset, edges: np.ndarray, size: int, shapes: dict[str, tuple[int, ...]], seed: int, step: int
+) -> dict[str, np.ndarray]:
+    """The inputs of a step; a row's weight is its probability to be sampled."""
+    random = generator(seed, step)
+    rows = sample(edges, size, random)
+    numbers = {name: random.standard_normal((size, *shape), np.float32) for name, shape in shapes.items()}
+    return {"image": dataset.images[rows], "label": dataset.labels[rows], **numbers}
 
 
 def generator(seed: int, step: int) -> np.random.Generator:

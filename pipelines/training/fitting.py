@@ -13,8 +13,11 @@ import numpy as np
 from pipelines.core.params import Train
 from pipelines.core.progress import Progress
 from pipelines.models import base
-from pipelines.training import checkpoint, collapse, feeding, preview, warm
+from pipelines.models.augment import Augmentation
+from pipelines.training import checkpoint, collapse, preview, warm
 from pipelines.training.dataset import Dataset
+from pipelines.training.feeding import Batches
+from pipelines.training.hardware import Hardware
 from pipelines.training.watch import Watch
 
 
@@ -28,7 +31,13 @@ class Outcome:
 
 
 def fit(
-    family: base.Family, dataset: Dataset, train: Train, checkpoints: Path, logs: Path, start: Path | None = None
+    family: base.Family,
+    dataset: Dataset,
+    train: Train,
+    hardware: Hardware,
+    checkpoints: Path,
+    logs: Path,
+    start: Path | None = None,
 ) -> Outcome:
     """Train `family` for `train.steps` and leave averaged weights in it.
 
@@ -37,9 +46,12 @@ def fit(
     Raises:
         GenloopError: it diverged or collapsed; no further checkpoint was written then.
     """
-    # One optimizer moves both players of a GAN: Adam looks at each weight alone. No XLA on the CPU: see `base.build`.
     first = warm.steps(start) if start else 0
-    family.compile(optimizer=family.optimizer_for(train.steps, first), jit_compile=family.jit_compile)
+    family.augmentation = Augmentation(**train.augment.model_dump()) if train.augment.any else None
+    at_once = hardware.steps_at_once(train.steps, train.preview_every)
+    # One optimizer moves both players of a GAN: Adam looks at each weight alone.
+    optimizer = family.optimizer_for(train.steps, first)
+    family.compile(optimizer=optimizer, jit_compile=hardware.xla, steps_per_execution=at_once)
     family.optimizer.build(family.trainable_variables)
     if start:
         warm.begin(start, family)
@@ -49,16 +61,16 @@ def fit(
     else:
         print(f"train: going on from step {step:,}, where a run was cut off", file=sys.stderr)
     with Progress("train", (train.steps - step) * train.batch_size, "images") as progress:
-        watch = Watch(dataset, train.batch_size, train.steps, checkpoints, logs, progress)
+        watch = Watch(dataset, train.batch_size, train.steps, at_once, checkpoints, logs, progress)
         watch.step, watch.history = step, history
         if step < train.steps:
             epochs = -(-(train.steps - step) // train.preview_every)
             # Counted on from the trainings before, whose batches would come again otherwise.
-            batches = feeding.batches(dataset, train.batch_size, family.latent_shape, train.seed, first + step)
-            callbacks: list[keras.callbacks.Callback] = [watch]
-            every = train.preview_every
-            family.fit(batches, steps_per_epoch=every, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+            with Batches(dataset, train.batch_size, base.numbers(family), train.seed, first + step) as batches:
+                callbacks: list[keras.callbacks.Callback] = [watch]
+                every = train.preview_every
+                family.fit(batches, steps_per_epoch=every, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
     state = warm.capture(family)
     preview.average(family)
-    collapse.check([entry["spread"] for entry in watch.history], train.steps, at_end=True)
+    collapse.check(collapse.smaller(watch.history), train.steps, at_end=True)
     return Outcome(watch.history, step, state)

@@ -18,6 +18,8 @@ from pipelines.training import checkpoint, collapse, preview
 from pipelines.training.dataset import Dataset
 from pipelines.training.events import Events
 
+MOST_LOSS = 1e7  # none of a training that goes anywhere comes near it
+
 
 class Watch(keras.callbacks.Callback):
     """Follows `fit`, whose epochs are the steps between two previews.
@@ -26,14 +28,15 @@ class Watch(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, steps: int, checkpoints: Path, logs: Path, progress: Progress
+        self, dataset: Dataset, batch_size: int, steps: int, at_once: int, checkpoints: Path, logs: Path, progress: Progress
     ) -> None:
         super().__init__()
-        self.dataset, self.batch_size, self.steps = dataset, batch_size, steps
+        self.dataset, self.batch_size, self.steps, self.at_once = dataset, batch_size, steps, at_once
         self.checkpoints, self.logs, self.progress = checkpoints, logs, progress
         self.labels = preview.shown(dataset)
-        self.real_spread = collapse.real_spread(dataset, np.unique(self.labels))
+        self.variety = collapse.Variety.of(dataset, self.labels)
         self.step = 0
+        self.unread: tuple[int, dict[str, Any] | None] | None = None
         self.history: list[dict[str, float]] = []  # one entry a preview, the rows of training.csv
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -43,25 +46,36 @@ class Watch(keras.callbacks.Callback):
         self.began, self.began_at = time.monotonic(), self.step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self.step += 1
-        losses = numbers(logs)
-        check_losses(losses, self.step)
-        parts = [f"{name.replace('_loss', '')} {value:.3f}" for name, value in losses.items() if name != "loss"]
-        self.progress.advance(self.batch_size, note=", ".join(parts))
+        """Looks at what the call before this one said: to look at this one's would let the device wait."""
+        self.read()
+        self.step += self.at_once
+        self.unread = self.step, logs
         if self.step >= self.steps:
             self.model.stop_training = True
 
+    def read(self) -> None:
+        """Check and show the losses that nobody has looked at yet."""
+        if self.unread is None:
+            return
+        (step, logs), self.unread = self.unread, None
+        losses = numbers(logs)
+        check_losses(losses, step)
+        parts = [f"{name.replace('_loss', '')} {value:.3f}" for name, value in losses.items() if name != "loss"]
+        self.progress.advance(self.batch_size * self.at_once, note=", ".join(parts))
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.read()
         rate = (self.step - self.began_at) * self.batch_size / (time.monotonic() - self.began)
         losses = numbers(logs)
         check_weights(self.model, self.step, losses)
         with preview.averaged(self.model):
             samples = preview.draw(self.model, self.labels)
-        share = collapse.spread(samples.images, samples.labels) / max(self.real_spread, 1e-9)
-        values = {**losses, "images_per_second": round(rate, 1), "spread": round(share, 4)}
+        norm = float(base.value(self.model.optimizer.gradient_norm))
+        shares = self.variety.shares(samples.images, samples.labels)
+        values = {**losses, "gradient_norm": norm, "images_per_second": round(rate, 1), **shares}
         self.show(samples, values)
         self.history.append({"step": self.step, **values})
-        collapse.check([entry["spread"] for entry in self.history], self.step)
+        collapse.check(collapse.smaller(self.history), self.step)
         checkpoint.write(self.checkpoints, self.model, self.step, self.history)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -80,8 +94,9 @@ def numbers(logs: dict[str, Any] | None) -> dict[str, float]:
 
 
 def check_losses(losses: dict[str, float], step: int) -> None:
-    if not all(math.isfinite(value) for value in losses.values()):
-        raise GenloopError(diverged(step, losses, "a loss is not finite"))
+    if not all(abs(value) <= MOST_LOSS for value in losses.values()):
+        fault = "a loss is not finite" if not all(map(math.isfinite, losses.values())) else f"a loss is beyond {MOST_LOSS:.0e}"
+        raise GenloopError(diverged(step, losses, fault))
 
 
 def check_weights(family: base.Family, step: int, losses: dict[str, float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,10 +27,21 @@ MEMBERS = [
 ]
 
 
-def make(family: str, preset: str, size: int = 8, channels: int = 1, classes: int = 3, seed: int = 0) -> base.Family:
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presets for a GPU draw slowly here: a batch of a few images has all that this contract is about."""
+    monkeypatch.setattr(base, "DRAW_BATCH", 4)
+
+
+def make(
+    family: str, preset: str, size: int = 8, channels: int = 1, classes: int = 3, seed: int = 0, **changes: Any
+) -> base.Family:
     kind = catalogue.get(catalogue.MODELS, family)
     spec = base.ImageSpec(size, channels, classes if kind.conditional else 0)
-    return base.build(kind, spec, catalogue.literal(catalogue.MODELS, family, "PRESETS")[preset], seed)
+    settings = catalogue.literal(catalogue.MODELS, family, "PRESETS")[preset]
+    if "steps" in settings:
+        changes = {"steps": 2, **changes}
+    return base.build(kind, spec, {**settings, **changes}, seed)
 
 
 def smallest(family: str) -> str:
@@ -38,13 +50,15 @@ def smallest(family: str) -> str:
     return "tiny" if "tiny" in presets else min(presets)
 
 
+def training_batch(family: base.Family, count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    numbers = {name: random.standard_normal((count, *shape), np.float32) for name, shape in base.numbers(family).items()}
+    labels = np.arange(count, dtype=np.int32) % max(family.spec.classes, 1)
+    return {"image": pictures(count, family.spec.size, family.spec.channels), "label": labels, **numbers}
+
+
 def train_once(family: base.Family, steps: int = 1) -> dict[str, float]:
-    spec = family.spec
-    inputs = {
-        "image": pictures(BATCH, spec.size, spec.channels),
-        "label": np.arange(BATCH, dtype=np.int32) % max(spec.classes, 1),
-        "latents": base.latents(range(BATCH), family.latent_shape),
-    }
+    inputs = training_batch(family, BATCH)
     family.compile(optimizer=family.optimizer_for(10), jit_compile=family.jit_compile)
     history = family.fit(((inputs,) for _ in range(steps + 1)), steps_per_epoch=steps, shuffle=False, verbose=0)
     return {name: values[-1] for name, values in history.history.items()}
@@ -55,7 +69,7 @@ def test_a_family_trains_draws_and_is_the_same_after_saving(family: str, preset:
     model = make(family, preset)
     before = {name: variable.numpy().copy() for name, variable in base.named_variables(model).items()}
 
-    losses = train_once(model)
+    losses = train_once(model, steps=3)
 
     assert set(model.loss_names) <= set(losses)
     assert all(np.isfinite(value) for value in losses.values())
@@ -65,8 +79,8 @@ def test_a_family_trains_draws_and_is_the_same_after_saving(family: str, preset:
         for name, variable in base.named_variables(model).items()
         if id(variable) in trainable and not np.array_equal(variable.numpy(), before[name])
     ]
-    # The first gradient is exactly zero for what lies behind a weight that starts at zero.
-    assert len(moved) >= 0.5 * len(trainable)
+    # A gradient is exactly zero for what lies behind a weight that is zero, as some are before the first steps.
+    assert len(moved) >= 0.8 * len(trainable)
 
     images = base.draw(model, [3, 1, 4])
     assert images.shape == (3, 8, 8, 1)

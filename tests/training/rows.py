@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import train
+from pipelines import catalogue, train
 from pipelines.core import paths
 from pipelines.core.params import Params
 from tests.contracts import pictures, write_feedback, write_rows
@@ -37,6 +37,12 @@ def trained(settings: Callable[..., Params], changes: dict[str, Any] | None = No
 
     train.run(settings({**TINY, **(changes or {})}))
     return load_file(Path(paths.MODEL) / "weights.safetensors")
+
+
+def preset(family: str) -> str:
+    """The smallest."""
+    presets = catalogue.literal(catalogue.MODELS, family, "PRESETS")
+    return "tiny" if "tiny" in presets else "small"
 
 
 def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:

@@ -19,7 +19,7 @@ from tests.training import rows
 backend.load()
 
 from pipelines.models import base  # noqa: E402
-from pipelines.training import checkpoint, collapse, watch  # noqa: E402
+from pipelines.training import checkpoint, collapse, dataset, watch  # noqa: E402
 
 
 def test_it_leaves_a_model_that_draws_and_says_how_it_went(project: Path, settings) -> None:
@@ -62,10 +62,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(project: Path, 
     assert not rows.equal(first, other)
 
 
-@pytest.mark.parametrize("family", ["gan", "gan-dense"])
+@pytest.mark.parametrize("family", sorted(catalogue.MODELS))
 def test_unlabelled_rows_train_an_unconditional_model(family: str, project: Path, settings) -> None:
     rows.fill(classes=())
-    rows.trained(settings, {"model.family": family, "model.preset": "tiny" if family == "gan" else "small"})
+    rows.trained(settings, {"model.family": family, "model.preset": rows.preset(family)})
     assert base.describe(paths.MODEL).spec.classes == 0
 
 
@@ -111,8 +111,8 @@ def test_unusable_rows_are_said_in_words(prepare, changes, words: str, project: 
 def test_a_diverged_training_says_so_and_saves_nothing(project: Path, settings, monkeypatch: pytest.MonkeyPatch) -> None:
     rows.fill()
     kind = catalogue.get(catalogue.MODELS, "gan")
-    whole = kind.compute_loss
-    monkeypatch.setattr(kind, "compute_loss", lambda self, *args, **more: whole(self, *args, **more) * float("nan"))
+    whole = kind.objective
+    monkeypatch.setattr(kind, "objective", lambda self, *args, **more: whole(self, *args, **more) * float("nan"))
     with pytest.raises(GenloopError, match=r"diverged at step 1: .*not finite.*train.seed"):
         rows.trained(settings)
     assert not paths.MODEL.exists()
@@ -190,3 +190,28 @@ def test_code_and_settings_are_in_the_key(project: Path, settings) -> None:
     before = key({})
     rows.fill(31)
     assert key({}) != before
+
+
+def test_a_class_drawn_as_two_images_again_and_again_is_a_collapse(project: Path, settings) -> None:
+    """Its spread is as large as that of real rows; only its images have twins."""
+    random = np.random.default_rng(0)
+    real = random.integers(0, 256, (64, 8, 8, 1)).astype(np.uint8)
+    labels = np.repeat([0, 1], 32).astype(np.int32)
+    data = dataset.Dataset(real, labels, np.ones(64), ["a", "b"], 0)
+    shown = np.repeat([0, 1], 8).astype(np.int32)
+    variety = collapse.Variety.of(data, shown)
+    two = np.concatenate([real[[0, 1] * 4], real[[32, 33] * 4]])
+    shares = variety.shares(two, shown)
+    assert shares["spread"] > 0.5
+    assert shares["apart"] == 0
+    fresh = random.integers(0, 256, (16, 8, 8, 1)).astype(np.uint8)
+    assert variety.shares(fresh, shown)["apart"] == pytest.approx(1, abs=0.1)
+
+
+def test_a_loss_beyond_all_bounds_stops_it_although_it_is_finite(project: Path, settings, monkeypatch) -> None:
+    rows.fill()
+    kind = catalogue.get(catalogue.MODELS, "gan")
+    whole = kind.objective
+    monkeypatch.setattr(kind, "objective", lambda self, *args, **more: whole(self, *args, **more) * 1e9)
+    with pytest.raises(GenloopError, match=r"diverged at step 1: a loss is beyond 1e\+07"):
+        rows.trained(settings)

@@ -47,7 +47,7 @@ def test_it_begins_with_every_number_that_the_champion_s_training_ended_with(
     name: str, champion: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows.fill()
-    family = {"model.family": name, "model.preset": "tiny" if name == "gan" else "small"}
+    family = {"model.family": name, "model.preset": rows.preset(name)}
     rows.trained(settings, family)
     shutil.copytree(paths.MODEL, champion)
     ended = warm.read(champion)

@@ -1,0 +1,193 @@
+"""diffusion: a small U-Net that turns noise into an image along a rectified flow, class-conditional where there are classes.
+
+Training asks for the flow's velocity (flow.py), drawing follows it in few steps. With `guidance` above 1 it is drawn more
+clearly of the class asked for, and with less variety: the velocity is moved away from that without a class, which the network
+learns from the images whose class it is not told (Ho & Salimans 2022, 2207.12598, eq. 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from . import augment, flow
+from .base import Adam, Family, ImageSpec, Later, class_vector, ema_momentum, to_float
+
+# patch: pixels a side that the network takes as one place. width: channels at the finest resolution, doubled with each halving
+# up to `widest`. depth: residual blocks a level. attention: side of the largest map whose places attend to each other.
+# steps: calls of the network to draw an image. dropout, learning_rate: of training.
+# `tiny` is for tests, `small` for two cores, `base` for a GPU.
+PRESETS = {
+    "tiny": {"patch": 2, "width": 16, "widest": 32, "depth": 1, "attention": 4, "dropout": 0.0, "steps": 8, "guidance": 1.0,
+             "learning_rate": 2e-3},
+    "small": {"patch": 2, "width": 64, "widest": 96, "depth": 1, "attention": 0, "dropout": 0.0, "steps": 24, "guidance": 1.0,
+              "learning_rate": 2e-3},
+    "base": {"patch": 1, "width": 128, "widest": 256, "depth": 2, "attention": 16, "dropout": 0.1, "steps": 32, "guidance": 1.0,
+             "learning_rate": 5e-4},
+}  # fmt: skip
+SIZE = {"multiple_of": 4, "least": 8, "most": 256}
+AUGMENT = ["fixed"]  # ways of train.augment that it knows
+
+LEAST_SIDE = 8  # no map of fewer places a side is halved
+HEAD = 64  # channels of one head of attention, at the most
+UNNAMED = 0.1  # share of training images whose class is not told
+# Standard normal numbers below this come to that share.
+UNNAMED_BELOW = -1.2815516
+
+WARM_UP = 0.05  # share of the steps in which the learning rate rises
+LAST_RATE = 0.05  # of the highest, at the end
+GOING_ON = 0.3  # of the highest, for a training that goes on from another one
+
+
+class Diffusion(Family):
+    loss_names = ("flow_loss",)
+
+    def __init__(self, spec: ImageSpec, preset: dict[str, Any]) -> None:
+        super().__init__(spec, preset)
+        self.network = network(spec, preset)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (self.spec.size, self.spec.size, self.spec.channels)
+
+    @property
+    def noise_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"time": (), "unnamed": (), "change": (augment.NUMBERS,)}
+
+    def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
+        noise, label = inputs["latents"], inputs["label"]
+        if training:
+            return self.errors(to_float(inputs["image"]), noise, label, inputs)
+        untold = ops.zeros((ops.shape(label)[0], augment.TOLD))
+        return flow.followed(lambda x, at: self.guided(x, at, label, untold), noise, self.preset["steps"])
+
+    def errors(self, images: Any, noise: Any, label: Any, inputs: dict[str, Any]) -> Any:
+        """(batch, size, size, channels): the velocity that the network says, less the true one."""
+        images, told = self.changed(images, inputs["change"])
+        if self.spec.classes:
+            label = ops.where(inputs["unnamed"] < UNNAMED_BELOW, self.spec.classes, label)
+        at = flow.times(inputs["time"])
+        return self.network([flow.mixed(images, noise, at), at, label, told], training=True) - (noise - images)
+
+    def guided(self, x: Any, at: Any, label: Any, told: Any) -> Any:
+        at = ops.broadcast_to(at, ops.shape(label))
+        velocity = self.network([x, at, label, told])
+        guidance = self.preset["guidance"]
+        if guidance == 1.0 or not self.spec.classes:
+            return velocity
+        plain = self.network([x, at, ops.full_like(label, self.spec.classes), told])
+        return plain + guidance * (velocity - plain)
+
+    def objective(self, inputs: dict[str, Any], outputs: Any) -> Any:
+        loss = ops.mean(ops.square(outputs))
+        self.watch(flow_loss=loss)
+        return loss
+
+    def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
+        highest = self.preset["learning_rate"] * (GOING_ON if first else 1.0)
+        rising = max(1, round(WARM_UP * steps))
+        rate = keras.optimizers.schedules.CosineDecay(
+            highest / rising, max(1, steps - rising), alpha=LAST_RATE, warmup_target=highest, warmup_steps=rising
+        )
+        momentum = ema_momentum(first + steps)
+        return Adam(Later(rate, first), beta_2=0.99, use_ema=True, ema_momentum=momentum)
+
+
+def network(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
+    """x_t (batch, size, size, channels), time (batch,), label (batch,) with `classes` for none, and what was changed
+    (batch, augment.TOLD) -> velocity (batch, size, size, channels) float32."""
+    patch, depth = preset["patch"], preset["depth"]
+    noisy = keras.Input((spec.size, spec.size, spec.channels))
+    at = keras.Input(())
+    label = keras.Input((), dtype="int32")
+    told = keras.Input((augment.TOLD,))
+    style = condition(at, label, told, spec, preset)
+
+    widths, sides = zip(*levels(spec.size // patch, preset), strict=True)
+    hidden = layers.Conv2D(widths[0], max(3, patch), strides=patch, padding="same", name="in")(noisy)
+    passed = [hidden]
+    for number, (width, side) in enumerate(zip(widths, sides, strict=True)):
+        if number:
+            hidden = layers.Conv2D(width, 3, strides=2, padding="same", name=f"down_{side}")(hidden)
+            passed.append(hidden)
+        for block in range(depth):
+            hidden = residual(hidden, style, width, preset, f"down_{side}_{block}")
+            passed.append(hidden)
+    hidden = residual(hidden, style, widths[-1], preset, "middle_0")
+    hidden = residual(hidden, style, widths[-1], preset, "middle_1")
+    for number, (width, side) in reversed(list(enumerate(zip(widths, sides, strict=True)))):
+        for block in range(depth + 1):
+            hidden = layers.Concatenate(name=f"join_{side}_{block}")([hidden, passed.pop()])
+            hidden = residual(hidden, style, width, preset, f"up_{side}_{block}")
+        if number:
+            hidden = layers.UpSampling2D(name=f"larger_{side}")(hidden)
+            hidden = layers.Conv2D(widths[number - 1], 3, padding="same", name=f"up_{side}")(hidden)
+    hidden = layers.Activation("silu", name="out_active")(normal(hidden, "out"))
+    velocity = layers.Conv2D(
+        spec.channels * patch**2, 3, padding="same", kernel_initializer="zeros", dtype="float32", name="out"
+    )
+    return keras.Model([noisy, at, label, told], spread(velocity(hidden), spec, patch), name="network")
+
+
+def levels(side: int, preset: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    """(channels, side) of the maps, from the finest one on."""
+    width = preset["width"]
+    yield width, side
+    while side % 2 == 0 and side > LEAST_SIDE:
+        side, width = side // 2, min(2 * width, preset["widest"])
+        yield width, side
+
+
+def condition(at: Any, label: Any, told: Any, spec: ImageSpec, preset: dict[str, Any]) -> Any:
+    """(batch, 4 width): what every block is told of time, class and changes."""
+    units = 4 * preset["width"]
+    waves = layers.Lambda(flow.waves, arguments={"count": preset["width"]}, name="waves")(at)
+    parts = [layers.Dense(units, name="time")(waves), layers.Dense(units, use_bias=False, name="changes")(told)]
+    if spec.classes:
+        parts.append(class_vector(label, spec.classes + 1, units))
+    hidden = layers.Activation("silu", name="style_active")(layers.Add(name="style_sum")(parts))
+    return layers.Dense(units, activation="silu", name="style")(hidden)
+
+
+def residual(hidden: Any, style: Any, width: int, preset: dict[str, Any], name: str) -> Any:
+    """hidden + convolution(convolution(hidden), scaled and shifted by the style); it starts as no change at all."""
+    inside = layers.Activation("silu", name=f"{name}_active_0")(normal(hidden, f"{name}_0"))
+    inside = layers.Conv2D(width, 3, padding="same", name=f"{name}_0")(inside)
+    scale, shift = ops.split(layers.Dense(2 * width, name=f"{name}_style")(style)[:, None, None, :], 2, axis=-1)
+    inside = layers.Activation("silu", name=f"{name}_active_1")(normal(inside, f"{name}_1") * (1.0 + scale) + shift)
+    if preset["dropout"]:
+        inside = layers.Dropout(preset["dropout"], name=f"{name}_dropout")(inside)
+    inside = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros", name=f"{name}_1")(inside)
+    if hidden.shape[-1] != width:
+        hidden = layers.Conv2D(width, 1, name=f"{name}_skip")(hidden)
+    hidden = layers.Add(name=f"{name}_sum")([hidden, inside])
+    return attended(hidden, name) if hidden.shape[1] <= preset["attention"] else hidden
+
+
+def attended(hidden: Any, name: str) -> Any:
+    """hidden + what each place takes from all places (Vaswani et al. 2017, section 3.2)."""
+    side, width = hidden.shape[1], hidden.shape[-1]
+    heads = max(1, width // HEAD)
+    inside = layers.Reshape((side * side, width), name=f"{name}_places")(normal(hidden, f"{name}_attention"))
+    attention = layers.MultiHeadAttention(heads, width // heads, name=f"{name}_attention")
+    inside = layers.Dense(width, kernel_initializer="zeros", name=f"{name}_taken")(attention(inside, inside))
+    return layers.Add(name=f"{name}_attended")([hidden, layers.Reshape((side, side, width), name=f"{name}_map")(inside)])
+
+
+def normal(hidden: Any, name: str) -> Any:
+    """Groups of 16 channels, each of mean 0 and deviation 1 in an image (Wu & He 2018)."""
+    return layers.GroupNormalization(max(1, hidden.shape[-1] // 16), epsilon=1e-5, name=f"{name}_normal")(hidden)
+
+
+def spread(hidden: Any, spec: ImageSpec, patch: int) -> Any:
+    """The pixels of each place, side by side: (batch, side, side, patch² channels) -> (batch, size, size, channels)."""
+    if patch == 1:
+        return hidden
+    side = spec.size // patch
+    hidden = layers.Reshape((side, side, patch, patch, spec.channels), name="pixels")(hidden)
+    return layers.Reshape((spec.size, spec.size, spec.channels), name="image")(
+        layers.Permute((1, 3, 2, 4, 5), name="order")(hidden)
+    )
