@@ -37,6 +37,8 @@ def show(done: Folded) -> None:
         print(f"  {plural(count, 'picture')} missing: {reason}")
     if done.forgotten:
         print(f"forgot {plural(done.forgotten, 'rater')}")
+    if done.learned:
+        print(f"  versions that had learned from them: {', '.join(map(str, done.learned))}; `genloop run` trains one without")
     if done.committed:
         print("committed")
     if not (done.batches or done.forgotten or done.committed):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipelines.core.reported import Filter
+    from pipelines.feedback.events import Sample
 
 MOST = {".png": 4096, ".npz": 1_000_000}  # images in one file; a larger picture could not be looked at
 SEEDS = 2**31  # all seeds are below
@@ -31,11 +32,12 @@ def generate(count: int, label: str | None, seed: int, version: int | None, out:
     import numpy as np
 
     from pipelines.core import reported, tracking
+    from pipelines.feedback import spoken
 
     drawer = tracking.load(settings, version)
     seeds = np.arange(seed, seed + count, dtype=np.int64)
     labels = choose(label, seeds, drawer.classes, drawer.conditional)
-    images, seeds, withheld = allowed(drawer, seeds, labels, reported.Filter.read(settings))
+    images, seeds, withheld = allowed(drawer, seeds, labels, reported.Filter.read(settings), spoken.reported())
     files.write(out, picture(images, labels, drawer) if out.suffix == ".png" else archive(images, labels, seeds))
     print(f"{out}: {count} images by version {drawer.version}", file=sys.stderr)
     if withheld:
@@ -83,20 +85,29 @@ def draw(drawer, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:  # type: 
 
 
 def allowed(  # type: ignore[no-untyped-def]
-    drawer, seeds: np.ndarray, labels: np.ndarray, reported: Filter
+    drawer, seeds: np.ndarray, labels: np.ndarray, reported: Filter, samples: set[Sample]
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Images, the seeds that they are of, and how many others were withheld.
 
     The next seeds after the last one replace what is withheld, in order and with its label, so that the same is drawn whenever
     the same is asked for and the same is reported.
 
+    Args:
+        samples: those that were reported; what looks like them, `reported` knows as soon as `curate` has read of it.
+
     Raises:
         GenloopError: one try after the other drew what must not be shown.
     """
     import numpy as np
 
+    def unwanted(images: np.ndarray, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        pairs = zip(seeds.tolist(), labels.tolist(), strict=True)
+        asked = [(drawer.version, seed, label if drawer.conditional else None) for seed, label in pairs]
+        return reported.withheld(images) | np.array([place in named for place in asked], bool)
+
+    named = {(sample.version, sample.seed, sample.label if drawer.conditional else None) for sample in samples}
     images, seeds = draw(drawer, seeds, labels), seeds.copy()
-    waiting = np.flatnonzero(reported.withheld(images))
+    waiting = np.flatnonzero(unwanted(images, seeds, labels))
     following, withheld = int(seeds[-1]) + 1, len(waiting)
     for _ in range(TRIES):
         if not len(waiting) or following + len(waiting) > SEEDS:
@@ -104,7 +115,7 @@ def allowed(  # type: ignore[no-untyped-def]
         seeds[waiting] = following + np.arange(len(waiting))
         following += len(waiting)
         images[waiting] = draw(drawer, seeds[waiting], labels[waiting])
-        waiting = waiting[reported.withheld(images[waiting])]
+        waiting = waiting[unwanted(images[waiting], seeds[waiting], labels[waiting])]
         withheld += len(waiting)
     if len(waiting):
         classes = f", of the class {drawer.classes[labels[waiting[0]]]}" if drawer.conditional and drawer.classes else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import committing, program, pushing, terminal
+from flows import committing, graph, program, pushing, terminal
 from flows.promote import gate
 from flows.runs import going_on, say
 from flows.stage import begin, limited
@@ -49,6 +50,17 @@ def enough(settings: Params) -> bool:
 
 
 def waiting() -> int:
-    """Folded events that `curate` has not read yet."""
-    known = curated.read_about(paths.CURATED).batches if (paths.CURATED / "about.json").is_file() else []
-    return manifest.read().beyond(known)
+    """Folded events that no training has learned from yet; `forget` lets `curate` read them as well, and trains nothing."""
+    read = curated.read_about(paths.CURATED).batches if (paths.CURATED / "about.json").is_file() else []
+    learned = trained_on()
+    # Where `curate` made of new events what it had made before, no training was due, and none has anything to learn from them.
+    if learned is not None and set(learned) != set(read) and graph.status().get("train") != "fresh":
+        read = learned
+    return manifest.read().beyond(read)
+
+
+def trained_on() -> list[str] | None:
+    """Batches that the last training has learned from, if there was one."""
+    report = paths.REPORTS / "train.json"
+    found: list[str] | None = json.loads(report.read_text(encoding="utf-8")).get("folds") if report.is_file() else None
+    return found

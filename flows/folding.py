@@ -14,7 +14,7 @@ from datetime import datetime
 
 from flows import keeping
 from flows.turn import folding
-from pipelines.core import paths
+from pipelines.core import paths, tracking
 from pipelines.core.params import Params
 from pipelines.feedback import database, drawers, forgetting, manifest, pictures, seal
 from pipelines.feedback.manifest import Manifest
@@ -26,7 +26,8 @@ class Folded:
     """What a fold added to data/feedback, what one that was killed had left over included.
 
     events: their number by type. raters: how many people said them. batches: names. forgotten: raters of whom nothing is left.
-    missing: number of pictures that could not be had, by reason. committed: whether git has it.
+    learned: versions that had learned from those who asked to be forgotten. missing: number of pictures that could not be had,
+    by reason. committed: whether git has it.
     """
 
     events: dict[str, int] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Folded:
     batches: list[str] = field(default_factory=list)
     missing: dict[str, int] = field(default_factory=dict)
     forgotten: int = 0
+    learned: list[int] = field(default_factory=list)
     committed: bool = False
 
 
@@ -49,10 +51,10 @@ def fold(params: Params, log: Callable[[str], None] = keeping.say) -> Folded:
         manifest.demand(paths.FEEDBACK, manifest.missing())
         sweep()
         before = manifest.read()
-        forgotten = 0
+        forgotten, learned = 0, list[int]()
         if database.reachable():
             store = stack.enter_context(Store.open())
-            forgotten = forget(store)
+            forgotten, learned = forget(params, store)
             seal.fold(store, paths.FEEDBACK)
         else:
             log(f"there is no database yet: {database.place(database.address())}")
@@ -62,7 +64,7 @@ def fold(params: Params, log: Callable[[str], None] = keeping.say) -> Folded:
         batches = added(before, manifest.read())
         committed = not keeping.kept() and keeping.keep(message(before), log)
         said = Said.of(batches)
-        return Folded(said.types, said.raters, batches, lacking(batches), forgotten, committed)
+        return Folded(said.types, said.raters, batches, lacking(batches), forgotten, learned, committed)
 
 
 def sweep() -> None:
@@ -71,13 +73,20 @@ def sweep() -> None:
         leftover.unlink(missing_ok=True)
 
 
-def forget(store: Store) -> int:
-    """Of whom nothing may be left: who has asked since, and who was forgotten elsewhere, or only half."""
+def forget(params: Params, store: Store) -> tuple[int, list[int]]:
+    """Of whom nothing may be left: who has asked since, and who was forgotten elsewhere, or only half.
+
+    Returns:
+        How many, and which versions had learned from those who have asked: after it, nobody could find that out any more.
+    """
     done = forgetting.catch_up(store, paths.FEEDBACK, paths.MANIFEST)
     asked = store.erasures()
-    if asked:
-        forgetting.forget(store, paths.FEEDBACK, paths.MANIFEST, asked)
-    return done + len(asked)
+    if not asked:
+        return done, []
+    folds = {batch for rater in asked for batch in seal.said_by(paths.FEEDBACK, rater)}
+    learned = [number for number, of in tracking.learned(params).items() if not folds.isdisjoint(of.batches)] if folds else []
+    forgetting.forget(store, paths.FEEDBACK, paths.MANIFEST, asked)
+    return done + len(asked), learned
 
 
 def added(before: Manifest, after: Manifest) -> list[str]:

@@ -54,14 +54,15 @@ def curate(told: Said, seen: Looks, params: Params) -> Outcome:
     most = settings.max_rater_share * there.train.total()
 
     trusted = belief.judge(told, seen.samples, settings.experts, settings.max_rater_share, aside)
-    away = reported.judge(told.reports, seen, there, trusted, Parts(most), aside)
+    changes = Parts.of_rows(settings.max_rater_share, there.train)  # of rows that there are, whether they go or are corrected
+    away = reported.judge(told.reports, seen, there, trusted, settings.experts, changes, aside)
     sent = candidates.sent(told.uploads, seen.uploads)
     liked = candidates.liked(trusted, seen.samples, settings.min_liked)
     checks.check([*sent, *liked], there, paths.FACTS / "facts.parquet", away, params)
 
     budget.share_out(checks.standing(sent), Parts(most))
     uploads = {upload.look.row_id: upload for upload in checks.standing(sent)}
-    right = corrected.judge(told.labels, there, uploads, away.removed, trusted, Parts(most), aside)
+    right = corrected.judge(told.labels, there, uploads, away.removed, trusted, changes, aside)
     for row_id in right.keys() & uploads.keys():
         uploads[row_id].correct(right[row_id].label, right[row_id].events)
     train = changed(there, away.removed, right)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ def add(params: Params, key: str, scores: dict[str, Any]) -> int:
     """Register what lies in data/ as a new version; its number."""
     metrics = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
     learned = curated.read_about(paths.CURATED)
+    learned = replace(learned, generation=max(learned.generation, parents_generation(params)))
     tags = {**origin.tags(scores["benchmark_id"], learned), tracking.GENERATION: str(learned.generation)}
     judged = rules.first(params.promotion.rules, scores)
     fit = rules.overall(judged, champion=False) != "reject"
@@ -68,6 +69,17 @@ def add(params: Params, key: str, scores: dict[str, Any]) -> int:
             if rule.verdict == "reject":
                 print(f"register: no champion yet: {rule.metric} {rule.kind} {rule.margin:.4g}: {rule.why}")
     return version
+
+
+def parents_generation(params: Params) -> int:
+    """Of the version that the training went on from: it has learned from whatever that one had."""
+    parent = origin.report("train").get("parent_version")
+    if parent is None:
+        return 0
+    try:
+        return int(tracking.version(params, parent).tags.get(tracking.GENERATION, 0))
+    except tracking.NoVersionError:  # of another registry
+        return 0
 
 
 def gather(folder: Path, learned: About, described: str) -> None:

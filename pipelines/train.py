@@ -54,6 +54,7 @@ def run(params: Params) -> None:
     samples = preview.draw(family, preview.shown(rows))
     files.write(paths.REPORTS / "training-samples.png", grids.png(samples.page(rows.classes)))
     write_history(outcome.history)
+    learned = curated.read_about(paths.CURATED)
     reports.write(
         "train",
         {
@@ -63,7 +64,8 @@ def run(params: Params) -> None:
             "rows": len(rows),
             "rows_unlabelled": rows.unlabelled,
             "rows_from_feedback": shards.count(paths.CURATED),
-            "generation": curated.read_about(paths.CURATED).generation,
+            "folds": learned.batches,
+            "generation": learned.generation,
             "classes": len(rows.classes),
             "batch_size": params.train.batch_size,
             "resumed_from": outcome.resumed_from,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.feedback.followed import Made
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+NO_FEEDBACK = '{"files": {}, "forgotten": []}\n'  # data/feedback.json before anybody has said anything
 SHARED = REPOSITORY.parent / "shared" / "data"  # real data; what needs it skips where it is missing
 
 Settings = Callable[..., Params]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import REPOSITORY
+from tests.conftest import NO_FEEDBACK, REPOSITORY
 
 COPIED = ("commands", "flows", "pipelines", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore",
-          "data/feedback.json", "dvc.yaml", "genloop.py", "params.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
+          "dvc.yaml", "genloop.py", "params.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
 TINY = ("image.size=8", "model.preset=tiny", "train.steps=40", "train.preview_every=20", "reference.steps=30",
         "evaluate.samples=250")  # fmt: skip
 
@@ -35,6 +35,18 @@ def git(folder: Path, *arguments: str) -> str:
     return shell(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments)
 
 
+def copy_project(folder: Path) -> None:
+    """Of this repository, without what its own runs and raters have left."""
+    for name in COPIED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if (REPOSITORY / name).is_dir():
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(REPOSITORY / name, folder / name)
+    (folder / "data").mkdir()
+    (folder / "data/feedback.json").write_text(NO_FEEDBACK)
+
+
 def fingerprints(folder: Path) -> dict[str, str]:
     lock = YAML(typ="safe").load((folder / "dvc.lock").read_text())
     return {out["path"]: out["md5"] for entry in lock["stages"].values() for out in entry["outs"]}
@@ -48,12 +60,7 @@ def stale(folder: Path) -> set[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, committed, through which `dvc repro` went once."""
     folder = tmp_path_factory.mktemp("loop") / "project"
-    for name in COPIED:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        if (REPOSITORY / name).is_dir():
-            shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(REPOSITORY / name, folder / name)
+    copy_project(folder)
     git(folder, "init", "--quiet")
     set_params = "import sys; from pipelines.core import params; params.update([], sys.argv[1:])"
     shell(folder, "python", "-c", set_params, *TINY)

@@ -7,18 +7,19 @@ the raters are simulated, and every new version becomes champion: no gate stands
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows import folding, graph, terminal
+from flows import folding, graph, keeping, terminal
 from flows.pending import pending
 from flows.repro import repro
 from flows.simulation import drawn, folder, scratch, standing
 from flows.simulation.drawn import Drawn
 from pipelines.core import backend, files, params, paths, reports, tracking
-from pipelines.core.errors import InputError
+from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.images import Limits
 from pipelines.core.params import Params
 from pipelines.feedback import uploads
@@ -28,6 +29,7 @@ from pipelines.simulation.judge import Judge
 from pipelines.simulation.settings import Simulation
 from pipelines.simulation.turns import Turn, wilson
 
+GIVEN = paths.LOGS / "given"  # the model that the copy begins with, where it does not train one
 WARM = {"init": "champion", "steps": 400}  # of `train` from the first turn on, where the settings say nothing else
 
 
@@ -50,10 +52,13 @@ def run(
     with folder.prepared(out, settings):
         say("turn 0: a copy of the project, as it is before anybody has voted")
         scratch.copy(start, out / folder.PROJECT, apart=out)
+        given = out / folder.PROJECT / GIVEN
+        with scratch.inside(start, {}):
+            begin_with(params.load(), given)
         with scratch.inside(out / folder.PROJECT, scratch.variables(out / folder.PROJECT)):
             backend.load()
             began = time.monotonic()
-            catch_up(lay_over({key: value for key, value in settings.params.items() if key != "train"}))
+            catch_up(lay_over({key: value for key, value in settings.params.items() if key != "train"}), given)
             expert = judge.fit(settings.taste, paths.CLEAN)
             folder.describe(out, settings, expert)
             for number in range(settings.turns + 1):
@@ -87,17 +92,39 @@ def take_turn(settings: Simulation, number: int, expert: Judge) -> None:
     catch_up(current)
 
 
-def catch_up(current: Params) -> None:
-    """Run every stage that is stale, and let the version that comes of it be champion."""
+def begin_with(current: Params, given: Path) -> None:
+    """Where the project's trainings go on from a version, its copy begins with that one.
+
+    The copy has no registry to look into, and would train for as few steps from nothing.
+    """
+    init = current.train.init
+    if init != "scratch":
+        tracking.fetch(current, given, None if init == "champion" else init)
+
+
+def catch_up(current: Params, given: Path | None = None) -> None:
+    """Run every stage that is stale, and let the version that comes of it be champion.
+
+    given: a model that takes the place of what `train` would make.
+    """
     for name in graph.stages():
         # Asked anew each time, as in `genloop run`: a stage that made the same as before leaves those after it fresh.
         work = pending(current)
-        if name in work:
+        if name == "train" and name in work and given is not None and given.is_dir():
+            take_over(given)
+        elif name in work:
             terminal.show(f"── {name}\n".encode())
             repro(name, work[name], log=lambda line: None)
             graph.check_cache(name)
     version = json.loads(tracking.RECEIPT.read_text(encoding="utf-8"))["version"]
     tracking.point(current, tracking.CHAMPION, version)
+
+
+def take_over(given: Path) -> None:
+    with files.replacing(paths.MODEL) as folder:
+        shutil.copytree(given, folder, dirs_exist_ok=True)
+    if (words := keeping.run("commit", "--quiet", "--force", "train")) is not None:
+        raise GenloopError(f"dvc commit train: {words}")
 
 
 def measure(settings: Simulation, number: int, expert: Judge, began: float) -> tuple[Turn, Drawn]:

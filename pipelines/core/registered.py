@@ -52,6 +52,16 @@ class Registered(PythonModel):
         images: np.ndarray = self.base.walk(self.family, seeds, others, at, labels)
         return images
 
+    def interpolate(self, seed_a: int, seed_b: int, steps: int, label: int | None = None) -> np.ndarray:
+        """The way from the image of one seed to that of another, both included, uint8."""
+        images: np.ndarray = self.base.interpolate(self.family, seed_a, seed_b, steps, label)
+        return images
+
+    def variations(self, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray:
+        """Images near that of a seed, uint8; strength 0 is the image itself, 1 has nothing to do with it."""
+        images: np.ndarray = self.base.variations(self.family, seed, strength, count, label)
+        return images
+
 
 def package(code: Path) -> ModuleType:
     """The module `base` of the package in `code`, under a name of its content, so that versions do not share code."""

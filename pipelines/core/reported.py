@@ -20,11 +20,11 @@ ROUNDING = 1e-6  # of squared features: the same image is at no distance, on wha
 
 @dataclass(frozen=True)
 class Filter:
-    """vectors: (r, d) float64, features of what was reported. reach: the distance within which nothing is shown.
+    """vectors: (r, d) float64, features of what was reported. reach: (r,) the distance from each within which nothing is shown.
     extractor: None where nothing was reported."""
 
     vectors: np.ndarray
-    reach: float
+    reach: np.ndarray
     extractor: Extractor | None
     params: Params
 
@@ -35,15 +35,16 @@ class Filter:
         Raises:
             InputError: what the stages write is damaged, or missing though something was reported.
         """
-        reports = curated.read_table(folder, "reported")["image"].to_pylist() if folder.is_dir() else []
-        if not reports:
-            return cls(np.zeros((0, 0)), 0.0, None, params)
+        table = curated.read_table(folder, "reported") if folder.is_dir() else None
+        if not table:
+            return cls(np.zeros((0, 0)), np.zeros(0), None, params)
         backend.load()
         pinned, extractor = benchmark.read(reference)
         assert pinned.train is not None
         reach = params.feedback.report_reach * usual(pinned.train.vectors[:MOST])  # they lie in the order of their hashes
-        empty = cls(np.zeros((0, 0)), reach, extractor, params)
-        return cls(empty.features([images.decode_png(png) for png in reports]), reach, extractor, params)
+        empty = cls(np.zeros((0, 0)), np.zeros(0), extractor, params)
+        vectors = empty.features([images.decode_png(png) for png in table["image"].to_pylist()])
+        return cls(vectors, np.where(table["wide"].to_numpy(), reach, 0.0), extractor, params)
 
     def withheld(self, drawn: np.ndarray) -> np.ndarray:
         """(n,) bool: which of (n, height, width, channels) uint8 images must not be shown."""

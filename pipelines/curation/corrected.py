@@ -71,7 +71,8 @@ def judge(
         backing = [event for event in events if event.label == label]
         if label is None or label == now[row_id]:
             continue
-        if parts.take(event.rater for event in backing):
+        row = there.rows.get(row_id)
+        if parts.take((event.rater for event in backing), row.label if row else None):
             found[row_id] = Correction(label, backing)
         else:
             aside.add_all(backing, OVER_PART)

@@ -57,6 +57,7 @@ def tables(found: Outcome) -> dict[str, dict[str, Sequence[Any]]]:
         "reported": {
             "row_id": list(pictures_of),
             "image": list(pictures_of.values()),
+            "wide": [row_id in found.reported.wide for row_id in pictures_of],
             "events": [ids(found.reported.rows[row_id]) for row_id in pictures_of],
         },
     }

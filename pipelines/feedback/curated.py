@@ -37,7 +37,14 @@ SCHEMAS = {
     # Of rows of data/clean: another label, or to be left out.
     "changes": pa.schema([("row_id", pa.string()), ("label", pa.int32()), ("removed", pa.bool_()), ("events", EVENTS)]),
     # Images that must not be drawn again.
-    "reported": pa.schema([("row_id", pa.string()), ("image", pa.binary()), ("events", EVENTS)]),
+    "reported": pa.schema(
+        [
+            ("row_id", pa.string()),
+            ("image", pa.binary()),
+            ("wide", pa.bool_()),  # nor what looks like it
+            ("events", EVENTS),
+        ]
+    ),
 }
 
 

@@ -195,5 +195,6 @@ def settle(waiting: list[Candidate], store: Store, tally: Tally, rejects: Reject
         else:
             detail = f"id: {one.found.id} is known, and says something else"
             rejects.add(one.line, Refused(str(Outcome.REFUSED), detail), one.shown)
+            unwanted.update({one.found.image} if isinstance(one.found, Upload) else ())
     for image in unwanted - store.images() if unwanted else ():
         uploads.remove(image)

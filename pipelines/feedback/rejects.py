@@ -46,8 +46,8 @@ class Rejects:
 
 
 def as_line(content: dict[str, Any]) -> str | None:
-    """As ASCII, so that half a character can be written, too; dates of Parquet as text. None of what is nested too deep."""
+    """As ASCII, so that half a character can be written, too; dates of Parquet as text. None of what JSON cannot say."""
     try:
-        return json.dumps(content, default=str) + "\n"
+        return json.dumps(content, default=str, allow_nan=False) + "\n"
     except (ValueError, RecursionError):
         return None

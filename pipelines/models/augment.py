@@ -9,6 +9,7 @@ Everything is differentiable in the images, and follows from numbers that come w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ def change(images: Any, numbers: Any, probability: Any, how: Augmentation) -> tu
     Returns:
         (batch, side, side, channels), and (batch, TOLD) float32, all 0 where nothing was changed.
     """
-    uniform = ops.unstack((1.0 + ops.erf(numbers / np.sqrt(2.0))) / 2.0, NUMBERS, axis=1)
+    uniform = ops.unstack((1.0 + ops.erf(numbers / math.sqrt(2.0))) / 2.0, NUMBERS, axis=1)
     side = images.shape[1]
     flipped, shifted, turned, cut = (ops.cast(uniform[place] < probability, "float32") for place in (0, 1, 4, 6))
     # Mirrored half as often: an image and its mirror image are to be equally likely among those that are changed.
@@ -63,7 +64,7 @@ def change(images: Any, numbers: Any, probability: Any, how: Augmentation) -> tu
     right, down = (
         ops.round(shifted * (2 * uniform[place] - 1) * how.shift * side) for place in (2, 3)
     )  # whole pixels: no blur
-    angle = turned * (2 * uniform[5] - 1) * np.deg2rad(how.rotate)
+    angle = turned * (2 * uniform[5] - 1) * math.radians(how.rotate)
     if how.moves:
         images = moved(images, 1 - 2 * mirror, right, down, angle if how.rotate else None)
     across, along = uniform[7] * side, uniform[8] * side

@@ -17,9 +17,8 @@ import numpy as np
 from pipelines.core import paths
 from pipelines.core.params import Params
 from pipelines.curation import belief
-from pipelines.feedback import database, manifest, seal, trust
-from pipelines.feedback.events import Event, Vote
-from pipelines.feedback.store import Store
+from pipelines.feedback import manifest, spoken, trust
+from pipelines.feedback.events import Vote
 from pipelines.metrics.intervals import Interval
 from pipelines.promotion import anytime
 
@@ -53,15 +52,7 @@ def difference(params: Params, challenger: int, champion: int, now: datetime | N
 def cast() -> list[Vote]:
     """Every vote, oldest first."""
     manifest.demand(paths.FEEDBACK, manifest.missing())
-    found: dict[str, Event] = {}
-    files = seal.sealed(paths.FEEDBACK)
-    if database.reachable():
-        # Before the files are read: what a fold seals meanwhile is in both then, and in none the other way round.
-        with Store.open() as store:
-            found = {event.id: event for event in store.beyond("vote", [seal.about(path)[0] for path in files])}
-    for path in files:
-        found |= {event.id: event for event in seal.matching(path, "type", ["vote"])}
-    return sorted((event for event in found.values() if isinstance(event, Vote)), key=lambda vote: (vote.at, vote.id))
+    return [event for event in spoken.every("vote") if isinstance(event, Vote)]
 
 
 def believed(votes: Sequence[Vote], experts: Sequence[str]) -> list[Vote]:

@@ -24,6 +24,7 @@ MUCH = Folded(
     batches=["a1", "b2"],
     missing={"version 7 is not in the registry": 2},
     forgotten=1,
+    learned=[2, 3],
     committed=True,
 )
 
@@ -59,6 +60,7 @@ def test_it_says_what_was_folded(done: SimpleNamespace) -> None:
         "  batch b2",
         "  2 pictures missing: version 7 is not in the registry",
         "forgot 1 rater",
+        "  versions that had learned from them: 2, 3; `genloop run` trains one without",
         "committed",
     ]
 
@@ -66,7 +68,7 @@ def test_it_says_what_was_folded(done: SimpleNamespace) -> None:
 def test_programs_get_all_of_it(done: SimpleNamespace) -> None:
     done.folded = MUCH
     found = json.loads(call("--json").out)
-    assert set(found) == {"events", "raters", "batches", "missing", "forgotten", "committed"}
+    assert set(found) == {"events", "raters", "batches", "missing", "forgotten", "learned", "committed"}
     assert Folded(**found) == MUCH
 
 

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 import genloop
 from commands import generate
 from pipelines.core import reported, tracking
+from pipelines.feedback.events import parse
+from pipelines.feedback.store import Store
 from tests.conftest import REPOSITORY
 
 
@@ -77,6 +79,25 @@ def test_it_is_the_same_whatever_the_batch(withhold: Callable[..., None], monkey
     assert all(np.array_equal(whole[name], parts[name]) for name in whole)
     assert not (whole["seeds"] % 3 == 0).any()
     assert len(set(whole["seeds"].tolist())) == 50
+
+
+def test_a_reported_sample_is_withheld_before_any_fold(withhold: Callable[..., None]) -> None:
+    withhold(lambda greys: greys < 0)
+    said = {"rater": "ann", "at": "2026-01-31T12:00:00Z", "type": "report", "reason": ""}
+    with Store.open() as store:
+        store.add(
+            [
+                parse({**said, "id": "a", "sample": {"version": 7, "seed": 12, "label": 0}}),
+                parse(
+                    {**said, "id": "b", "sample": {"version": 7, "seed": 11, "label": 0}}
+                ),  # another image than that of label 2
+                parse({**said, "id": "c", "sample": {"version": 6, "seed": 13, "label": 1}}),
+            ]
+        )
+    found, arrays = draw("--count", "5", "--seed", "10")
+    assert arrays["seeds"].tolist() == [10, 11, 15, 13, 14]
+    assert arrays["labels"].tolist() == [1, 2, 0, 1, 2]
+    assert "1 withheld, for people have reported such images" in found.err
 
 
 def test_nothing_is_said_where_nothing_is_withheld(withhold: Callable[..., None]) -> None:

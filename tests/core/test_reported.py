@@ -41,11 +41,12 @@ def real(monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     return rows
 
 
-def report(*shown: np.ndarray) -> None:
+def report(*shown: np.ndarray, wide: bool = True) -> None:
     write_feedback()
     rows: dict[str, Any] = {
         "row_id": [images.row_id(image) for image in shown],
         "image": [images.encode_png(image) for image in shown],
+        "wide": [wide] * len(shown),
         "events": [["a report"]] * len(shown),
     }
     curated.write_table(paths.CURATED, "reported", rows)
@@ -58,7 +59,7 @@ def flat(grey: int) -> np.ndarray:
 def test_what_is_near_is_withheld_and_what_is_far_is_not(project: Path, real: np.ndarray, settings: Settings) -> None:
     report(flat(100), flat(200))
     found = Filter.read(settings(SIZE))
-    assert found.reach == pytest.approx(80)
+    assert found.reach == pytest.approx([80, 80])
     assert found.withheld(np.stack([flat(grey) for grey in (100, 91, 109, 80, 115, 205, 0)])).tolist() == [
         True, True, True, False, False, True, False,
     ]  # fmt: skip
@@ -71,6 +72,15 @@ def test_the_reach_is_a_setting_and_the_very_image_is_always_withheld(
     report(flat(100))
     found = Filter.read(settings({**SIZE, "feedback.report_reach": reach}))
     assert found.withheld(np.stack([flat(100), flat(115), flat(130)])).tolist() == withheld
+
+
+def test_of_some_reports_the_very_image_alone_is_withheld(project: Path, real: np.ndarray, settings: Settings) -> None:
+    report(flat(100), wide=False)
+    assert Filter.read(settings(SIZE)).withheld(np.stack([flat(grey) for grey in (100, 99, 101)])).tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_version_of_another_size_is_looked_at_in_the_project_s_form(

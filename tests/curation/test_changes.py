@@ -69,14 +69,41 @@ def test_who_is_not_believed_changes_nothing(there: Project) -> None:
     assert raters()["coin"]["set_aside"] == expected
 
 
-def test_one_rater_changes_no_more_than_a_share_of_the_rows(there: Project) -> None:
+def test_one_rater_changes_no_more_than_a_share_of_the_rows_of_a_class(there: Project) -> None:
+    """200 rows, half of each class: to correct and to take away come together."""
     for place in range(30):
         there.said.correct("zoe", there.ids[2 * place], 1)
         there.said.report("zoe", row=there.ids[2 * place + 1])
     report = there.curate()
-    assert (report["labels_corrected"], report["rows_removed"], report["reported"]) == (20, 20, 20)
-    told = "label, over the rater's part: 10; report, over the rater's part: 10"
+    assert (report["labels_corrected"], report["rows_removed"], report["reported"]) == (10, 10, 10)
+    told = "label, over the rater's part: 20; report, over the rater's part: 20"
     assert raters()["zoe"]["set_aside"] == told
+
+
+def test_one_rater_cannot_take_a_class_away_by_reports_and_labels_together(there: Project) -> None:
+    for place in range(0, 200, 2):
+        there.said.report("troll", row=there.ids[place])
+        there.said.correct("troll", there.ids[place], 1)
+    report = there.curate()
+    assert report["labels_corrected"] + report["rows_removed"] == 10
+
+
+def test_what_looks_like_reported_pictures_is_kept_back_for_few_of_one_rater_s(there: Project) -> None:
+    spam(there)
+    shown = [there.said.sample(image) for image in there.new(60)]
+    for sample in shown[:40]:
+        there.said.report("troll", sample)
+    for sample in shown[40:50]:
+        there.said.report("coin", sample)
+    for sample in shown[50:]:
+        there.said.report("zoe", sample)
+    there.curate({"feedback.experts": ["zoe"]})
+    row_ids = [images.row_id(images.decode_png(there.said.drawn[sample].image or b"")) for sample in shown]
+    wide = {row["row_id"]: row["wide"] for row in table("reported")}
+    assert set(wide) == set(row_ids), "each of them is not drawn again"
+    assert sum(wide[row_id] for row_id in row_ids[:40]) == 20
+    assert not any(wide[row_id] for row_id in row_ids[40:50]), "whoever is not believed"
+    assert all(wide[row_id] for row_id in row_ids[50:])
 
 
 def test_a_reported_row_goes_and_is_remembered(there: Project) -> None:

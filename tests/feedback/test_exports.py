@@ -96,10 +96,11 @@ def test_what_label_studio_exports_beside_is_refused_with_the_task() -> None:
         task(SAMPLE, "annotation"),
         task(SAMPLE, annotation("result")),
         {"id": 3},
-        task(SAMPLE, annotation(like, completed_by=8)),
+        task({"row": ROW}, annotation(result("choices", choices=["3"]), result("choices", choices=["4"]))),
+        task(SAMPLE, annotation(like, like, completed_by=8)),
     ]
     Path("f.json").write_text(json.dumps(tasks))
-    assert numbers(imported("f.json", "--format", "label-studio")) == (1, 0, 16)
+    assert numbers(imported("f.json", "--format", "label-studio")) == (1, 1, 18)
     assert [(one["line"], one["reason"]) for one in rejects("f.json")] == [
         (1, "skipped by its rater"),
         (2, "no answer"),
@@ -117,6 +118,8 @@ def test_what_label_studio_exports_beside_is_refused_with_the_task() -> None:
         (14, "not an annotation"),
         (15, "no mapping"),
         (16, "not a task"),
+        (17, "ambiguous answer"),
+        (17, "ambiguous answer"),
     ]
     assert rejects("f.json")[6]["record"]["data"] == SAMPLE
     assert rejects("f.json")[6]["record"]["annotation"] == 9

@@ -249,6 +249,28 @@ def test_images_of_uploads_become_bytes_under_their_hash() -> None:
     assert numbers(imported("f.jsonl")) == (0, 2, 0)
 
 
+def test_the_image_of_a_refused_upload_is_not_kept() -> None:
+    pictures = [images.encode_png(np.full((8, 8, 1), grey, np.uint8)) for grey in range(2)]
+    upload = {**SAID, "id": "u1", "type": "upload", "label": 3}
+    for number, picture in enumerate(pictures):
+        Path(f"{number}.jsonl").write_text(lines({**upload, "image": base64.b64encode(picture).decode()}))
+    assert numbers(imported("0.jsonl")) == (1, 0, 0)
+    assert imported("1.jsonl", code=2)["rejected"] == {"same id with other content": 1}
+    assert [uploads.read(path.name) for path in uploads.FOLDER.iterdir()] == pictures[:1]
+    assert numbers(imported("0.jsonl")) == (0, 1, 0)
+    assert len(list(uploads.FOLDER.iterdir())) == 1
+
+
+def test_what_json_cannot_say_is_rejected_in_words() -> None:
+    Path("f.jsonl").write_text('{"id": "n", "type": "vote", "value": NaN}\n')
+    imported("f.jsonl", code=2)
+    pq.write_table(pa.table({"type": ["vote"], "rater": ["ann"], "at": ["2026-01-31"], "value": [float("nan")]}), "g.parquet")
+    imported("g.parquet", code=2)
+    for name in ("f.jsonl", "g.parquet"):
+        text = Path(f"{name}.rejected.jsonl").read_text()
+        json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+
+
 def test_the_limits_of_ingest_are_those_of_uploads(configured: Path) -> None:
     text = (configured / "params.yaml").read_text()
     (configured / "params.yaml").write_text(text.replace("max_side: 4096", "max_side: 7"))

@@ -39,8 +39,9 @@ class Drawer:
 def make(folder: Path, under_git: bool = True) -> None:
     """The settings, DVC, and git with one commit."""
     (folder / "data").mkdir(parents=True)
-    for name in (".gitignore", "params.yaml", "data/feedback.json"):
+    for name in (".gitignore", "params.yaml"):
         shutil.copy(REPOSITORY / name, folder / name)
+    (folder / "data/feedback.json").write_text('{"files": {}, "forgotten": []}\n')
     (folder / "dvc.yaml").write_text("stages: {}\n")
     if under_git:
         git(folder, "init", "-q", "-b", "main")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows import feedback
+import pytest
+
+from flows import feedback, graph
 from pipelines.core import paths
 from pipelines.feedback import curated, manifest, seal
 from tests.flows.tiny_project import Tiny
@@ -51,6 +53,23 @@ def test_what_curate_has_not_read_waits(project: Path) -> None:
     assert feedback.waiting() == 0
     fold("b", 2)
     assert feedback.waiting() == 2
+
+
+def test_what_forget_lets_curate_read_waits_until_a_training_has_learned_from_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold("a", 5)
+    fold("b", 2)
+    paths.CURATED.mkdir()
+    curated.write_about(paths.CURATED, curated.About(["a", "b"], 7, 0))
+    paths.REPORTS.mkdir(exist_ok=True)
+    (paths.REPORTS / "train.json").write_text('{"folds": ["a"]}')
+    for state, count in (("stale", 2), ("fresh", 0)):
+        monkeypatch.setattr(graph, "status", lambda state=state: {"train": state})
+        assert feedback.waiting() == count
+    (paths.REPORTS / "train.json").write_text('{"folds": ["b", "a"]}')
+    monkeypatch.setattr(graph, "status", lambda: pytest.fail("nothing to ask"))
+    assert feedback.waiting() == 0
 
 
 def test_it_folds_each_time_and_trains_when_enough_has_come(served: Tiny) -> None:

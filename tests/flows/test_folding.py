@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from flows import folding, graph, keeping
-from pipelines.core import files, params, paths
+from pipelines.core import files, params, paths, tracking
 from pipelines.core.errors import GenloopError
 from pipelines.core.images import Limits
 from pipelines.feedback import drawers, forgetting, manifest, pictures, seal, uploads
@@ -219,13 +219,16 @@ def test_two_folds_at_once_fold_everything_once(project: Path) -> None:
     check(20, project)
 
 
-def test_who_asked_is_forgotten_and_the_commit_says_so_without_a_name(project: Path) -> None:
+def test_who_asked_is_forgotten_and_the_commit_says_so_without_a_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(0, 6)
     fold()
+    (batch,) = manifest.read().batches
+    known = {1: tracking.Learned([], []), 2: tracking.Learned([batch], ["champion"]), 3: tracking.Learned(["another"], [])}
+    monkeypatch.setattr(tracking, "learned", lambda _: known)
     with Store.open() as store:
         store.add([vote(6, type="erase", sample=None, value=None, rater="r1")])
     done = fold()
-    assert (done.events, done.forgotten, done.committed) == ({}, 1, True)
+    assert (done.events, done.forgotten, done.learned, done.committed) == ({}, 1, [2], True)
     assert git(project, "log", "-1", "--format=%s") == "Forget 1 rater\n"
     assert {event.rater for event in seal.read(paths.FEEDBACK)} == {"r0", "r2"}
     assert manifest.check().forgotten == [forgetting.digest("r1")]

@@ -57,9 +57,15 @@ def training_batch(family: base.Family, count: int, seed: int = 0) -> dict[str, 
     return {"image": pictures(count, family.spec.size, family.spec.channels), "label": labels, **numbers}
 
 
-def train_once(family: base.Family, steps: int = 1) -> dict[str, float]:
+def weights(family: base.Family) -> np.ndarray:
+    return np.concatenate([variable.numpy().ravel() for variable in family.trainable_variables])
+
+
+def train_once(family: base.Family, steps: int = 1, compiled: bool = False) -> dict[str, float]:
+    """Compiling takes far longer than a few steps do."""
     inputs = training_batch(family, BATCH)
-    family.compile(optimizer=family.optimizer_for(10), jit_compile=family.jit_compile)
+    way = {"jit_compile": family.jit_compile} if compiled else {"run_eagerly": True}
+    family.compile(optimizer=family.optimizer_for(10), **way)
     history = family.fit(((inputs,) for _ in range(steps + 1)), steps_per_epoch=steps, shuffle=False, verbose=0)
     return {name: values[-1] for name, values in history.history.items()}
 
@@ -69,7 +75,7 @@ def test_a_family_trains_draws_and_is_the_same_after_saving(family: str, preset:
     model = make(family, preset)
     before = {name: variable.numpy().copy() for name, variable in base.named_variables(model).items()}
 
-    losses = train_once(model, steps=3)
+    losses = train_once(model, steps=3, compiled=preset == smallest(family))
 
     assert set(model.loss_names) <= set(losses)
     assert all(np.isfinite(value) for value in losses.values())
@@ -112,13 +118,37 @@ def test_a_family_draws_every_shape_it_says_it_fits(family: str, size: int, chan
 @pytest.mark.parametrize("family", sorted(catalogue.MODELS))
 def test_only_a_conditional_family_minds_the_label(family: str) -> None:
     model = make(family, smallest(family))
+    random = np.random.default_rng(0)
+    for variable in model.trainable_variables:  # of an untrained one all classes may be alike
+        variable.assign_add(0.1 * random.standard_normal(variable.shape, np.float32))
     first, second = base.draw(model, [5], [0]), base.draw(model, [5], [2])
     assert np.array_equal(first, second) == (not model.conditional)
 
 
 @pytest.mark.parametrize("family", sorted(catalogue.MODELS))
+def test_every_family_walks_from_one_image_to_another_and_about_one(family: str) -> None:
+    model = make(family, smallest(family))
+    train_once(model, steps=2)  # of an untrained one all images may be alike
+    way = base.interpolate(model, 3, 8, steps=5, label=1)
+    ends = base.draw(model, [3, 8], [1, 1])
+    assert way.shape == (5, *model.spec.shape)
+    assert np.abs(way[[0, -1]].astype(int) - ends).max() <= 1  # latents may differ in the last bit, and so may a grey
+    near, far = (base.variations(model, 3, strength, count=4, label=1).astype(int) for strength in (0.1, 1.0))
+    assert np.abs(base.variations(model, 3, 0.0, count=2, label=1).astype(int) - ends[0]).max() <= 1
+    assert 0 < np.abs(near - ends[0]).mean() < np.abs(far - ends[0]).mean()
+    assert len(np.unique(far, axis=0)) == 4
+    assert np.array_equal(base.variations(model, 3, 0.1, count=2, label=1), near[:2])
+    for call, words in (
+        (lambda: base.interpolate(model, 3, 8, 1), "2 steps"),
+        (lambda: base.variations(model, 3, 1.5, 2), "0 to 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+@pytest.mark.parametrize("family", sorted(catalogue.MODELS))
 def test_initial_weights_depend_on_the_seed_only(family: str) -> None:
-    one, same, other = (base.draw(make(family, smallest(family), seed=seed), range(4)) for seed in (1, 1, 2))
+    one, same, other = (weights(make(family, smallest(family), seed=seed)) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 

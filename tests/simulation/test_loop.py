@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import REPOSITORY
-from tests.test_loop import COPIED, TINY, git, shell
+from tests.test_loop import TINY, copy_project, git, shell
 
 SIMULATION = """
 taste: {name: stroke_weight}
@@ -35,13 +33,7 @@ params:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
-    for name in COPIED:
-        source, target = REPOSITORY / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
+    copy_project(folder)
     (folder / "simulation.yaml").write_text(SIMULATION)
     git(folder, "init", "--quiet")
     shell(folder, "python", "-c", "import sys; from pipelines.core import params; params.update([], sys.argv[1:])", *TINY)

@@ -35,13 +35,20 @@ def answers(task: Any, words: Words) -> Iterator[Answered]:
 
 
 def results(data: dict[str, Any], annotation: dict[str, Any], shown: dict[str, Any], words: Words) -> Iterator[Answered]:
+    """An annotation is about one thing, so its answers must not contradict each other."""
+    found = []
     for result in annotation["result"]:
         whole = {**shown, "result": result}
         try:
             said = judged(data, answer(result), words)
-            yield Answered(whole, {**said, "rater": rater(annotation), "at": at(annotation)})
+            found.append(Answered(whole, {**said, "rater": rater(annotation), "at": at(annotation)}))
         except Refused as fault:
-            yield Answered(whole, fault=fault)
+            found.append(Answered(whole, fault=fault))
+    records = [one.record for one in found if one.record]
+    if any(other != records[0] for other in records):
+        several = Refused("ambiguous answer", f"the annotation says {len(records)} things of what was shown")
+        found = [Answered(one.shown, fault=several) if one.record else one for one in found]
+    yield from found
 
 
 def answer(result: Any) -> Any:
