@@ -107,9 +107,10 @@ def data() -> list[str]:
 
 
 def code(family: str) -> list[Path]:
-    module, _ = catalogue.locate(catalogue.MODELS, family)
-    own = HERE.parent.joinpath(*module.split(".")).with_suffix(".py")
-    return [own, HERE / "models" / "base.py", HERE / "train.py", *sorted((HERE / "training").glob("*.py"))]
+    """What makes the weights: the family's own file and what every family may use, not the other families."""
+    shared = [path for path in (HERE / "models").glob("*.py") if path.stem not in catalogue.MODELS]
+    own = HERE / "models" / f"{family}.py"
+    return sorted([own, *shared, HERE / "train.py", *(HERE / "training").glob("*.py")])
 
 
 def write_history(history: list[dict[str, float]]) -> None:

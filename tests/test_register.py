@@ -237,6 +237,18 @@ def test_a_run_shows_the_course_of_the_training(made: Path, params: Any) -> None
     assert all(re.match(r"samples.step.2\D", Path(image.path).name) for image in images)
 
 
+def test_a_version_is_of_its_parent_s_generation_at_least(made: Path, params: Any) -> None:
+    """It went on from what its parent had learned, whatever share of drawn images it was given itself."""
+    register.run(params)  # of generation 2
+    write_feedback(generation=1)
+    for parent, generation in ((1, 2), (7, 1)):  # 7: of another registry
+        make_model(seed=parent)
+        evaluate.run(params)
+        files.write(paths.REPORTS / "train.json", json.dumps({"parent_version": parent}))
+        register.run(params)
+        assert tracking.version(params, receipt()["version"]).tags[tracking.GENERATION] == str(generation)
+
+
 def test_a_version_has_a_model_card(made: Path, params: Any) -> None:
     register.run(params)
     version = tracking.version(params, 1)

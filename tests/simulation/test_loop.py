@@ -36,9 +36,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_project(folder)
     (folder / "simulation.yaml").write_text(SIMULATION)
     git(folder, "init", "--quiet")
-    shell(folder, "python", "-c", "import sys; from pipelines.core import params; params.update([], sys.argv[1:])", *TINY)
+    change(folder, *TINY)
     shell(folder, "dvc", "repro")
     return folder
+
+
+def change(folder: Path, *settings: str) -> None:
+    shell(folder, "python", "-c", "import sys; from pipelines.core import params; params.update([], sys.argv[1:])", *settings)
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
@@ -103,3 +107,19 @@ def test_ctrl_c_leaves_the_turns_that_were_done(project: Path) -> None:
     assert "Traceback" not in err
     assert "recall" in out
     assert len(table.read_text().splitlines()) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_project_whose_trainings_go_on_begins_with_its_champion(project: Path) -> None:
+    """Its copy has no registry to go on from, and as few steps from nothing would be another model."""
+    before = (project / "params.yaml").read_bytes()
+    try:
+        change(project, "train.init=champion", "train.steps=20")
+        shell(project, "python", "genloop.py", "simulate", "simulation.yaml", "--out", "warm")
+    finally:
+        (project / "params.yaml").write_bytes(before)
+    folders = (project, project / "warm/project")
+    for folder in folders:
+        shell(folder, "python", "genloop.py", "generate", "--version", "1", "--count", "4", "--out", "drawn.npz")
+    assert (folders[0] / "drawn.npz").read_bytes() == (folders[1] / "drawn.npz").read_bytes()

@@ -1,10 +1,11 @@
-"""Run as a program in a project folder: the training that test_resume kills, with a pause so that it can."""
+"""Run as a program in a project folder, with a family's name: the training that test_resume kills; it pauses so that it can."""
 
 from __future__ import annotations
 
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -14,6 +15,10 @@ from tests.training import rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = {"train.steps": 30, "train.preview_every": 5}
+
+
+def changes(family: str) -> dict[str, Any]:
+    return {**STEPS, "model.family": family, "model.preset": rows.preset(family)}
 
 
 def main() -> None:
@@ -28,7 +33,7 @@ def main() -> None:
 
     watch.Watch.on_train_batch_end = slowly  # type: ignore[method-assign]
     document = params.parse(params.read(REPOSITORY / "params.yaml"), "params.yaml")
-    for key, value in {**rows.TINY, **STEPS}.items():
+    for key, value in {**rows.TINY, **changes(sys.argv[1])}.items():
         params.place(document, key, value)
     train.run(params.check(document, "settings"))
 

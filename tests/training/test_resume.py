@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,17 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.core import backend, paths
+from pipelines import catalogue
+from pipelines.core import backend, files, paths, stage
 from tests.training import killed, rows
 
 backend.load()
 
 from pipelines.training import checkpoint, watch  # noqa: E402
 
+FAMILIES = [pytest.param(name, marks=[pytest.mark.slow] if name != "gan" else []) for name in sorted(catalogue.MODELS)]
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+
+def start(folder: Path, family: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(killed.REPOSITORY)}
-    return subprocess.Popen([sys.executable, killed.__file__], cwd=folder, env=environment)
+    return subprocess.Popen([sys.executable, killed.__file__, family], cwd=folder, env=environment)
 
 
 def wait_for(found, process: subprocess.Popen[bytes]) -> None:
@@ -34,28 +38,50 @@ def wait_for(found, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
-def test_resume_after_sigkill_is_bit_identical(project: Path, settings) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_resume_after_sigkill_is_bit_identical(family: str, project: Path, settings) -> None:
     rows.fill()
-    process = start(project)
+    process = start(project, family)
     wait_for(lambda: len(list(paths.CHECKPOINTS.glob("*/step-*.safetensors"))) == 2, process)
     time.sleep(0.12)  # into the middle of an epoch
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not paths.MODEL.exists()
 
-    resumed = rows.trained(settings, killed.STEPS)
+    resumed = rows.trained(settings, killed.changes(family))
     report = json.loads((paths.REPORTS / "train.json").read_text())
     assert 10 <= report["resumed_from"] < 30
     history = (paths.REPORTS / "training.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in history[1:]] == ["5", "10", "15", "20", "25", "30"]
 
-    straight = rows.trained(settings, killed.STEPS)  # the checkpoints are gone by now
+    straight = rows.trained(settings, killed.changes(family))  # the checkpoints are gone by now
     assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 0
     assert rows.equal(resumed, straight)
 
 
 class StopError(Exception):
     pass
+
+
+def test_a_full_disk_stops_it_and_leaves_the_last_whole_checkpoint(project: Path, settings, monkeypatch) -> None:
+    rows.fill()
+    write = files.write
+
+    def full(path: Path, content: bytes | str) -> None:
+        if "step-00000006" in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.files, "write", full)
+        with pytest.raises(OSError, match="No space left") as raised:
+            rows.trained(settings)
+    assert stage.explain(raised.value)[0].startswith("the disk is full (")
+    assert [path.stem for path in paths.CHECKPOINTS.glob("*/step-*.safetensors")] == ["step-00000003"]
+    assert not paths.MODEL.exists()
+    resumed = rows.trained(settings)
+    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 3
+    assert rows.equal(resumed, rows.trained(settings))
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
