@@ -1,50 +1,71 @@
-"""FID of `gan` against `gan-dense` given the same training time, on the same rows and the same benchmark.
+"""What each family reaches on MNIST in the same time of training, on the same rows and the same benchmark.
 
-    python -m benchmarks.families mnist.npz --steps 1500
+    python -m benchmarks.families mnist.npz                              # gan, vae, diffusion and gan-dense, 15 minutes each
+    python -m benchmarks.families mnist.npz gan gan-dense --minutes 1
+    python -m benchmarks.families mnist.npz vae --steps 5000
 
-`gan` trains for so many steps; `gan-dense` then gets as many steps as fit the time that `gan` took.
+Each trains with its preset `small` for as many steps as a trial says fit the time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 from benchmarks import measure, workspace
 
-BEFORE = ("ingest", "validate", "clean", "reference")
-TRIAL = 300  # steps of gan-dense from which its speed is taken
+BEFORE = ("ingest", "validate", "clean", "reference", "curate", "approval")
+FAMILIES = ("gan", "vae", "diffusion", "gan-dense")
+TRIAL = 100  # steps from which a family's speed is taken
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mnist", type=Path, help="mnist.npz in the Keras layout")
-    parser.add_argument("--steps", type=int, default=1500, help="of gan")
+    parser.add_argument("families", nargs="*", metavar="FAMILY", help=f"of {', '.join(FAMILIES)}; all by default")
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--steps", type=int, help="instead of --minutes")
+    parser.add_argument("--out", type=Path, help="keep the grids here")
     options = parser.parse_args()
-    source = f"sources.0.path={options.mnist.resolve()}"
-    with workspace.clone(["examples/mnist.yaml"], [source]) as folder:
+    found: dict[str, float] = {}
+    with workspace.clone(["examples/mnist.yaml"], [f"sources.0.path={options.mnist.resolve()}"]) as folder:
         for stage in BEFORE:
             measure.run([workspace.PYTHON, "-m", f"pipelines.{stage}"], folder)
-        gan, seconds = train(folder, "gan", options.steps)
-        _, trial = train(folder, "gan-dense", TRIAL, score=False)
-        dense, taken = train(folder, "gan-dense", max(1, round(TRIAL * seconds / trial)))
-    print(f"gan        FID {gan:8.3f} after {seconds:.0f} s of training")
-    print(f"gan-dense  FID {dense:8.3f} after {taken:.0f} s of training")
-    print(f"ratio 1/{dense / gan:.0f}")
+        for family in options.families or FAMILIES:
+            steps = options.steps or max(
+                1, round(TRIAL * 60 * options.minutes / train(folder, family, TRIAL)["training_seconds"])
+            )
+            report = train(folder, family, steps)
+            measure.run([workspace.PYTHON, "-m", "pipelines.evaluate"], folder)
+            scores = json.loads((folder / "data/reports/metrics.json").read_text())
+            found[family] = scores["fid"]
+            print(
+                f"{family:<10} FID {scores['fid']:8.3f}, {scores['fid'] / scores['fid_floor']:7.2f} times its floor, "
+                f"class accuracy {scores['class_accuracy']:.1%}, recall {scores['recall']:.2f}: "
+                f"{steps:,} steps in {report['training_seconds']:.0f} s",
+                flush=True,
+            )
+            if options.out:
+                options.out.mkdir(parents=True, exist_ok=True)
+                shutil.copy(folder / "data/reports/samples.png", options.out / f"{family}.png")
+    if "gan-dense" in found:
+        for family, fid in found.items():
+            print(f"{family:<10} 1/{found['gan-dense'] / fid:.0f} of gan-dense's FID")
 
 
-def train(folder: Path, family: str, steps: int, score: bool = True) -> tuple[float, float]:
-    """FID, and seconds that the training steps took."""
-    settings = f"['model.family={family}', 'model.preset=small', 'train.steps={steps}']"
+def train(folder: Path, family: str, steps: int) -> dict[str, Any]:
+    """The training's report."""
+    settings = (
+        f"['model.family={family}', 'model.preset=small', 'train.steps={steps}', 'train.preview_every={min(steps, 500)}']"
+    )
     program = f"from pipelines.core import params; params.update([], {settings})"
     measure.run([workspace.PYTHON, "-c", program], folder)
     measure.run([workspace.PYTHON, "-m", "pipelines.train"], folder)
-    seconds = json.loads((folder / "data/reports/train.json").read_text())["training_seconds"]
-    if not score:
-        return 0.0, seconds
-    measure.run([workspace.PYTHON, "-m", "pipelines.evaluate"], folder)
-    return json.loads((folder / "data/reports/metrics.json").read_text())["fid"], seconds
+    report: dict[str, Any] = json.loads((folder / "data/reports/train.json").read_text())
+    return report
 
 
 if __name__ == "__main__":

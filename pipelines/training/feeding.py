@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import keras
 import numpy as np
 
 from pipelines.core.cores import cores
-from pipelines.training.dataset import Dataset
+
+if TYPE_CHECKING:
+    from pipelines.training.dataset import Dataset
 
 AHEAD = 4  # batches that are ready or being made while the device works on another
 
