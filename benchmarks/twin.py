@@ -2,8 +2,9 @@
 
     PYTHON-WITH-TORCH benchmarks/twin.py '{"family": "diffusion", "size": 28, "channels": 1, "classes": 10, "batch": 128, ...}'
 
-Its last line says, as JSON, how many weights it has and how many images a second it trains on and draws. Batches are made
-before the clock starts. benchmarks/training.py and benchmarks/gpu.py start it and time the project's own beside it.
+Its last line says, as JSON, how many weights it has, how many operations an image costs it in training, and how many images a
+second it trains on and draws. Batches are made before the clock starts. benchmarks/training.py and benchmarks/gpu.py start it
+and time the project's own beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 STEP, PENALISED, UNNAMED_BELOW, TOLD, HEAD, LEAST_SIDE = 0.01, 4, -1.2815516, 8, 64, 8
 
@@ -210,6 +212,39 @@ class Diffusion(nn.Module):
         return 0.9, 0.99
 
 
+class DenoisingDiffusion(nn.Module):
+    """denoising-diffusion-pytorch, with a U-Net of about as many weights as asked for."""
+
+    def __init__(self, spec: dict[str, Any], preset: dict[str, Any]) -> None:
+        from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+
+        super().__init__()
+        self.spec = spec
+
+        def unet(dim: int) -> nn.Module:
+            return Unet(dim=dim, dim_mults=(1, 2, 2), channels=spec["channels"], flash_attn=True)
+
+        dims = range(16, 257, 8)
+        counts = [sum(weight.numel() for weight in unet(dim).parameters()) for dim in dims]
+        dim = min(zip(dims, counts, strict=True), key=lambda pair: abs(pair[1] - spec["weights"]))[0]
+        self.flow = GaussianDiffusion(unet(dim), image_size=spec["size"], sampling_timesteps=preset["steps"])
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"latents": (self.spec["channels"], self.spec["size"], self.spec["size"])}
+
+    def loss(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.flow(inputs["image"].float() / 255)
+
+    def draw(self, noise: Tensor, label: Tensor) -> Tensor:
+        return self.flow.sample(batch_size=len(noise))
+
+    def betas(self) -> tuple[float, float]:
+        return 0.9, 0.99
+
+
+FAMILIES = {"gan": Gan, "diffusion": Diffusion, "denoising-diffusion-pytorch": DenoisingDiffusion}
+
+
 def levels_of_gan(size: int, preset: dict[str, Any]) -> tuple[list[int], list[int]]:
     assert not preset["depth"], "the twin has no residual blocks"
     sides = [size]
@@ -243,7 +278,7 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     torch.manual_seed(0)
     device, batch = torch.device(asked.get("device", "cpu")), asked["batch"]
-    model = {"gan": Gan, "diffusion": Diffusion}[asked["family"]](asked, asked["preset"])
+    model = FAMILIES[asked["family"]](asked, asked["preset"])
     model = model.to(device).to(memory_format=torch.channels_last)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
@@ -267,7 +302,10 @@ def main() -> None:
         optimizer.step()
         torch._foreach_lerp_(averaged, [parameter.detach() for parameter in model.parameters()], 0.01)
 
-    found = {"weights": sum(parameter.numel() for parameter in model.parameters())}
+    found = {"weights": float(sum(parameter.numel() for parameter in model.parameters()))}
+    with FlopCounterMode(display=False) as counter:
+        model.loss(batches[0]).backward()
+    found["flop"] = counter.get_total_flops() / batch  # of one image, forth and back
     found["train"] = rate(train, asked["steps"], asked["rounds"], batch, device)
     model.eval()
     noise, label = batches[0]["latents"], batches[0]["label"]
@@ -280,7 +318,7 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def batch_of(model: Gan | Diffusion, asked: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
+def batch_of(model: Any, asked: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
     shape = (asked["batch"], asked["channels"], asked["size"], asked["size"])
     numbers = {name: torch.randn(asked["batch"], *part) for name, part in model.shapes().items()}
     image = torch.randint(0, 256, shape, dtype=torch.uint8)

@@ -28,7 +28,7 @@ def promote(version: int | None, dry_run: bool, force: bool, reason: str | None,
     from flows import promoting
 
     challenger, champion = promoting.sides(settings, version)
-    decision = judge(settings, challenger, champion, force)
+    decision = judge(settings, challenger, champion, force, dry_run)
     if decision and not as_json:
         show(decision)
     if decision and not dry_run:
@@ -59,12 +59,12 @@ def check(dry_run: bool, force: bool, reason: str | None) -> None:
         raise InputError("--force and --dry-run contradict each other: one moves the alias, the other never does")
 
 
-def judge(settings: Params, challenger: int, champion: int | None, force: bool) -> Decision | None:
+def judge(settings: Params, challenger: int, champion: int | None, force: bool, dry_run: bool) -> Decision | None:
     """What the gate says. Who overrules it need not wait for the noise floor, nor for a gate that fails: then None."""
     from flows import promoting
 
     try:
-        if not force:
+        if not force and not dry_run:  # which changes nothing, and the floor is kept and committed
             measure(settings, champion)
         return promoting.judge(settings, challenger, champion, say)
     except GenloopError as error:
@@ -83,7 +83,7 @@ def measure(settings: Params, champion: int | None) -> None:
     if champion is not None and unmeasured(settings):
         say(f"measuring how far scores move with the seed alone: {settings.promotion.noise} trainings, once for these settings")
         with alone():
-            repro(graph.NOISE, False, lambda line: None)  # it is shown as it comes, and kept nowhere
+            repro(graph.NOISE, graph.noise() == "fresh", lambda line: None)  # it is shown as it comes, and kept nowhere
             graph.check_cache(graph.NOISE)
             committing.commit(settings, say)
 

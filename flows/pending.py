@@ -23,7 +23,17 @@ def pending(settings: Params, everything: bool = False) -> dict[str, bool]:
 def unmeasured(settings: Params) -> bool:
     """Whether the noise floor must be measured before a version can be held against the champion."""
     compares = any(rule.kind in ("better", "not_worse") for rule in settings.promotion.rules)
-    return compares and settings.promotion.noise > 0 and graph.noise() != "fresh"
+    return compares and settings.promotion.noise > 0 and (graph.noise() != "fresh" or outdated(settings))
+
+
+def outdated(settings: Params) -> bool:
+    """Whether what people like, which a rule asks for, was not known yet when it was measured. DVC looks at settings alone."""
+    from pipelines.core import approval
+    from pipelines.promotion import noise
+
+    asked = any((rule.metric, rule.kind) == ("approval", "better") for rule in settings.promotion.rules)
+    found = noise.read() if asked else None
+    return found is not None and found.floor("approval") is None and approval.read() is not None
 
 
 def registered(settings: Params) -> bool:

@@ -82,7 +82,7 @@ def decide(settings: Params, challenger: int, champion: int | None) -> Decision:
     """What the gate says, which may have been asked before; it is on the run's page then."""
     if promoting.known(settings, challenger, champion) is None:
         if champion is not None and unmeasured(settings):
-            run_stage(graph.NOISE, settings.flow)
+            run_stage(graph.NOISE, settings.flow, graph.noise() == "fresh")
             committing.commit(settings, say)
         limited(judge, "judge", settings.flow, settings, challenger, champion)
     decision = promoting.known(settings, challenger, champion)

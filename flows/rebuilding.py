@@ -316,7 +316,7 @@ def counts(params: Params, start: Path) -> Callable[[str], float]:
     """The least difference that counts: the margin of the gate's rule, or what retraining alone changes, if that is more."""
     measured = noise.read(start / paths.NOISE)
     margins = {rule.metric: rule.margin for rule in params.promotion.rules if rule.kind in ("better", "not_worse")}
-    return lambda name: max(margins.get(name, 0.0), measured.floor(name) if measured else 0.0)
+    return lambda name: max(margins.get(name, 0.0), (measured and measured.floor(name)) or 0.0)
 
 
 def judged(stages: dict[str, Made], weights: Weights, scored: dict[str, Score]) -> dict[str, Made]:

@@ -236,6 +236,9 @@ class PromotionRule(Block):
                     f"neither a lower nor a higher {self.metric} is better; it can be held at_most or at_least at a margin"
                 )
                 raise PydanticCustomError("direction", "{message}", {"message": message})
+        elif self.metric == "online_approval":
+            message = "it is known as the difference of two versions alone; make it better or not_worse"
+            raise PydanticCustomError("direction", "{message}", {"message": message})
         return self
 
 

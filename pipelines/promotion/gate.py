@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipelines.core import approval, benchmark, paths, scores
+from pipelines.core import approval, benchmark, paths, scores, tracking
 from pipelines.core.errors import InputError
 from pipelines.core.params import Params, PromotionRule
 from pipelines.core.scores import YIELDED_BY, Scores
@@ -32,7 +32,6 @@ def judge(params: Params, challenger: int, champion: int | None, say: Callable[[
     if challenger == champion:
         raise InputError(f"version {champion} is the champion already; name another version")
     asked = params.promotion.rules
-    check(asked)
     relative = [rule for rule in asked if rule.kind not in rules.ABSOLUTE]
     of_challenger = needed(asked if champion is not None else [rule for rule in asked if rule not in relative])
     pinned = benchmark.read_pinned(paths.REFERENCE)
@@ -41,7 +40,8 @@ def judge(params: Params, challenger: int, champion: int | None, say: Callable[[
     floor = floors(params, pinned.id, say) if champion is not None else None
     said = None
     if champion is not None and any(rule.metric == ONLINE for rule in asked):
-        said = online.difference(params, challenger, champion)
+        since = max(tracking.version(params, number).created for number in (challenger, champion))
+        said = online.difference(challenger, champion, since)
 
     first = Candidate(params, challenger, sight, say)
     second = Candidate(params, champion, sight, say) if champion is not None else None
@@ -61,16 +61,6 @@ def judge(params: Params, challenger: int, champion: int | None, say: Callable[[
             if candidate is not None:
                 candidate.more(more)
     return Verdict(word, champion, challenger, pinned.id, count, judged, len(floor.trainings) if floor else 0)
-
-
-def check(asked: Sequence[PromotionRule]) -> None:
-    """Raises InputError where a rule holds against a limit what is only known as a difference."""
-    for rule in asked:
-        if rule.metric == ONLINE and rule.kind in rules.ABSOLUTE:
-            raise InputError(
-                f"promotion.rules: {ONLINE} is known as the difference of two versions alone; make it better or not_worse, "
-                f"came {rule.kind}"
-            )
 
 
 def needed(asked: Sequence[PromotionRule]) -> list[str]:
@@ -105,7 +95,10 @@ def judge_one(rule: PromotionRule, new: Scores, old: Scores | None, floor: Noise
     if old is None or not compared:
         return rules.absolute(rule, new.values[name].value, new.values[name].interval)
     middle, interval = scores.difference(new, old, name)
-    return rules.relative(rule, middle, interval, floor.floor(name) if floor else 0.0)
+    least = floor.floor(name) if floor else 0.0
+    if least is None and rule.kind == "better":
+        return rules.unknown(rule, f"the noise floor knows no {name}; `genloop promote` measures it anew")
+    return rules.relative(rule, middle, interval, least or 0.0)
 
 
 def by_votes(rule: PromotionRule, said: Online) -> Judged:
@@ -114,5 +107,5 @@ def by_votes(rule: PromotionRule, said: Online) -> Judged:
 
 
 def open_to_more(rule: Judged) -> bool:
-    """Whether more samples may decide it."""
-    return rule.verdict == "undecided" and rule.metric != ONLINE
+    """Whether more samples may decide it: those of people's votes, and of shares of the real rows, do not narrow it."""
+    return rule.verdict == "undecided" and rule.metric not in (ONLINE, "recall", "coverage")

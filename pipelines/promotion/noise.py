@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 from pipelines.core import paths
 from pipelines.core.errors import InputError
 
-LEVEL = 0.95  # of two retrainings, as many differ by the floor or less
+LEVEL = 0.95  # so often a retraining is better than another one by the floor or less
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,15 @@ class Noise:
     benchmark_id: str
     trainings: list[dict[str, float]]
 
-    def floor(self, score: str) -> float:
-        """By how much two trainings differ that differ in their seed alone, at the most in 95 of 100 cases; 0 if not known.
+    def floor(self, score: str) -> float | None:
+        """By how much a training is better than another that differs in its seed alone, at the most in 95 of 100 cases.
 
-        The difference of two has √2 times the spread of one, and a spread known from few is widened by Student's t.
+        The difference of two has √2 times the spread of one, and a spread known from few is widened by Student's t. None where
+        too few of them have the score, as those that were measured before it could be had.
         """
         values = [scores[score] for scores in self.trainings if math.isfinite(scores.get(score, math.nan))]
         if len(values) < 2:
-            return 0.0
+            return None
         return float(stdtrit(len(values) - 1, LEVEL) * np.sqrt(2) * np.std(values, ddof=1))
 
 

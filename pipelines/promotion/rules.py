@@ -45,8 +45,9 @@ class Judged:
 def relative(rule: PromotionRule, difference: float, interval: Interval, floor: float = 0.0) -> Judged:
     """`better` or `not_worse`, by challenger - champion. floor: differences up to this are noise, in the score's units.
 
-    To be better takes a gain that luck of the samples and luck of the seed do not explain together: independent of each other,
-    they add as squares do.
+    To be better takes a gain beyond the margin that luck of the samples and luck of the seed do not explain together:
+    independent of each other, they add as squares do. Not to be worse is a matter of the version itself, whatever its seed did:
+    the floor only keeps it from being rejected for what may be luck, and lets no version through.
     """
     counts = max(rule.margin, floor)
     # Turned so that more is better.
@@ -54,11 +55,12 @@ def relative(rule: PromotionRule, difference: float, interval: Interval, floor: 
     gain = (low + high) / 2
     word: Word
     if rule.kind == "better":
-        sure = low > rule.margin and gain > math.hypot(gain - low, floor)
+        sure = gain - rule.margin > math.hypot(gain - low, floor)
         word = "promote" if sure else "reject" if high <= counts else "undecided"
     else:
-        word = "promote" if low > -counts else "reject" if high < -counts else "undecided"
-    return judged(rule, counts, difference, interval, word, said(rule.kind, word, counts, floor > rule.margin))
+        word = "promote" if low > -rule.margin else "reject" if high < -counts else "undecided"
+    least = rule.margin if rule.kind == "not_worse" and word == "promote" else counts
+    return judged(rule, counts, difference, interval, word, said(rule.kind, word, least, least > rule.margin))
 
 
 def absolute(rule: PromotionRule, score: float, interval: Interval) -> Judged:
@@ -98,7 +100,7 @@ def first(rules: Sequence[PromotionRule], metrics: Mapping[str, Any]) -> list[Ju
 def alone(rule: PromotionRule, metrics: Mapping[str, Any]) -> Judged:
     if rule.kind not in ABSOLUTE:
         return unjudged(rule, "no champion yet to compare with")
-    if rule.metric not in metrics:
+    if metrics.get(rule.metric) is None:
         return unjudged(rule, NOBODY) if rule.metric in BY_VOTES else unknown(rule, f"{rule.metric} was not measured")
     score, low, high = (float(metrics[f"{rule.metric}{end}"]) for end in ("", "_low", "_high"))
     return absolute(rule, score, Interval(low, high))

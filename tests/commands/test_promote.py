@@ -150,12 +150,15 @@ def test_the_noise_is_measured_where_it_is_not_known(registry: Registry, monkeyp
     monkeypatch.setattr(pending, "unmeasured", lambda _: True)
     monkeypatch.setattr(repro, "repro", lambda name, *_: did.append(name))
     monkeypatch.setattr(graph, "check_cache", lambda name: did.append("check"))
+    monkeypatch.setattr(graph, "noise", lambda: "stale")
     monkeypatch.setattr(committing, "commit", lambda *_: did.append("commit"))
-    done = call("--dry-run")
+    call("--dry-run")
+    assert did == []  # it changes nothing
+    done = call()
     assert "measuring how far scores move with the seed alone: 8 trainings" in done.err
     assert did == ["noise/dvc.yaml:noise", "check", "commit"]
     registry.aliases[CHAMPION] = None
-    call("--dry-run")
+    call()
     assert len(did) == 3  # there is nothing to compare with
 
 

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from flows import graph
 from flows.pending import pending, unmeasured
-from pipelines.core import params, tracking
+from pipelines.core import approval, files, params, paths, tracking
 from pipelines.core.errors import GenloopError, InputError
 from tests.flows.tiny_project import Tiny
 
@@ -129,3 +132,20 @@ def test_a_receipt_that_the_registry_does_not_know_registers_again(
     monkeypatch.setattr(tracking, "receipt_known", lambda _: True)
     assert pending(settings()) == {}
     assert pending(settings(), everything=True) == {"evaluate": True, "register": True}
+
+
+def test_a_floor_from_before_people_s_taste_was_known_is_measured_anew(
+    project: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "noise", lambda: "fresh")
+    asked = settings({"promotion.rules": [{"metric": "approval", "kind": "better"}]})
+    trainings = [{"seed": seed, "scores": {"fid": 1.0 + seed}} for seed in range(2)]
+    files.write(paths.NOISE, json.dumps({"benchmark_id": "b", "trainings": trainings}))
+    assert not unmeasured(asked)
+    approval.write(paths.APPROVAL, {}, approval.Approval(np.ones(3), 0.0, "b"))
+    assert unmeasured(asked)
+    assert not unmeasured(settings())  # whose rule of approval asks for no gain
+    for number, training in enumerate(trainings):
+        training["scores"]["approval"] = 0.5 + number / 10
+    files.write(paths.NOISE, json.dumps({"benchmark_id": "b", "trainings": trainings}))
+    assert not unmeasured(asked)

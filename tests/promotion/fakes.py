@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipelines.features.base import Features
 from pipelines.metrics.inputs import Benchmark
 
 SIDE, CLASSES, FIRST = 8, ["a", "b"], 1000
+MADE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def pixels(seeds: Sequence[int] | np.ndarray, light: float, side: int = SIDE) -> np.ndarray:
@@ -91,7 +93,7 @@ PINNED = Benchmark("now", CLASSES, real(0, 300), (np.arange(300) % 3 == 0).astyp
 def install(monkeypatch: pytest.MonkeyPatch) -> Registry:
     found = Registry()
     monkeypatch.setattr(backend, "load", lambda: None)  # nobody here needs Keras
-    monkeypatch.setattr(tracking, "version", lambda params, n: tracking.Version(n, None, None, {}, {}, {}))  # type: ignore[arg-type]
+    monkeypatch.setattr(tracking, "version", lambda params, n: tracking.Version(n, None, MADE, {}, {}, {}))
     monkeypatch.setattr(tracking, "load", lambda params, n: found.painters[n])
     monkeypatch.setattr(tracking, "artifact", found.artifact)
     monkeypatch.setattr(benchmark, "read_pinned", lambda folder: PINNED)

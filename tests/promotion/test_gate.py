@@ -95,6 +95,12 @@ def test_less_than_another_seed_changes_does_not_count(registry: Registry, judge
     found = judge(KID, promotion__noise=4)
     assert (found.verdict, found.noise) == ("promote", 0)
     assert "the noise floor was measured by benchmark before" in registry.said[-1]
+    paths.NOISE.write_text(json.dumps(noise | {"trainings": [{"scores": {"fid": 1.0}}] * 4}))
+    found = judge(KID, promotion__noise=4)
+    assert (found.verdict, found.rules[0].why) == (
+        "undecided",
+        "the noise floor knows no kid; `genloop promote` measures it anew",
+    )
     paths.NOISE.unlink()
     assert judge(KID, promotion__noise=4).noise == 0
     assert "the noise floor has not been measured" in registry.said[-1]
@@ -136,7 +142,7 @@ def test_people_s_own_votes_count_and_no_sample_replaces_them(
     assert judge(KID, asked).rules[1].why == "nobody has voted on both yet"
     for low, word in ((0.1, "promote"), (-0.1, "undecided"), (-0.6, "reject")):
         said = Online(low + 0.1, Interval(low, low + 0.2), 300, 20)
-        monkeypatch.setattr(gate.online, "difference", lambda params, challenger, champion, said=said: said)
+        monkeypatch.setattr(gate.online, "difference", lambda challenger, champion, since, said=said: said)
         found = judge(KID, asked)
         assert (found.verdict, found.rules[1].verdict) == (word, word)
     assert old.asked == 0
@@ -166,5 +172,5 @@ def test_only_what_the_rules_need_is_measured(registry: Registry, judge: Any, mo
 def test_what_cannot_be_judged_is_refused(registry: Registry, judge: Any) -> None:
     with pytest.raises(InputError, match="version 2 is the champion already"):
         judge(KID, champion=2)
-    with pytest.raises(InputError, match="make it better or not_worse, came at_least"):
+    with pytest.raises(InputError, match="make it better or not_worse"):
         judge({"metric": "online_approval", "kind": "at_least", "margin": 0.5})
