@@ -172,11 +172,10 @@ def trained(settings: Params, seed: int, times: float) -> int:
         family_class = catalogue.get(catalogue.MODELS, settings.model.family)
         rows = dataset.read(settings, family_class.conditional)
         spec = base.ImageSpec(settings.image.size, settings.image.channels, len(rows.classes))
-        preset = catalogue.literal(catalogue.MODELS, settings.model.family, "PRESETS")[settings.model.preset]
         steps = round(times * settings.train.steps)
         training = settings.train.model_copy(update={"seed": seed, "steps": steps, "preview_every": steps})
         with tempfile.TemporaryDirectory(prefix="genloop-") as temporary, redirect_stderr(io.StringIO()):
-            family, place = base.build(family_class, spec, preset, seed), Path(temporary)
+            family, place = base.build(family_class, spec, settings.model.numbers, seed), Path(temporary)
             fitting.fit(family, rows, training, hardware.chosen(training), place / "checkpoints", place / "logs")
             with files.replacing(folder) as made:
                 base.save(made, family, settings.model.family, rows.classes)

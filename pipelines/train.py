@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import catalogue
-from pipelines.core import approval, backend, files, grids, paths, reports, shards, stage, tracking
+from pipelines.core import backend, files, grids, paths, reports, shards, stage, tracking
 from pipelines.core.params import Params
 from pipelines.feedback import curated
 
@@ -28,9 +28,8 @@ def run(params: Params) -> None:
     chosen = hardware.chosen(params.train)
     rows = dataset.read(params, family_class.conditional)
     spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
-    preset = catalogue.literal(catalogue.MODELS, params.model.family, "PRESETS")[params.model.preset]
     with hardware.used(chosen):
-        family = base.build(family_class, spec, preset, params.train.seed)
+        family = base.build(family_class, spec, params.model.numbers, params.train.seed)
 
     with hardware.used(chosen), tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         start = Path(temporary) / "champion"
@@ -97,13 +96,10 @@ def begin_with(params: Params, folder: Path) -> int | None:
 
 def settings(params: Params) -> dict[str, Any]:
     """All that the course of a training depends on besides code."""
+    from pipelines.training import dataset
+
     blocks = params.model_dump(include={"model", "train", "image"})
-    return {**blocks, "data": data(), "on": backend.describe()}
-
-
-def data() -> list[str]:
-    tables = (curated.path(paths.CURATED, "changes"), approval.path(paths.APPROVAL))
-    return [*map(shards.content, (paths.CLEAN, paths.CURATED)), *(files.sha256(path) for path in tables if path.exists())]
+    return {**blocks, "data": dataset.content(), "on": backend.describe()}
 
 
 def code(family: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -148,8 +149,11 @@ class Reference(Block):
 
 
 class Model(Block):
+    """change: laid over the numbers of the preset."""
+
     family: Annotated[str, known(catalogue.MODELS)]
     preset: str
+    change: dict[str, Any] = {}
 
     @field_validator("preset")
     @classmethod
@@ -161,6 +165,39 @@ class Model(Block):
                 message = f"{catalogue.unknown(preset, presets)} (presets of {family})"
                 raise PydanticCustomError("known", "{message}", {"message": message})
         return preset
+
+    @field_validator("change")
+    @classmethod
+    def like_the_preset_s(cls, change: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        family, preset = info.data.get("family"), info.data.get("preset")
+        if family is None or preset is None:
+            return change
+        numbers = catalogue.literal(catalogue.MODELS, family, "PRESETS")[preset]
+        for key, came in change.items():
+            if key not in numbers:
+                message = f"model.change: {catalogue.unknown(str(key), numbers)} (of the preset {preset} of {family})"
+            elif not alike(came, numbers[key]):
+                message = f"model.change.{key}: expected {KINDS[type(numbers[key])]}, as {numbers[key]} is (came {came!r})"
+            else:
+                continue
+            raise PydanticCustomError("contradiction", "{message}", {"message": message})
+        return change
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What the family is built with."""
+        return {**catalogue.literal(catalogue.MODELS, self.family, "PRESETS")[self.preset], **self.change}
+
+
+KINDS = {int: "a whole number from 0 on", float: "a number from 0 on", list: "a list of whole numbers above 0"}
+
+
+def alike(came: Any, usual: Any) -> bool:
+    """Whether a preset's number may be `came` where it is `usual`."""
+    if isinstance(usual, list):
+        return isinstance(came, list) and len(came) > 0 and all(type(one) is int and one > 0 for one in came)
+    kinds = (int,) if isinstance(usual, int) else (int, float)
+    return type(came) in kinds and 0 <= came < math.inf
 
 
 class Augment(Block):
@@ -289,6 +326,95 @@ class Flow(Block):
     time_limit_minutes: Positive
 
 
+# What a trial of `genloop tune` may set: it trains and scores, and makes no data anew.
+TUNED = (
+    "model.family",
+    "model.preset",
+    "train.batch_size",
+    "train.precision",
+    *(f"train.augment.{key}" for key in Augment.model_fields),
+)
+OF_A_PRESET = "model.change."
+
+
+class Between(Block):
+    """From `low` to `high`, both included; even steps on a logarithmic scale with `log`, none but whole steps with `step`."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: int | float | None = None
+
+    def fault(self) -> str | None:
+        if self.low >= self.high:
+            return "expected low < high"
+        if self.log and self.low <= 0:
+            return "expected a low above 0 on a logarithmic scale"
+        if self.log and self.step is not None:
+            return "expected log or step, not both"
+        if self.step is not None and not (self.step > 0 and whole((self.high - self.low) / self.step)):
+            return "expected a step that goes from low to high a whole number of times"
+        return None
+
+
+def whole(number: float) -> bool:
+    return math.isclose(number, round(number), abs_tol=1e-9)
+
+
+def searched(entry: Any) -> Between | list[Any]:
+    """One line of tune.space."""
+    if isinstance(entry, Between):
+        return entry
+    if isinstance(entry, dict):
+        try:
+            between = Between.model_validate(entry)
+        except ValidationError as error:
+            raise PydanticCustomError("inside", "faults", {"faults": list(faults(error, Between))}) from None
+        if between.fault():
+            raise PydanticCustomError("space", "{message}", {"message": between.fault()})
+        return between
+    if not isinstance(entry, list) or not entry or not all(isinstance(one, str | int | float | bool | None) for one in entry):
+        raise PydanticCustomError("space", "expected {low: …, high: …}, with log: true or step: …, or a list of choices")
+    if len({repr(one) for one in entry}) < len(entry):
+        raise PydanticCustomError("space", "expected choices that differ")
+    return entry
+
+
+class Tune(Block):
+    metric: Annotated[str, known(catalogue.SCORES)] = "fid"
+    trials: Positive = 20
+    steps: Annotated[int, Field(ge=4)] = 300
+    samples: Annotated[int, Field(ge=2)] = 1000
+    folds: Annotated[int, Field(ge=1, le=20)] = 1
+    seed: Seed = 0
+    pruner: Literal["median", "halving", "none"] = "median"
+    startup: Positive = 5
+    space: dict[str, Annotated[Any, BeforeValidator(searched)]] = {}
+
+    @field_validator("metric")
+    @classmethod
+    def has_a_better_side(cls, metric: str) -> str:
+        able = [name for name, better in sorted(catalogue.SCORES.items()) if better and name != "online_approval"]
+        if metric not in able:
+            why = "people say it, no trial can" if metric == "online_approval" else "neither a lower nor a higher one is better"
+            raise PydanticCustomError("direction", "{message}", {"message": f"{why}; can be: {', '.join(able)}"})
+        return metric
+
+    @field_validator("space")
+    @classmethod
+    def of_what_a_trial_sets(cls, space: dict[str, Any]) -> dict[str, Any]:
+        for key in space:
+            if key not in TUNED and not (key.startswith(OF_A_PRESET) and key.count(".") == 2):
+                near = difflib.get_close_matches(key, TUNED, n=1)
+                hint = f"did you mean `{near[0]}`? " if near else ""
+                message = (
+                    f"tune.space: {key!r} is nothing that a trial sets; {hint}Can be: {', '.join(TUNED)}, "
+                    f"and {OF_A_PRESET}NAME for a number of the preset"
+                )
+                raise PydanticCustomError("contradiction", "{message}", {"message": message})
+        return space
+
+
 class Params(Block):
     sources: Annotated[list[Annotated[SerializeAsAny[Source], member(catalogue.SOURCES, "type")]], Field(min_length=1)]
     image: Image
@@ -305,6 +431,7 @@ class Params(Block):
     schedule: Schedule
     flow: Flow
     versioning: Versioning
+    tune: Tune = Tune()
 
     @model_validator(mode="after")
     def fit_together(self) -> Params:

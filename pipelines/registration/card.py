@@ -42,6 +42,7 @@ def write(params: Params, learned: About, origin: Mapping[str, str]) -> str:
         listed=listed([plain(name) for name in classes]),
         family=params.model.family,
         preset=params.model.preset,
+        change=params.model.change,
         seed=params.train.seed,
         train={"weights": None, "step": None, "batch_size": None, **train},
         start="from scratch" if "genloop.parent" not in origin else f"went on from version {origin['genloop.parent']}",

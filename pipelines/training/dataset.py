@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core import approval, paths, rows, shards
+from pipelines.core import approval, files, paths, rows, shards
 from pipelines.core.errors import InputError
 from pipelines.core.params import Params
 from pipelines.core.progress import Progress
@@ -23,7 +23,7 @@ class Dataset:
     """images: (n, size, size, channels) uint8, in memory or on disk. labels: (n,) int32, all 0 without classes.
 
     weights: (n,) float64, >= 0. classes: their names; empty for an unconditional model. unlabelled: rows left out, because the
-    others have labels.
+    others have labels. ids: (n,) bytes, the row_ids, where they were asked for.
     """
 
     images: Images
@@ -31,16 +31,24 @@ class Dataset:
     weights: np.ndarray
     classes: list[str]
     unlabelled: int
+    ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def chosen(self, rows: np.ndarray) -> Dataset:
+        """Some rows by number, as a data set of their own."""
+        ids = None if self.ids is None else self.ids[rows]
+        images = pixels.Chosen(self.images, rows)
+        return Dataset(images, self.labels[rows], self.weights[rows], self.classes, self.unlabelled, ids)
 
-def read(params: Params, conditional: bool) -> Dataset:
+
+def read(params: Params, conditional: bool, with_ids: bool = False) -> Dataset:
     """The rows with split `train`.
 
     Args:
         conditional: whether the family learns classes; if so, rows without a label are left out where others have one.
+        with_ids: whether anybody asks which rows they are; there may be millions.
 
     Raises:
         InputError: too few rows for a batch, rows of another size than params say, or weights that are no weights.
@@ -48,19 +56,28 @@ def read(params: Params, conditional: bool) -> Dataset:
     classes = shards.classes(paths.CLEAN) if conditional else []
     most = shards.count(paths.CLEAN) + shards.count(paths.CURATED)
     store: Store | None = None
-    labels, weights, unlabelled = [], [], 0
+    labels, weights, ids, unlabelled = [], [], [], 0
     for found in told():
         named = found.labels >= 0 if classes else np.ones(len(found), bool)
         store = store or pixels.store(most, found.images.shape[1:], params.train.max_memory_share)
         store.add(found.images[named])
         labels.append(found.labels[named] if classes else np.zeros(len(found), np.int32))
         weights.append(found.weights[named].astype(np.float64))
+        if with_ids:
+            ids.append(found.ids[named].astype("S64"))  # hex digits of a sha256
         unlabelled += int((~named).sum())
     if store is None:
         raise rows.none(paths.CLEAN, "train")
-    dataset = Dataset(store.images(), np.concatenate(labels), np.concatenate(weights), classes, unlabelled)
+    known = np.concatenate(ids) if with_ids else None
+    dataset = Dataset(store.images(), np.concatenate(labels), np.concatenate(weights), classes, unlabelled, known)
     check(dataset, params)
     return dataset
+
+
+def content() -> list[str]:
+    """Hashes of all that these rows follow from."""
+    tables = (curated.path(paths.CURATED, "changes"), approval.path(paths.APPROVAL))
+    return [*map(shards.content, (paths.CLEAN, paths.CURATED)), *(files.sha256(path) for path in tables if path.exists())]
 
 
 def told() -> Iterator[Rows]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +39,13 @@ def fit(
     checkpoints: Path,
     logs: Path,
     start: Path | None = None,
+    also: Sequence[keras.callbacks.Callback] = (),
+    name: str = "train",
 ) -> Outcome:
     """Train `family` for `train.steps` and leave averaged weights in it.
 
-    start: folder of a model whose training this one goes on from.
+    start: folder of a model whose training this one goes on from. also: who else follows it, after each preview. name: of its
+    progress.
 
     Raises:
         GenloopError: it diverged or collapsed; no further checkpoint was written then.
@@ -60,14 +64,14 @@ def fit(
         shutil.rmtree(logs, ignore_errors=True)  # of an earlier training of the very same
     else:
         print(f"train: going on from step {step:,}, where a run was cut off", file=sys.stderr)
-    with Progress("train", (train.steps - step) * train.batch_size, "images") as progress:
+    with Progress(name, (train.steps - step) * train.batch_size, "images") as progress:
         watch = Watch(dataset, train.batch_size, train.steps, at_once, checkpoints, logs, progress)
         watch.step, watch.history = step, history
         if step < train.steps:
             epochs = -(-(train.steps - step) // train.preview_every)
             # Counted on from the trainings before, whose batches would come again otherwise.
             with Batches(dataset, train.batch_size, base.numbers(family), train.seed, first + step) as batches:
-                callbacks: list[keras.callbacks.Callback] = [watch]
+                callbacks: list[keras.callbacks.Callback] = [watch, *also]
                 every = train.preview_every
                 family.fit(batches, steps_per_epoch=every, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
     state = warm.capture(family)

@@ -84,3 +84,18 @@ class OnDisk:
             if os.preadv(self.file.fileno(), [image.data], row * self.bytes) != self.bytes:
                 raise OSError(f"image {row} of {self.count} cannot be read back")
         return found
+
+
+class Chosen:
+    """Some rows of other images; none is copied."""
+
+    def __init__(self, images: Images, rows: np.ndarray) -> None:
+        """rows: (n,) row numbers."""
+        self.images, self.rows = images, rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.rows), *self.images.shape[1:]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self.images[self.rows[rows]]

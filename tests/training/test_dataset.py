@@ -77,17 +77,15 @@ def test_a_stage_that_has_not_run_is_named(filled, settings) -> None:
 
 
 def test_other_feedback_is_another_training(filled, settings) -> None:
-    from pipelines import train
-
     write_feedback(classes=rows.CLASSES)
-    seen = [train.data()]
+    seen = [dataset.content()]
     write_feedback([{"row_id": name(3), "removed": True}])
-    seen.append(train.data())
+    seen.append(dataset.content())
     with shards.Writer(paths.CURATED, classes=rows.CLASSES):
         pass
     pq.write_table(pa.table({"a": [1]}), paths.CURATED / "part-other.parquet")
-    seen.append(train.data())
+    seen.append(dataset.content())
     paths.APPROVAL.mkdir(parents=True)
     approval.write_weights(paths.APPROVAL, np.array([name(1)]), np.ones(1), np.ones(1))
-    seen.append(train.data())
+    seen.append(dataset.content())
     assert len({tuple(one) for one in seen}) == 4
