@@ -196,6 +196,27 @@ def forget(
 
 
 @app.command()
+def tune(
+    trials: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="More than there are; without it as many as tune.trials says.")
+    ] = None,
+    overlays: Overlays = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Of what is best; else data/reports/tuned.yaml.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for better settings among those that tune.space names, by short trainings scored on rows left out.
+
+    What it finds is a file for `genloop run --params`. It can be stopped at any time; started again, it goes on. Several may
+    work at the same study. Settings given here are written into params.yaml.
+    """
+    with faults():
+        from commands.tune import tune
+
+        tune(trials, overlays, settings, out, as_json)
+
+
+@app.command()
 def simulate(
     config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="YAML, as examples/simulate.yaml.")] = None,
     settings: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As in turns=3, of CONFIG.")] = [],  # noqa: B006

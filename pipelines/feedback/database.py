@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_u
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateSchema
 
 from pipelines.core import paths
 from pipelines.core.errors import GenloopError, InputError
@@ -67,6 +68,25 @@ def connect(given: str | None = None) -> Engine:
         engine = sqlite(url) if url.drivername == "sqlite" else postgresql(url)
         migrate(engine)
     return engine
+
+
+def schema(name: str) -> str | None:
+    """The URL by which another tool has its tables in the schema `name` of our PostgreSQL; None where ours is a file.
+
+    Raises:
+        InputError: the database's URL is unusable, or a package for it is missing.
+        GenloopError: it does not answer.
+    """
+    url = address()
+    if url.drivername == "sqlite":
+        return None
+    with asking(url):
+        engine = postgresql(url)
+        with transactional(engine).begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})  # two at once would both make it
+            connection.execute(CreateSchema(name, if_not_exists=True))
+        engine.dispose()
+    return url.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
 
 
 def sqlite(url: URL) -> Engine:
@@ -177,13 +197,14 @@ def place(url: URL) -> str:
 
 
 @contextmanager
-def asking(url: URL) -> Iterator[None]:
-    """What the database raises, in words."""
+def asking(url: URL, file: Path | None = None) -> Iterator[None]:
+    """What the database raises, in words. file: where it is, if it is a file, but not that of `url`."""
     try:
         yield
     except DBAPIError as error:
         lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
-        raise GenloopError(f"{place(url)}: {explained(lines[0][:300])}") from None
+        where = str(file) if file and url.drivername == "sqlite" else place(url)
+        raise GenloopError(f"{where}: {explained(lines[0][:300])}") from None
 
 
 def explained(words: str) -> str:
