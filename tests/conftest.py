@@ -78,6 +78,25 @@ def made(followed: Made, project: Path) -> Made:
     return followed
 
 
+@pytest.fixture(scope="session")
+def tunable_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.tuning import project
+
+    folder = tmp_path_factory.mktemp("tunable") / "project"
+    project.make(folder)
+    return folder
+
+
+@pytest.fixture
+def tunable(tunable_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What tests/tuning/project.py makes, as the working directory."""
+    folder = tmp_path / "project"
+    shutil.copytree(tunable_template, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("GENLOOP_DATABASE_URL", raising=False)
+    return folder
+
+
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
     """A file of real data, by name; the test is skipped where it is missing."""

@@ -19,7 +19,7 @@ BESIDE = 0.12  # how far equal choices are strewn, of the way to the next one
 
 
 def png(trials: Sequence[Tried], tune: Tune, lower: bool) -> bytes:
-    """The course of the study above, and below it the score over each setting that was tried."""
+    """The course of the study above, and below it the score over each setting that was tried. One trial is done at least."""
     from matplotlib.figure import Figure
 
     rows = math.ceil(len(tune.space) / COLUMNS)
@@ -49,7 +49,8 @@ def history(axes: Any, trials: Sequence[Tried], tune: Tune, lower: bool) -> None
         axes.plot(failed.number, 0.03, "x", color=RED, transform=axes.get_xaxis_transform(), label="failed")
     done = [(trial.number, trial.value) for trial in trials if trial.value is not None]
     so_far = (np.minimum if lower else np.maximum).accumulate([value for _, value in done])
-    axes.step([number for number, _ in done], so_far, where="post", color=BLUE, label="best so far")
+    numbers = [*(number for number, _ in done), max(trial.number for trial in trials)]
+    axes.step(numbers, [*so_far, *so_far[-1:]], where="post", color=BLUE, label="best so far")
     axes.set_title(f"{tune.metric} of the trials, {'lower' if lower else 'higher'} is better")
     axes.set_xlabel("trial; the first is as params.yaml has it")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
