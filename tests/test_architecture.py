@@ -63,6 +63,7 @@ def outsiders(package: str, *allowed: str) -> list[str]:
         ("mlflow", ("pipelines.core.tracking", "pipelines.core.registered")),
         ("great_expectations", ("pipelines.validation",)),
         ("dvc", ("flows", "commands")),
+        ("optuna", ("pipelines.tuning",)),
         ("tensorflow", ("pipelines.features.inception", "pipelines.core.backend")),
         ("jax", ("nobody",)),
         ("torch", ("nobody",)),
@@ -148,6 +149,10 @@ def test_of_the_pipeline_only_register_knows_promotion_and_only_its_rules() -> N
     assert set(known) <= {("pipelines.register", "pipelines.promotion.rules")}
 
 
+def test_of_the_pipeline_nobody_knows_tuning_but_itself() -> None:
+    assert outsiders("pipelines.tuning", "pipelines.tuning", "commands.tune") == []
+
+
 def test_only_the_event_store_and_promotion_know_the_database() -> None:
     assert outsiders("sqlalchemy", "pipelines.feedback", "pipelines.promotion") == []
 
@@ -155,7 +160,8 @@ def test_only_the_event_store_and_promotion_know_the_database() -> None:
 def test_the_command_loads_nothing_heavy_before_it_is_needed() -> None:
     program = (
         "import sys, genloop, pipelines.core.params\n"
-        "heavy = {'tensorflow', 'keras', 'mlflow', 'prefect', 'dvc', 'pandas', 'great_expectations', 'numpy', 'pyarrow'}\n"
+        "heavy = {'tensorflow', 'keras', 'mlflow', 'prefect', 'dvc', 'optuna', 'pandas', 'great_expectations', 'matplotlib',\n"
+        "         'numpy', 'pyarrow'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipelines.core import tracking
 from pipelines.core.params import Params
 from pipelines.tuning.study import DONE, PRUNED, Tried
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 STUDY, TRIAL, STATE, REASON = "genloop.study", "genloop.trial", "genloop.state", "genloop.reason"
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
@@ -24,7 +20,7 @@ class Records:
             GenloopError: MLflow does not answer.
         """
         self.params, self.study = params, study
-        self.client: MlflowClient = tracking.client()
+        self.client = tracking.client()
         with tracking.locked(), tracking.asking():
             self.experiment = tracking.experiment_id(self.client, params.registry.experiment)
             self.run = self.find(STUDY, study) or self.begin(study)

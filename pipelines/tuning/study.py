@@ -120,8 +120,10 @@ class Study:
                 self.torn.append(trial.number)
 
     def tear(self, trial: optuna.Trial | FrozenTrial) -> None:
-        """A trial that nobody finishes: failed, without a reason of its own, and put in line again."""
-        with asking():
+        """A trial that nobody finishes, unless it has ended: failed, without a reason of its own, and put in line again."""
+        with locked(), asking():
+            if self.trial(trial.number).state != RUNNING:
+                return
             self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             if trial.params.keys() == self.tune.space.keys():
                 self.study.enqueue_trial(trial.params)

@@ -51,10 +51,14 @@ class Bench:
         """The rows that are trained on while `part` is left out.
 
         Raises:
-            InputError: they are too few for a batch.
+            UnmeasurableError: data/clean cannot be trained on by the project's own settings.
+            InputError: the rows are too few for a batch of the trial's.
         """
         if conditional not in self.rows:
-            self.rows[conditional] = dataset.read(params, conditional, with_ids=True)
+            try:
+                self.rows[conditional] = dataset.read(self.params, conditional, with_ids=True)
+            except InputError as error:
+                raise UnmeasurableError(str(error)) from None
         every = self.rows[conditional]
         assert every.ids is not None
         chosen = every.chosen(np.flatnonzero(~np.isin(every.ids, part.ids)))
