@@ -7,6 +7,7 @@ makes is touched.
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,7 @@ def run(settings: Params, more: int | None, out: Path, told: Told = lambda *_: N
     records = None
     try:
         if have < wanted:
+            print(f"tune: {study.name} has {have} of {wanted} trials", file=sys.stderr, flush=True)
             records = Records(settings, study.name)
             work(study, settings, held_out, wanted, records, told)
     finally:  # also of what there is until somebody stops it
@@ -88,7 +90,9 @@ def work(study: Study, settings: Params, held_out: list[Part], wanted: int, reco
     while (asked := study.ask(wanted)) is not None:
         try:
             while study.torn:
-                records.end(study.trial(study.torn.pop()))
+                cut_off = study.trial(study.torn.pop())
+                print(f"tune: trial {cut_off.number} was cut off; its settings are tried again", file=sys.stderr, flush=True)
+                records.end(cut_off)
             records.start(asked.number, asked.params)
             with beating(asked):
                 attempt(study, asked, bench, f"trial {asked.number}")

@@ -156,14 +156,24 @@ def ranked(trials: Sequence[Tried], lower: bool) -> list[Tried]:
 
 
 def name(params: Params, parts: Sequence[Part], content: Sequence[str]) -> str:
-    """Of all that a trial's score follows from but code: other data or another space begin another study."""
+    """Of all that a trial's score follows from but code: other data or another space begin another study.
+
+    What the space names is whatever a trial makes it, so `genloop run` with the best settings leaves the study as it is.
+    """
+    apart = {"init", "steps", "seed", "preview_every", "max_memory_share"}
+    fixed = {"model": params.model.model_dump(mode="json"), "train": params.train.model_dump(mode="json", exclude=apart)}
+    for key in params.tune.space:
+        *parents, last = key.split(".")
+        node: Any = fixed
+        for parent in parents:
+            node = node[parent]
+        node.pop(last, None)
     made_of = {
+        **fixed,
         "content": list(content),
         "benchmarks": [part.benchmark.id for part in parts],
         "tune": params.tune.model_dump(mode="json", exclude={"trials", "pruner", "startup"}),
         "image": params.image.model_dump(mode="json"),
-        "model": params.model.model_dump(mode="json"),
-        "train": params.train.model_dump(mode="json", exclude={"init", "steps", "seed", "preview_every", "max_memory_share"}),
         "evaluate": params.evaluate.seed,
     }
     return f"tune-{hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]}"

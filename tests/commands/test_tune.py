@@ -176,7 +176,7 @@ def test_wrong_settings_stop_before_anything_is_loaded(tunable: Path, setting: s
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_study_that_was_stopped_goes_on(tunable: Path, number: signal.Signals) -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    settings = ["--set", "tune.steps=400", "--set", "tune.pruner=none", "--set", "tune.trials=3"]
+    settings = ["--set", "tune.steps=40", "--set", "tune.pruner=none", "--set", "tune.trials=3"]
     command = [sys.executable, "-m", "genloop", "tune", *settings]
     process = subprocess.Popen(command, cwd=tunable, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stderr is not None
@@ -185,7 +185,7 @@ def test_a_study_that_was_stopped_goes_on(tunable: Path, number: signal.Signals)
         line = process.stderr.readline()
         assert line, said
         said += line
-    time.sleep(1.5)  # into the second trial
+    time.sleep(1)  # into the second trial, which takes a few seconds
     process.send_signal(number)
     _, rest = process.communicate(timeout=60)
     assert process.returncode != 0

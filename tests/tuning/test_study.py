@@ -98,6 +98,8 @@ def test_other_data_or_another_space_is_another_study_and_more_trials_are_not(se
     changes = ({"tune.space": {KEY: [8]}}, {"tune.steps": 9}, {"model.preset": "tiny"}, {"train.augment.flip": True})
     others = {one, Study(settings(), [], ["other"]).name, *(Study(settings(change), [], ["data"]).name for change in changes)}
     assert len(others) == 6
+    applied = settings({"train.batch_size": 64, "model.change.learning_rate": 0.001, "train.augment.shift": 0.05})
+    assert Study(applied, [], ["data"]).name == one, "the space has these"
 
 
 def test_a_trial_whose_process_was_killed_is_done_again(tuned: Params, configured: Path) -> None:
