@@ -20,7 +20,9 @@ from pipelines import catalogue  # noqa: E402
 from pipelines.models import base  # noqa: E402
 from pipelines.training import fitting, warm  # noqa: E402
 
-FAMILIES = sorted(catalogue.MODELS)
+FAMILIES = [
+    pytest.param(name, marks=[] if name.startswith("gan") else [pytest.mark.slow]) for name in sorted(catalogue.MODELS)
+]  # those take long to compile
 
 
 def report() -> dict[str, Any]:
