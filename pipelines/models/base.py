@@ -30,6 +30,11 @@ DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 DRAW_BATCH = 64
 
 
+# Of the learning rate, for a training that goes on from another one. The whole of it would first unlearn: 400 further steps of
+# `gan` on the same rows of MNIST nearly doubled FID.
+GOING_ON = 0.3
+
+
 @dataclass(frozen=True)
 class ImageSpec:
     """size: pixels a side. channels: 1 grey, 3 colour. classes: how many there are; 0 for an unconditional model."""
@@ -169,6 +174,19 @@ class Later(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         return {"schedule": self.schedule, "first": self.first}
+
+
+def warmed_up(learning_rate: float, steps: int, first: int) -> Adam:
+    """For likelihoods and flows: the rate rises over the first twentieth of the steps, and falls along a cosine to as much.
+
+    first: as of `Family.optimizer_for`; a training that goes on from another one has lower rates throughout.
+    """
+    highest = learning_rate * (GOING_ON if first else 1.0)
+    rising = max(1, round(steps / 20))
+    rate = keras.optimizers.schedules.CosineDecay(
+        highest / rising, max(1, steps - rising), alpha=1 / 20, warmup_target=highest, warmup_steps=rising
+    )
+    return Adam(Later(rate, first), beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(first + steps))
 
 
 def build(family_class: type[Family], spec: ImageSpec, preset: dict[str, Any], seed: int) -> Family:

@@ -14,7 +14,7 @@ import keras
 from keras import layers, ops
 
 from . import augment, flow
-from .base import Adam, Family, ImageSpec, Later, class_vector, ema_momentum, to_float
+from .base import Family, ImageSpec, class_vector, to_float, warmed_up
 
 # patch: pixels a side that the network takes as one place. width: channels at the finest resolution, doubled with each halving
 # up to `widest`. depth: residual blocks a level. attention: side of the largest map whose places attend to each other.
@@ -36,10 +36,6 @@ HEAD = 64  # channels of one head of attention, at the most
 UNNAMED = 0.1  # share of training images whose class is not told
 # Standard normal numbers below this come to that share.
 UNNAMED_BELOW = -1.2815516
-
-WARM_UP = 0.05  # share of the steps in which the learning rate rises
-LAST_RATE = 0.05  # of the highest, at the end
-GOING_ON = 0.3  # of the highest, for a training that goes on from another one
 
 
 class Diffusion(Family):
@@ -87,13 +83,7 @@ class Diffusion(Family):
         return loss
 
     def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
-        highest = self.preset["learning_rate"] * (GOING_ON if first else 1.0)
-        rising = max(1, round(WARM_UP * steps))
-        rate = keras.optimizers.schedules.CosineDecay(
-            highest / rising, max(1, steps - rising), alpha=LAST_RATE, warmup_target=highest, warmup_steps=rising
-        )
-        momentum = ema_momentum(first + steps)
-        return Adam(Later(rate, first), beta_2=0.99, use_ema=True, ema_momentum=momentum)
+        return warmed_up(self.preset["learning_rate"], steps, first)
 
 
 def network(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:

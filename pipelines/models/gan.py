@@ -13,7 +13,7 @@ import keras
 from keras import layers, ops
 
 from . import augment
-from .base import Adam, Family, ImageSpec, Later, class_vector, ema_momentum, judged_by_frozen, to_float
+from .base import GOING_ON, Adam, Family, ImageSpec, Later, class_vector, ema_momentum, judged_by_frozen, to_float
 
 # width: channels at half the resolution, doubled with each halving up to `widest`. dense: units of the dense layers.
 # depth: residual blocks a level. gamma: weight of the gradient penalties, as in R3GAN; more for harder data.
@@ -40,9 +40,6 @@ CLASS_SCALE = 0.3
 
 # The learning rate falls to this share of itself: left as it is, the averaged weights drew less varied images.
 LAST_RATE = 0.1
-# Of the learning rate, for a training that goes on from another one. The whole of it would first unlearn: 400 further steps on
-# the same rows of MNIST nearly doubled FID.
-GOING_ON = 0.3
 
 
 class Gan(Family):

@@ -15,7 +15,7 @@ import keras
 from keras import layers, ops
 
 from . import augment, flow
-from .base import Adam, Family, ImageSpec, Later, class_vector, ema_momentum, to_float
+from .base import Family, ImageSpec, class_vector, to_float, warmed_up
 
 # latent: numbers that an image is told by. width: channels at half the resolution, doubled with each halving up to `widest`.
 # dense: units of the dense layers. depth: residual blocks a level. flow: units of the second stage; 0 for none.
@@ -32,8 +32,6 @@ AUGMENT = ["fixed"]  # ways of train.augment that it knows
 
 BLOCKS = 3  # of the second stage
 LEAST_DEVIATION = math.log(1 / 255)  # of a pixel: half a grey in -1..1, which no rounded image tells more of
-WARM_UP, LAST_RATE = 0.05, 0.05  # share of the steps in which the learning rate rises; of the highest, at the end
-GOING_ON = 0.3  # of the highest, for a training that goes on from another one
 
 
 class Vae(Family):
@@ -94,13 +92,7 @@ class Vae(Family):
         return loss + flow_loss
 
     def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
-        highest = self.preset["learning_rate"] * (GOING_ON if first else 1.0)
-        rising = max(1, round(WARM_UP * steps))
-        rate = keras.optimizers.schedules.CosineDecay(
-            highest / rising, max(1, steps - rising), alpha=LAST_RATE, warmup_target=highest, warmup_steps=rising
-        )
-        momentum = ema_momentum(first + steps)
-        return Adam(Later(rate, first), beta_2=0.99, use_ema=True, ema_momentum=momentum)
+        return warmed_up(self.preset["learning_rate"], steps, first)
 
 
 def sides(size: int) -> list[int]:

@@ -70,7 +70,7 @@ def test_it_begins_with_every_number_that_the_champion_s_training_ended_with(
 
 
 def test_the_learning_rate_begins_anew_and_lower_and_the_average_remembers_all() -> None:
-    from pipelines.models.gan import GOING_ON
+    from pipelines.models.base import GOING_ON
 
     preset = catalogue.literal(catalogue.MODELS, "gan", "PRESETS")["tiny"]
     model = base.build(catalogue.get(catalogue.MODELS, "gan"), base.ImageSpec(8, 1, 2), preset, 0)
