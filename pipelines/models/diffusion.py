@@ -14,7 +14,7 @@ import keras
 from keras import layers, ops
 
 from . import augment, flow
-from .base import Family, ImageSpec, class_vector, to_float, warmed_up
+from .base import Family, ImageSpec, Normal, class_vector, to_float, warmed_up
 
 # patch: pixels a side that the network takes as one place. width: channels at the finest resolution, doubled with each halving
 # up to `widest`. depth: residual blocks a level. attention: side of the largest map whose places attend to each other.
@@ -115,7 +115,7 @@ def network(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
         if number:
             hidden = layers.UpSampling2D(name=f"larger_{side}")(hidden)
             hidden = layers.Conv2D(widths[number - 1], 3, padding="same", name=f"up_{side}")(hidden)
-    hidden = layers.Activation("silu", name="out_active")(normal(hidden, "out"))
+    hidden = layers.Activation("silu", name="out_active")(Normal(name="out_normal")(hidden))
     velocity = layers.Conv2D(
         spec.channels * patch**2, 3, padding="same", kernel_initializer="zeros", dtype="float32", name="out"
     )
@@ -144,10 +144,10 @@ def condition(at: Any, label: Any, told: Any, spec: ImageSpec, preset: dict[str,
 
 def residual(hidden: Any, style: Any, width: int, preset: dict[str, Any], name: str) -> Any:
     """hidden + convolution(convolution(hidden), scaled and shifted by the style); it starts as no change at all."""
-    inside = layers.Activation("silu", name=f"{name}_active_0")(normal(hidden, f"{name}_0"))
+    inside = layers.Activation("silu", name=f"{name}_active_0")(Normal(name=f"{name}_normal_0")(hidden))
     inside = layers.Conv2D(width, 3, padding="same", name=f"{name}_0")(inside)
-    scale, shift = ops.split(layers.Dense(2 * width, name=f"{name}_style")(style)[:, None, None, :], 2, axis=-1)
-    inside = layers.Activation("silu", name=f"{name}_active_1")(normal(inside, f"{name}_1") * (1.0 + scale) + shift)
+    style = layers.Dense(2 * width, name=f"{name}_style")(style)
+    inside = layers.Activation("silu", name=f"{name}_active_1")(Normal(name=f"{name}_normal_1")(inside, style))
     if preset["dropout"]:
         inside = layers.Dropout(preset["dropout"], name=f"{name}_dropout")(inside)
     inside = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros", name=f"{name}_1")(inside)
@@ -161,15 +161,10 @@ def attended(hidden: Any, name: str) -> Any:
     """hidden + what each place takes from all places (Vaswani et al. 2017, section 3.2)."""
     side, width = hidden.shape[1], hidden.shape[-1]
     heads = max(1, width // HEAD)
-    inside = layers.Reshape((side * side, width), name=f"{name}_places")(normal(hidden, f"{name}_attention"))
+    inside = layers.Reshape((side * side, width), name=f"{name}_places")(Normal(name=f"{name}_attention_normal")(hidden))
     attention = layers.MultiHeadAttention(heads, width // heads, name=f"{name}_attention")
     inside = layers.Dense(width, kernel_initializer="zeros", name=f"{name}_taken")(attention(inside, inside))
     return layers.Add(name=f"{name}_attended")([hidden, layers.Reshape((side, side, width), name=f"{name}_map")(inside)])
-
-
-def normal(hidden: Any, name: str) -> Any:
-    """Groups of 16 channels, each of mean 0 and deviation 1 in an image (Wu & He 2018)."""
-    return layers.GroupNormalization(max(1, hidden.shape[-1] // 16), epsilon=1e-5, name=f"{name}_normal")(hidden)
 
 
 def spread(hidden: Any, spec: ImageSpec, patch: int) -> Any:

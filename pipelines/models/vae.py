@@ -15,7 +15,7 @@ import keras
 from keras import layers, ops
 
 from . import augment, flow
-from .base import Family, ImageSpec, class_vector, to_float, warmed_up
+from .base import Family, ImageSpec, Normal, class_vector, to_float, warmed_up
 
 # latent: numbers that an image is told by. width: channels at half the resolution, doubled with each halving up to `widest`.
 # dense: units of the dense layers. depth: residual blocks a level. flow: units of the second stage; 0 for none.
@@ -179,7 +179,7 @@ def joined(hidden: Any, label: Any, told: Any, spec: ImageSpec, preset: dict[str
 def blocks(hidden: Any, depth: int, name: str) -> Any:
     """`depth` times hidden + convolution(convolution(hidden)); each starts as no change at all."""
     for number in range(depth):
-        inside = layers.GroupNormalization(max(1, hidden.shape[-1] // 16), epsilon=1e-5, name=f"{name}_normal_{number}")(hidden)
+        inside = Normal(name=f"{name}_normal_{number}")(hidden)
         inside = layers.Conv2D(hidden.shape[-1], 3, padding="same", activation="silu", name=f"{name}_inner_{number}")(inside)
         inside = layers.Conv2D(hidden.shape[-1], 3, padding="same", kernel_initializer="zeros", name=f"{name}_outer_{number}")(
             inside
