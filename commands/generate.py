@@ -33,12 +33,21 @@ def generate(count: int, label: str | None, seed: int, version: int | None, out:
 
     from pipelines.core import reported, tracking
     from pipelines.feedback import spoken
+    from pipelines.feedback.events import Sample
+    from pipelines.feedback.store import Store
 
     drawer = tracking.load(settings, version)
     seeds = np.arange(seed, seed + count, dtype=np.int64)
     labels = choose(label, seeds, drawer.classes, drawer.conditional)
     images, seeds, withheld = allowed(drawer, seeds, labels, reported.Filter.read(settings), spoken.reported())
     files.write(out, picture(images, labels, drawer) if out.suffix == ".png" else archive(images, labels, seeds))
+    if out.suffix == ".png":  # which people will look at, and may say something of; the other form says its seeds itself
+        shown = labels.tolist() if drawer.conditional else [None] * count
+        with Store.open() as store:
+            store.add_samples(
+                Sample(version=drawer.version, seed=seed, label=label)
+                for seed, label in zip(seeds.tolist(), shown, strict=True)
+            )
     print(f"{out}: {count} images by version {drawer.version}", file=sys.stderr)
     if withheld:
         print(f"{withheld} withheld, for people have reported such images; other seeds took their places", file=sys.stderr)

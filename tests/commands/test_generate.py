@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import genloop
 from commands import generate
 from pipelines.core import reported, tracking
-from pipelines.feedback.events import parse
+from pipelines.feedback.events import Sample, parse
 from pipelines.feedback.store import Store
 from tests.conftest import REPOSITORY
 
@@ -79,6 +79,16 @@ def test_it_is_the_same_whatever_the_batch(withhold: Callable[..., None], monkey
     assert all(np.array_equal(whole[name], parts[name]) for name in whole)
     assert not (whole["seeds"] % 3 == 0).any()
     assert len(set(whole["seeds"].tolist())) == 50
+
+
+def test_what_people_are_shown_is_remembered(withhold: Callable[..., None]) -> None:
+    withhold(lambda seeds: seeds == 11)
+    done = CliRunner().invoke(genloop.app, ["generate", "--count", "3", "--seed", "10", "--out", "grid.png"])
+    assert done.exit_code == 0, done.stderr
+    with Store.open() as store:
+        known = [store.has_sample(Sample(version=7, seed=seed, label=seed % 3)) for seed in (10, 11, 12)]
+        assert known == [True, False, True]
+        assert store.has_sample(Sample(version=7, seed=13, label=2))  # in the place of 11
 
 
 def test_a_reported_sample_is_withheld_before_any_fold(withhold: Callable[..., None]) -> None:
