@@ -64,6 +64,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def configured(url: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with settings, whose database is that of `url`."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(REPOSITORY / name, project)
+    monkeypatch.setenv("GENLOOP_DATABASE_URL", url)
+    return project
+
+
 @pytest.fixture(scope="session")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Made:
     from tests.feedback import followed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -32,15 +31,6 @@ while (asked := found.ask(12)) is not None:
     found.look(asked, 1, asked.params["train.batch_size"])
     found.done(asked, float(asked.params["train.batch_size"]))
 """
-
-
-@pytest.fixture
-def configured(url: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with settings; the events are in the database of `url`."""
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(REPOSITORY / name, project)
-    monkeypatch.setenv(database.VARIABLE, url)
-    return project
 
 
 @pytest.fixture
