@@ -13,17 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.training import TWIN, last_line, ours
 from pipelines import catalogue
 
-HERE = Path(__file__).parent
 BASE = {
     "family": "diffusion",
     "preset": "base",
@@ -58,6 +56,7 @@ def main() -> None:
 
 
 def speed(toy: bool, torch: Path) -> None:
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # this process has the GPU as well as those that it starts
     asked = {**BASE, **GPU, **(TOY if toy else {})}
     own = ours(asked)
     say("genloop", own)
@@ -68,9 +67,7 @@ def speed(toy: bool, torch: Path) -> None:
         ("denoising-diffusion-pytorch", {"family": "denoising-diffusion-pytorch", "compile": False, "weights": own["weights"]}),
     ):
         try:
-            theirs = last_line(
-                [str(torch), str(HERE / "twin.py"), json.dumps({**asked, "preset": preset, **device, **changes})]
-            )
+            theirs = last_line([str(torch), str(TWIN), json.dumps({**asked, "preset": preset, **device, **changes})])
         except RuntimeError as error:
             print(f"{peer}: not measured ({str(error).strip().splitlines()[-1]})")
             continue
@@ -86,7 +83,7 @@ def speed(toy: bool, torch: Path) -> None:
     larger = {**asked, "size": 16 if toy else 64, "draws": 0}
     own = ours(larger)
     cost = {**larger, "preset": preset, **device, "compile": False, "steps": 1, "rounds": 1}
-    operations = last_line([str(torch), str(HERE / "twin.py"), json.dumps(cost)])["flop"] * own["train"]
+    operations = last_line([str(torch), str(TWIN), json.dumps(cost)])["flop"] * own["train"]
     most = matrix_rate(512 if toy else 8192)
     print(
         f"{larger['size']}x{larger['size']}: {own['train']:,.0f} images/s, {operations / 1e12:.2f} TFLOP/s, "
@@ -99,19 +96,6 @@ def say(name: str, found: dict[str, float]) -> None:
         f"{name}: {found['weights']:,.0f} weights, trains on {found['train']:,.1f} and draws {found['draw']:,.1f} images/s",
         flush=True,
     )
-
-
-def ours(asked: dict[str, Any]) -> dict[str, float]:
-    return last_line([sys.executable, "-m", "benchmarks.rates", json.dumps(asked)])
-
-
-def last_line(command: list[str]) -> dict[str, float]:
-    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # this process has the GPU as well
-    done = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-4000:] or f"ended with {done.returncode}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
 
 
 def matrix_rate(side: int) -> float:

@@ -63,7 +63,7 @@ def twin(asked: dict[str, Any], interpreter: Path | None = None) -> dict[str, fl
 def last_line(command: list[str]) -> dict[str, float]:
     done = subprocess.run(command, cwd=workspace.REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(done.stderr[-4000:])
+        raise RuntimeError(done.stderr[-4000:] or f"ended with {done.returncode}")
     found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
