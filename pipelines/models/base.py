@@ -239,7 +239,8 @@ class Normal(keras.layers.Layer):
         """hidden: (batch, side, side, channels). style: (batch, 2 channels), by how much to scale more, and shift."""
         ops = keras.ops
         exact = ops.cast(hidden, "float32")
-        mean, square = (self.of_groups(ops.mean(part, axis=(1, 2))) for part in (exact, ops.square(exact)))
+        means = sums(exact) * (1.0 / (hidden.shape[1] * hidden.shape[2]))
+        mean, square = self.of_groups(means[:, 0]), self.of_groups(means[:, 1])
         factor = ops.rsqrt(ops.maximum(square - ops.square(mean), 0.0) + 1e-5)
         scale = ops.cast(self.scale, "float32") * factor
         shift = ops.cast(self.shift, "float32") - mean * scale
@@ -254,6 +255,36 @@ class Normal(keras.layers.Layer):
         each = self.channels // self.groups
         grouped = ops.mean(ops.reshape(means, (-1, self.groups, each)), axis=2)
         return ops.repeat(grouped, each, axis=1)
+
+
+@keras.ops.custom_gradient
+def silu(hidden: Any) -> Any:
+    """hidden * sigmoid(hidden) (Elfwing et al. 2017, 1702.03118, eq. 9).
+
+    Keras' own has TensorFlow compute the sigmoid once more for the gradient, to save memory.
+    """
+    gate = keras.ops.sigmoid(hidden)
+    active = hidden * gate
+
+    def gradient(*given: Any, upstream: Any = None) -> Any:
+        return (given[0] if upstream is None else upstream) * (gate + active * (1.0 - gate))
+
+    return active, gradient
+
+
+@keras.ops.custom_gradient
+def sums(hidden: Any) -> Any:
+    """(batch, side, side, channels) -> (batch, 2, channels): each channel's sum and sum of squares.
+
+    Its gradient is one multiplication and one addition of maps, where TensorFlow's own makes maps of both sums first.
+    """
+    ops = keras.ops
+
+    def gradient(*given: Any, upstream: Any = None) -> Any:
+        plain, squared = ops.split(given[0] if upstream is None else upstream, 2, axis=1)
+        return hidden * (2.0 * squared[:, None]) + plain[:, None]
+
+    return ops.stack([ops.sum(hidden, axis=(1, 2)), ops.sum(ops.square(hidden), axis=(1, 2))], axis=1), gradient
 
 
 def judged_by_frozen(network: keras.Model, inputs: Any, training: bool = False) -> Any:

@@ -14,7 +14,7 @@ import keras
 from keras import layers, ops
 
 from . import augment, flow
-from .base import Family, ImageSpec, Normal, class_vector, to_float, warmed_up
+from .base import Family, ImageSpec, Normal, class_vector, silu, to_float, warmed_up
 
 # patch: pixels a side that the network takes as one place. width: channels at the finest resolution, doubled with each halving
 # up to `widest`. depth: residual blocks a level. attention: side of the largest map whose places attend to each other.
@@ -86,6 +86,30 @@ class Diffusion(Family):
         return warmed_up(self.preset["learning_rate"], steps, first)
 
 
+class Larger(layers.Layer):
+    """Twice the side: a 3x3 convolution of the map with each place repeated, as the one transposed convolution that it is.
+
+    That takes 4/9 of the multiplications, and no larger map of `filters` before the convolution.
+    """
+
+    # Along one side, place m lands on 2m - 1 to 2m + 2 with these sums of the three weights.
+    SUMS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+
+    def __init__(self, filters: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.filters = filters
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self.kernel = self.add_weight((3, 3, shape[-1], self.filters), initializer="glorot_uniform", name="kernel")
+        self.bias = self.add_weight((self.filters,), initializer="zeros", name="bias")
+
+    def call(self, hidden: Any) -> Any:
+        """(batch, side, side, channels) -> (batch, 2 side, 2 side, filters)."""
+        sums = ops.cast(self.SUMS, self.kernel.dtype)
+        kernel = ops.einsum("ah,bw,hwio->aboi", sums, sums, self.kernel)
+        return ops.conv_transpose(hidden, kernel, strides=2, padding="same") + ops.cast(self.bias, hidden.dtype)
+
+
 def network(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
     """x_t (batch, size, size, channels), time (batch,), label (batch,) with `classes` for none, and what was changed
     (batch, augment.TOLD) -> velocity (batch, size, size, channels) float32."""
@@ -113,9 +137,8 @@ def network(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
             hidden = layers.Concatenate(name=f"join_{side}_{block}")([hidden, passed.pop()])
             hidden = residual(hidden, style, width, preset, f"up_{side}_{block}")
         if number:
-            hidden = layers.UpSampling2D(name=f"larger_{side}")(hidden)
-            hidden = layers.Conv2D(widths[number - 1], 3, padding="same", name=f"up_{side}")(hidden)
-    hidden = layers.Activation("silu", name="out_active")(Normal(name="out_normal")(hidden))
+            hidden = Larger(widths[number - 1], name=f"up_{side}")(hidden)
+    hidden = layers.Activation(silu, name="out_active")(Normal(name="out_normal")(hidden))
     velocity = layers.Conv2D(
         spec.channels * patch**2, 3, padding="same", kernel_initializer="zeros", dtype="float32", name="out"
     )
@@ -138,16 +161,16 @@ def condition(at: Any, label: Any, told: Any, spec: ImageSpec, preset: dict[str,
     parts = [layers.Dense(units, name="time")(waves), layers.Dense(units, use_bias=False, name="changes")(told)]
     if spec.classes:
         parts.append(class_vector(label, spec.classes + 1, units))
-    hidden = layers.Activation("silu", name="style_active")(layers.Add(name="style_sum")(parts))
-    return layers.Dense(units, activation="silu", name="style")(hidden)
+    hidden = layers.Activation(silu, name="style_active")(layers.Add(name="style_sum")(parts))
+    return layers.Dense(units, activation=silu, name="style")(hidden)
 
 
 def residual(hidden: Any, style: Any, width: int, preset: dict[str, Any], name: str) -> Any:
     """hidden + convolution(convolution(hidden), scaled and shifted by the style); it starts as no change at all."""
-    inside = layers.Activation("silu", name=f"{name}_active_0")(Normal(name=f"{name}_normal_0")(hidden))
+    inside = layers.Activation(silu, name=f"{name}_active_0")(Normal(name=f"{name}_normal_0")(hidden))
     inside = layers.Conv2D(width, 3, padding="same", name=f"{name}_0")(inside)
     style = layers.Dense(2 * width, name=f"{name}_style")(style)
-    inside = layers.Activation("silu", name=f"{name}_active_1")(Normal(name=f"{name}_normal_1")(inside, style))
+    inside = layers.Activation(silu, name=f"{name}_active_1")(Normal(name=f"{name}_normal_1")(inside, style))
     if preset["dropout"]:
         inside = layers.Dropout(preset["dropout"], name=f"{name}_dropout")(inside)
     inside = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros", name=f"{name}_1")(inside)
