@@ -1,6 +1,7 @@
 """A GAN that learns from 500 images of one class: FID without augmentation and with the adaptive one.
 
     python -m benchmarks.few_shot mnist.npz
+    python -m benchmarks.few_shot cifar10-train.parquet --flip
 
 FID against the class's other training images, over the features of a `domain` extractor that learned all ten classes. Where a
 training is stopped because what it draws has collapsed, its last checkpoint counts. The lowest FID of the training's course is
@@ -10,24 +11,28 @@ shown beside it, for one may stop in time, if one knows when.
 from __future__ import annotations
 
 import argparse
+import io
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
 
 from pipelines import catalogue
 from pipelines.core import backend, files, grids, params
 from pipelines.core.errors import GenloopError
 
 SAMPLES = 5_000
-SHIFT = {"shift": 0.1, "rotate": 8, "cutout": 0.4, "adaptive": True}
+CHANGES = {"shift": 0.1, "rotate": 8, "cutout": 0.4, "adaptive": True}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mnist", type=Path, help="mnist.npz in the Keras layout")
+    parser.add_argument("data", type=Path, help="mnist.npz in the Keras layout, or Parquet with columns image and label")
     parser.add_argument("--label", type=int, default=3)
+    parser.add_argument("--flip", action="store_true", help="mirroring is among the changes")
     parser.add_argument("--rows", type=int, default=500)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=1)
@@ -37,15 +42,14 @@ def main() -> None:
     from pipelines.features.base import Settings
     from pipelines.features.domain import Domain
 
-    with np.load(options.mnist) as file:
-        images, labels = file["x_train"][..., None], file["y_train"].astype(np.int32)
+    images, labels = read(options.data)
     extractor = Domain.fit(images, labels, 10, Settings(steps=600, seed=0))
     of_class = images[labels == options.label]
     few, others = of_class[: options.rows], of_class[options.rows :]
     real = features(extractor, others)
     print(f"FID of the {len(few)} rows themselves: {distance(features(extractor, few), real):.3f}", flush=True)
     means = []
-    for name, augment in (("without", {}), ("adaptive", SHIFT)):
+    for name, augment in (("without", {}), ("adaptive", {**CHANGES, "flip": options.flip})):
         found = []
         for seed in range(options.seeds):
             family, course, said = trained(few, augment, options.steps, seed, extractor, real)
@@ -56,6 +60,16 @@ def main() -> None:
                 files.write(options.out / f"{name}-{seed}.png", grids.png(page))
         means.append(sum(found) / len(found))
     print(f"adaptive augmentation: {means[1] / means[0]:.2f} times the FID")
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, size, size, channels) uint8 and labels (n,) int32."""
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            return file["x_train"][..., None], file["y_train"].astype(np.int32)
+    table = pq.read_table(path, columns=["image", "label"])
+    pictures = (Image.open(io.BytesIO(image["bytes"])) for image in table["image"].to_pylist())
+    return np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]), table["label"].to_numpy().astype(np.int32)
 
 
 def trained(

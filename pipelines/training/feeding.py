@@ -29,7 +29,8 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, dataset: Dataset, size: int, shapes: Mapping[str, tuple[int, ...]], seed: int, start: int) -> None:
         """shapes: of the standard normal numbers for one image, by name."""
-        super().__init__()
+        # No workers of Keras': with one, TensorFlow asks for a batch only when the step before is done, and waits for it.
+        super().__init__(workers=0)
         self.make = partial(batch, dataset, np.cumsum(dataset.weights), size, dict(sorted(shapes.items())), seed)
         self.start = start
         self.pool = ThreadPoolExecutor(cores())
