@@ -1,7 +1,7 @@
-"""What a training leaves for the next one to go on from: weights as they were, their moving averages, the optimizer's state.
+"""What a training leaves for the next one to go on from: all weights, averaged as `fit` leaves them, and the optimizer's state.
 
-The weights that a model draws with are averages. To go on from those alone would be another training, with an optimizer that
-knows nothing yet and a discriminator that has seen other images.
+The weights that a model draws with are not enough: an optimizer that knows nothing yet would first unlearn, and so would a
+discriminator that has seen no images.
 """
 
 from __future__ import annotations
