@@ -17,8 +17,8 @@ from .base import GOING_ON, Adam, Family, ImageSpec, Later, class_vector, ema_mo
 
 # width: channels at half the resolution, doubled with each halving up to `widest`. dense: units of the dense layers.
 # depth: residual blocks a level. gamma: weight of the gradient penalties, as in R3GAN; more for harder data.
-# learning_rate: Adam's, at the start, of a training of up to USUAL steps. `tiny` is for tests, `small` learns fast and is done in a minute, `base` takes
-# its time, `large` is for a GPU.
+# learning_rate: Adam's, at the start, of a training of up to USUAL steps.
+# `tiny` is for tests, `small` learns fast and is done in a minute, `base` takes its time, `large` is for a GPU.
 PRESETS = {
     "tiny": {"latent": 16, "width": 8, "widest": 32, "dense": 64, "depth": 0, "gamma": 0.1, "learning_rate": 2e-3},
     "small": {"latent": 64, "width": 24, "widest": 96, "dense": 256, "depth": 0, "gamma": 0.1, "learning_rate": 3e-3},
@@ -38,9 +38,9 @@ PENALISED = 4
 # Standard deviation of the class vectors at first, beside latents of 1: at 1 the images of a class stayed alike for longer.
 CLASS_SCALE = 0.3
 
-# A training of more steps has a lower rate, with the square root of their number, as stochastic gradients want it (Nemirovski et
-# al. 2009, eq. 2.22). At one rate for all, images got worse with time: FID of `small` on MNIST was 0.90 after 2,000 steps and
-# 1.06 after 4,000 of rate 3e-3, but 0.69 after 4,000 of 1e-3.
+# A training of more steps has a lower rate, by the square root of their number, as stochastic gradients want it (Nemirovski
+# et al. 2009, section 2.2). At one rate for all, images got worse with time: FID of `small` on MNIST was 0.90 after 2,000
+# steps and 1.06 after 4,000 of rate 3e-3, but 0.69 after 4,000 of 1e-3.
 USUAL = 1000
 
 # The learning rate falls to this share of itself: left as it is, the averaged weights drew less varied images.
