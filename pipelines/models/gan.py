@@ -22,8 +22,8 @@ from .base import GOING_ON, Adam, Family, ImageSpec, Later, class_vector, ema_mo
 PRESETS = {
     "tiny": {"latent": 16, "width": 8, "widest": 32, "dense": 64, "depth": 0, "gamma": 0.1, "learning_rate": 2e-3},
     "small": {"latent": 64, "width": 24, "widest": 96, "dense": 256, "depth": 0, "gamma": 0.1, "learning_rate": 3e-3},
-    "base": {"latent": 64, "width": 32, "widest": 128, "dense": 256, "depth": 0, "gamma": 0.1, "learning_rate": 2.5e-3},
-    "large": {"latent": 128, "width": 64, "widest": 512, "dense": 512, "depth": 2, "gamma": 0.5, "learning_rate": 2e-3},
+    "base": {"latent": 64, "width": 32, "widest": 128, "dense": 256, "depth": 0, "gamma": 0.1, "learning_rate": 1.25e-3},
+    "large": {"latent": 128, "width": 64, "widest": 512, "dense": 512, "depth": 2, "gamma": 0.5, "learning_rate": 1e-3},
 }
 SIZE = {"multiple_of": 4, "least": 8, "most": 256}
 AUGMENT = ["fixed", "adaptive"]  # ways of train.augment that it knows
