@@ -73,7 +73,8 @@ class Family(keras.Model):
     And in training only:
         image: (batch, size, size, channels) uint8, a real image of that class.
         a name of `noise_shapes`: (batch, *its shape) float32, standard normal. All that is random in a training comes with
-            its batch, so that it is the same however many devices share the batch, and after a resume.
+            its batch, so that it is the same however many devices share the batch, and after a resume. Only dropout of maps,
+            which would want more numbers than all else, has seeds among the variables, and each device its own.
     """
 
     conditional = True  # False: it is built with no classes, whatever the data has
@@ -287,11 +288,20 @@ def sums(hidden: Any) -> Any:
     return ops.stack([ops.sum(hidden, axis=(1, 2)), ops.sum(ops.square(hidden), axis=(1, 2))], axis=1), gradient
 
 
-def judged_by_frozen(network: keras.Model, inputs: Any, training: bool = False) -> Any:
-    """`network(inputs)` whose gradient reaches the inputs but not the network's weights: how a generator learns."""
-    weights = [keras.ops.stop_gradient(variable.value) for variable in network.trainable_variables]
+def weights_of(network: keras.Model) -> list[Any]:
+    """Tensors of its trainable weights as they are now, for `judged`."""
+    return [keras.ops.copy(variable.value) for variable in network.trainable_variables]
+
+
+def judged(network: keras.Model, weights: Sequence[Any], inputs: Any) -> Any:
+    """`network(inputs)` with these tensors for its trainable weights; `stop_gradient` of them is how a generator learns.
+
+    All calls in a step are to share one `weights_of(network)`: where only other weights' gradients need a further look at a
+    weight, TensorFlow 2.21 forgets that it comes before the weight's update (Grappler's dependency optimizer, by way of Keras'
+    IdentityN), and the same seed then trains to other weights now and then.
+    """
     state = [variable.value for variable in network.non_trainable_variables]
-    outputs, _ = network.stateless_call(weights, state, inputs, training=training)
+    outputs, _ = network.stateless_call(weights, state, inputs)
     return outputs
 
 

@@ -6,12 +6,13 @@ the generator's non-saturating loss (Goodfellow et al. 2014, 1406.2661, section 
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Any
 
 import keras
 from keras import layers, ops
 
-from .base import Adam, Family, ImageSpec, ema_momentum, judged_by_frozen, to_float
+from .base import Adam, Family, ImageSpec, ema_momentum, judged, to_float, weights_of
 
 PRESETS = {
     "small": {
@@ -39,18 +40,22 @@ class GanDense(Family):
     def latent_shape(self) -> tuple[int, ...]:
         return (self.preset["latent"],)
 
+    @property
+    def noise_shapes(self) -> dict[str, tuple[int, ...]]:
+        return dict.fromkeys(("real_dropout", "fake_dropout", "dropout"), (sum(self.preset["discriminator"]),))
+
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         return self.generator(inputs["latents"])
 
     def objective(self, inputs: dict[str, Any], outputs: Any) -> Any:
         """Both players' losses in one sum: neither reaches the other's weights."""
-        judge = self.discriminator
-        real_logits = judge(to_float(inputs["image"]), training=True)
-        fake_logits = judge(ops.stop_gradient(outputs), training=True)
+        judge, weights = self.discriminator, weights_of(self.discriminator)
+        real_logits = judged(judge, weights, [to_float(inputs["image"]), inputs["real_dropout"]])
+        fake_logits = judged(judge, weights, [ops.stop_gradient(outputs), inputs["fake_dropout"]])
         discriminator_loss = ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
 
-        logits = judged_by_frozen(judge, outputs, training=True)
-        generator_loss = ops.mean(ops.softplus(-logits))
+        frozen = [ops.stop_gradient(weight) for weight in weights]
+        generator_loss = ops.mean(ops.softplus(-judged(judge, frozen, [outputs, inputs["dropout"]])))
 
         self.watch(discriminator_loss=discriminator_loss, generator_loss=generator_loss)
         return discriminator_loss + generator_loss
@@ -72,11 +77,15 @@ def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
 
 
 def discriminator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
-    """Images (batch, size, size, channels), -1..1 -> logits (batch, 1), high where they look real."""
+    """Images (batch, size, size, channels), -1..1, and a standard normal number for each hidden unit, by which it is dropped
+    -> logits (batch, 1), high where they look real."""
     image = keras.Input((spec.size, spec.size, spec.channels))
-    hidden = layers.Flatten(name="flatten")(image)
+    numbers = keras.Input((sum(preset["discriminator"]),))
+    rate = preset["dropout"]
+    kept = ops.cast(numbers > NormalDist().inv_cdf(rate), "float32") / (1.0 - rate)
+    hidden, first = layers.Flatten(name="flatten")(image), 0
     for number, units in enumerate(preset["discriminator"]):
         hidden = layers.Dense(units, name=f"dense_{number}")(hidden)
-        hidden = layers.LeakyReLU(0.2, name=f"leaky_{number}")(hidden)
-        hidden = layers.Dropout(preset["dropout"], name=f"dropout_{number}")(hidden)
-    return keras.Model(image, layers.Dense(1, name="logit")(hidden), name="discriminator")
+        hidden = layers.LeakyReLU(0.2, name=f"leaky_{number}")(hidden) * kept[:, first : first + units]
+        first += units
+    return keras.Model([image, numbers], layers.Dense(1, name="logit")(hidden), name="discriminator")

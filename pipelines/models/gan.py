@@ -13,7 +13,7 @@ import keras
 from keras import layers, ops
 
 from . import augment
-from .base import GOING_ON, Adam, Family, ImageSpec, Later, class_vector, ema_momentum, judged_by_frozen, to_float
+from .base import GOING_ON, Adam, Family, ImageSpec, Later, class_vector, ema_momentum, judged, to_float, weights_of
 
 # width: channels at half the resolution, doubled with each halving up to `widest`. dense: units of the dense layers.
 # depth: residual blocks a level. gamma: weight of the gradient penalties, as in R3GAN; more for harder data.
@@ -72,10 +72,12 @@ class Gan(Family):
         label = inputs["label"]
         real = self.seen(to_float(inputs["image"]), inputs["real_change"])
         fake = self.seen(outputs, inputs["change"])
-        real_score, fake_score, penalty = self.judge(real, ops.stop_gradient(fake), label, inputs["step"])
+        weights = weights_of(self.discriminator)
+        real_score, fake_score, penalty = self.judge(weights, real, ops.stop_gradient(fake), label, inputs["step"])
         discriminator_loss = ops.mean(ops.softplus(fake_score - real_score))
 
-        score = judged_by_frozen(self.discriminator, [fake, label])
+        frozen = [ops.stop_gradient(weight) for weight in weights]
+        score = judged(self.discriminator, frozen, [fake, label])
         generator_loss = ops.mean(ops.softplus(ops.stop_gradient(real_score) - score))
 
         if self.augmentation and self.augmentation.adaptive:
@@ -90,7 +92,7 @@ class Gan(Family):
             return images
         return augment.change(images, numbers, self.probability.value if how.adaptive else how.probability, how)[0]
 
-    def judge(self, real: Any, fake: Any, label: Any, noise: Any) -> tuple[Any, Any, Any]:
+    def judge(self, weights: list[Any], real: Any, fake: Any, label: Any, noise: Any) -> tuple[Any, Any, Any]:
         """Scores (batch, 1) of real and generated images, and the sum of their mean squared gradients.
 
         With a step n ~ N(0, STEP), E[(D(x + n) - D(x))^2] / STEP^2 is |grad D(x)|^2 to first order. All four go through
@@ -102,7 +104,7 @@ class Gan(Family):
         images = ops.concatenate([real[some], fake[others]])
         steps = STEP * ops.concatenate([noise[some], noise[others]])
         labels = ops.concatenate([label, label, label[some], label[others]])
-        scores = self.discriminator([ops.concatenate([real, fake, images + steps]), labels])
+        scores = judged(self.discriminator, weights, [ops.concatenate([real, fake, images + steps]), labels])
         real_score, fake_score, stepped = scores[:batch], scores[batch : 2 * batch], scores[2 * batch :]
         still = ops.concatenate([real_score[some], fake_score[others]])
         # The mean is over real and generated images together; wanted is the sum of one mean each.

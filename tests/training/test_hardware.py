@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines import catalogue
 from pipelines.core import backend
 from pipelines.core.errors import InputError
 from pipelines.core.params import Train
@@ -29,8 +30,10 @@ def trained(name: str, devices: int, folder: Path, family: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-# gan-dense is left out: each device draws its dropout by itself.
-@pytest.mark.parametrize("family", ["gan", *(pytest.param(name, marks=pytest.mark.slow) for name in ("diffusion", "vae"))])
+FAMILIES = [pytest.param(name, marks=[] if name == "gan" else [pytest.mark.slow]) for name in sorted(catalogue.MODELS)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["tensorflow", "jax"])
 def test_two_devices_train_as_one_does(name: str, family: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(name) is None:
