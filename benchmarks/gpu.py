@@ -146,7 +146,7 @@ def learn(data: Path, name: str, preset: str, minutes: float, out: Path) -> None
             family.compile(optimizer=family.optimizer_for(steps), jit_compile=family.jit_compile, steps_per_execution=at_once)
             with Batches(Rows, 256, base.numbers(family), 0, 0) as batches:
                 start = time.perf_counter()
-                family.fit(batches, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
+                family.fit(backend.fed(batches), steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
                 return time.perf_counter() - start
 
         trial = 10 * at_once

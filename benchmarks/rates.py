@@ -51,7 +51,7 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
             """The same few batches again and again."""
 
             def __init__(self, batches: Batches) -> None:
-                super().__init__(workers=0)  # as Batches
+                super().__init__(workers=0)
                 self.made = [batches[number] for number in range(4)]
 
             num_batches = None
@@ -63,9 +63,9 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
         follow = keras.callbacks.LambdaCallback(on_epoch_begin=clock.begin, on_epoch_end=clock.end)
         with Batches(Rows, asked["batch"], base.numbers(family), 0, 0) as batches:
             feed = Made(batches) if asked.get("feed", "made") == "made" else batches
-            family.fit(
-                feed, steps_per_epoch=asked["steps"], epochs=asked["rounds"] + 1, shuffle=False, verbose=0, callbacks=[follow]
-            )
+            epochs = asked["rounds"] + 1
+            inputs = backend.fed(feed)
+            family.fit(inputs, steps_per_epoch=asked["steps"], epochs=epochs, shuffle=False, verbose=0, callbacks=[follow])
         return {
             "weights": sum(int(np.prod(weight.shape)) for weight in family.trainable_variables),
             "train": clock.best,

@@ -241,17 +241,18 @@ class Normal(keras.layers.Layer):
         ops = keras.ops
         exact = ops.cast(hidden, "float32")
         means = sums(exact) * (1.0 / (hidden.shape[1] * hidden.shape[2]))
-        mean, square = self.of_groups(means[:, 0]), self.of_groups(means[:, 1])
+        mean, square = map(self.of_groups, ops.split(means, 2, axis=1))
         factor = ops.rsqrt(ops.maximum(square - ops.square(mean), 0.0) + 1e-5)
         scale = ops.cast(self.scale, "float32") * factor
         shift = ops.cast(self.shift, "float32") - mean * scale
         if style is not None:
             more, up = ops.split(ops.cast(style, "float32"), 2, axis=1)
             scale, shift = scale * (1.0 + more), shift * (1.0 + more) + up
-        return ops.cast(exact * scale[:, None, None, :] + shift[:, None, None, :], hidden.dtype)
+        scale, shift = (ops.reshape(value, (-1, 1, 1, self.channels)) for value in (scale, shift))
+        return ops.cast(exact * scale + shift, hidden.dtype)
 
     def of_groups(self, means: Any) -> Any:
-        """(batch, channels): the mean of each channel's group."""
+        """(batch, 1, channels) -> (batch, channels): the mean of each channel's group."""
         ops = keras.ops
         each = self.channels // self.groups
         grouped = ops.mean(ops.reshape(means, (-1, self.groups, each)), axis=2)

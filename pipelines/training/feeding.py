@@ -24,13 +24,12 @@ class Batches(keras.utils.PyDataset):
     By number, and no generator: to share batches among devices, Keras begins to read them, and then once more.
 
     >>> with Batches(dataset, 128, base.numbers(family), seed=0, start=0) as batches:
-    ...     family.fit(batches, steps_per_epoch=1000)
+    ...     family.fit(backend.fed(batches), steps_per_epoch=1000)
     """
 
     def __init__(self, dataset: Dataset, size: int, shapes: Mapping[str, tuple[int, ...]], seed: int, start: int) -> None:
         """shapes: of the standard normal numbers for one image, by name."""
-        # No workers of Keras': with one, TensorFlow asks for a batch only when the step before is done, and waits for it.
-        super().__init__(workers=0)
+        super().__init__(workers=0)  # those below are enough
         self.make = partial(batch, dataset, np.cumsum(dataset.weights), size, dict(sorted(shapes.items())), seed)
         self.start = start
         self.pool = ThreadPoolExecutor(cores())

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from pipelines.core import backend
 from pipelines.core.params import Train
 from pipelines.core.progress import Progress
 from pipelines.models import base
@@ -72,8 +73,8 @@ def fit(
             # Counted on from the trainings before, whose batches would come again otherwise.
             with Batches(dataset, train.batch_size, base.numbers(family), train.seed, first + step) as batches:
                 callbacks: list[keras.callbacks.Callback] = [watch, *also]
-                every = train.preview_every
-                family.fit(batches, steps_per_epoch=every, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+                inputs, every = backend.fed(batches), train.preview_every
+                family.fit(inputs, steps_per_epoch=every, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
     state = warm.capture(family)
     preview.average(family)
     collapse.check(collapse.smaller(watch.history), train.steps, at_end=True)
