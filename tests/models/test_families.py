@@ -65,7 +65,8 @@ def weights(family: base.Family) -> np.ndarray:
 def train_once(family: base.Family, steps: int = 1, compiled: bool = False) -> dict[str, float]:
     """Compiling takes far longer than a few steps do."""
     inputs = training_batch(family, BATCH)
-    way = {"jit_compile": family.jit_compile} if compiled else {"run_eagerly": True}
+    # Keras on JAX runs eagerly on numpy's arrays, and does not take them beside JAX's.
+    way = {"jit_compile": family.jit_compile} if compiled or backend.name() == "jax" else {"run_eagerly": True}
     family.compile(optimizer=family.optimizer_for(10), **way)
     history = family.fit(((inputs,) for _ in range(steps + 1)), steps_per_epoch=steps, shuffle=False, verbose=0)
     return {name: values[-1] for name, values in history.history.items()}
