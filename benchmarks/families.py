@@ -42,10 +42,10 @@ def main() -> None:
             measure.run([workspace.PYTHON, "-m", "pipelines.evaluate"], folder)
             scores = json.loads((folder / "data/reports/metrics.json").read_text())
             found[family] = scores["fid"]
+            accuracy = f"class accuracy {scores['class_accuracy']:.1%}" if "class_accuracy" in scores else "no classes"
             print(
                 f"{family:<10} FID {scores['fid']:8.3f}, {scores['fid'] / scores['fid_floor']:7.2f} times its floor, "
-                f"class accuracy {scores['class_accuracy']:.1%}, recall {scores['recall']:.2f}: "
-                f"{steps:,} steps in {report['training_seconds']:.0f} s",
+                f"{accuracy}, recall {scores['recall']:.2f}: {steps:,} steps in {report['training_seconds']:.0f} s",
                 flush=True,
             )
             if options.out:
