@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--label", type=int, default=3)
     parser.add_argument("--flip", action="store_true", help="mirroring is among the changes")
     parser.add_argument("--rows", type=int, default=500)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=12_000)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, help="keep the grids here")
     options = parser.parse_args()
