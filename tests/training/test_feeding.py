@@ -90,3 +90,14 @@ def test_reading_twice_from_the_beginning_gives_the_same() -> None:
     with feeding.Batches(dataset([1.0] * 50), 8, SHAPES, 5, 0) as made:
         once, again = ([made[number][0]["image"] for number in range(6)] for _ in range(2))
     assert all(np.array_equal(one, other) for one, other in zip(once, again, strict=True))
+
+
+def test_fit_reads_every_batch_in_order_and_knows_their_size() -> None:
+    with feeding.Batches(dataset([1.0] * 50), 8, SHAPES, 5, 3) as made:
+        fed = backend.fed(made)
+        if backend.name() != "tensorflow":
+            pytest.skip("only TensorFlow has to be told")
+        read = [batch["image"].numpy() for (batch,) in fed.take(4)]
+        expected = [made[number][0]["image"] for number in range(4)]
+    assert all(np.array_equal(one, other) for one, other in zip(read, expected, strict=True))
+    assert fed.element_spec[0]["image"].shape == (8, 1, 1, 1)
