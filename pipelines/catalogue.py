@@ -10,6 +10,7 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,16 @@ def get(table: dict[str, str], name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+READING = threading.Lock()  # Python 3.11 counts the depth of syntax trees for all threads together: two at once, SystemError
+
+
 def literal(table: dict[str, str], member: str, constant: str) -> Any:
     """A member's module constant, read without importing the module: settings are checked before Keras loads."""
     module, _ = locate(table, member)
     path = Path(__file__).resolve().parents[1].joinpath(*module.split(".")).with_suffix(".py")
-    for node in ast.parse(path.read_text()).body:
+    with READING:
+        body = ast.parse(path.read_text()).body
+    for node in body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value):
                 if name == constant and value is not None:

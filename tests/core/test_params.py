@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from pipelines import catalogue
 from pipelines.core import params
 from pipelines.core.errors import InputError
 from tests.conftest import REPOSITORY, Settings
@@ -163,3 +167,21 @@ def test_a_fault_stops_a_stage_before_anything_heavy_is_imported(settings_file: 
     assert done.returncode == 2, done.stderr
     assert "train.batch_sise: unknown key" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_settings_are_read_in_several_threads_at_once() -> None:
+    """Python 3.11 raises SystemError where the collector stops one thread amid a syntax tree and another begins one."""
+
+    def stop(phase: str, info: dict[str, int]) -> None:
+        time.sleep(0.0001)
+
+    usual = gc.get_threshold()
+    gc.set_threshold(50)
+    gc.callbacks.append(stop)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: catalogue.literal(catalogue.MODELS, "gan", "PRESETS"), range(8)))
+    finally:
+        gc.callbacks.remove(stop)
+        gc.set_threshold(*usual)
+    assert all(presets == found[0] for presets in found)
