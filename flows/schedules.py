@@ -51,10 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     argparse.ArgumentParser(prog="python -m flows.schedules", description=__doc__).parse_args(arguments)
     os.chdir(paths.root())
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a script starts in the background
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Not as Ctrl-C: where that comes amid code made at run time, Python ends as killed by it, caught or not.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         serve(params.load().schedule)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         say("schedules: stopped")
     except GenloopError as error:
         say(f"schedules: {error}")
