@@ -294,13 +294,15 @@ def weights_of(network: keras.Model) -> list[Any]:
     return [keras.ops.copy(variable.value) for variable in network.trainable_variables]
 
 
-def judged(network: keras.Model, weights: Sequence[Any], inputs: Any) -> Any:
-    """`network(inputs)` with these tensors for its trainable weights; `stop_gradient` of them is how a generator learns.
+def judged(network: keras.Model, weights: Sequence[Any], inputs: Any, frozen: bool = False) -> Any:
+    """`network(inputs)` with these tensors for its trainable weights, which no gradient reaches where `frozen`.
 
     All calls in a step are to share one `weights_of(network)`: where only other weights' gradients need a further look at a
     weight, TensorFlow 2.21 forgets that it comes before the weight's update (Grappler's dependency optimizer, by way of Keras'
     IdentityN), and the same seed then trains to other weights now and then.
     """
+    if frozen:
+        weights = [keras.ops.stop_gradient(weight) for weight in weights]
     state = [variable.value for variable in network.non_trainable_variables]
     outputs, _ = network.stateless_call(weights, state, inputs)
     return outputs

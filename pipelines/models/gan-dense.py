@@ -54,8 +54,8 @@ class GanDense(Family):
         fake_logits = judged(judge, weights, [ops.stop_gradient(outputs), inputs["fake_dropout"]])
         discriminator_loss = ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
 
-        frozen = [ops.stop_gradient(weight) for weight in weights]
-        generator_loss = ops.mean(ops.softplus(-judged(judge, frozen, [outputs, inputs["dropout"]])))
+        logits = judged(judge, weights, [outputs, inputs["dropout"]], frozen=True)
+        generator_loss = ops.mean(ops.softplus(-logits))
 
         self.watch(discriminator_loss=discriminator_loss, generator_loss=generator_loss)
         return discriminator_loss + generator_loss

@@ -76,8 +76,7 @@ class Gan(Family):
         real_score, fake_score, penalty = self.judge(weights, real, ops.stop_gradient(fake), label, inputs["step"])
         discriminator_loss = ops.mean(ops.softplus(fake_score - real_score))
 
-        frozen = [ops.stop_gradient(weight) for weight in weights]
-        score = judged(self.discriminator, frozen, [fake, label])
+        score = judged(self.discriminator, weights, [fake, label], frozen=True)
         generator_loss = ops.mean(ops.softplus(ops.stop_gradient(real_score) - score))
 
         if self.augmentation and self.augmentation.adaptive:
