@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-HELPERS = {"__init__", "__main__", "measure", "peers", "workspace"}
+HELPERS = {"__init__", "__main__", "idle", "measure", "peers", "turns", "workspace"}
 
 
 def main() -> None:

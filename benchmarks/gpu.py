@@ -11,7 +11,6 @@ What `learn` draws is scored elsewhere: genloop score OUT/drawn.npz REAL.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -19,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.training import TWIN, last_line, ours
+from benchmarks import idle
+from benchmarks.training import ours, twin
+from benchmarks.turns import alone
 from pipelines import catalogue
 
 BASE = {
@@ -58,16 +59,16 @@ def main() -> None:
 def speed(toy: bool, torch: Path) -> None:
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # this process has the GPU as well as those that it starts
     asked = {**BASE, **GPU, **(TOY if toy else {})}
-    own = ours(asked)
+    rounds = asked["rounds"]
+    own = alone(ours(asked), rounds)
     say("genloop", own)
     device = {"device": "cpu"} if toy else {"device": "cuda", "bfloat16": True, "compile": True}
-    preset = catalogue.literal(catalogue.MODELS, asked["family"], "PRESETS")[asked["preset"]]
     for peer, changes in (
         ("twin in PyTorch, compiled", {}),
         ("denoising-diffusion-pytorch", {"family": "denoising-diffusion-pytorch", "compile": False, "weights": own["weights"]}),
     ):
         try:
-            theirs = last_line([str(torch), str(TWIN), json.dumps({**asked, "preset": preset, **device, **changes})])
+            theirs = alone(twin(asked, torch, **{**device, **changes}), rounds)
         except RuntimeError as error:
             print(f"{peer}: not measured ({str(error).strip().splitlines()[-1]})")
             continue
@@ -75,15 +76,14 @@ def speed(toy: bool, torch: Path) -> None:
         print(
             f"  {own['train'] / theirs['train']:.2f} times its training, {own['draw'] / theirs['draw']:.2f} times its drawing"
         )
-    fed = ours({**asked, "feed": "rows", "draws": 0})
-    print(f"with batches made as it goes: {1 - fed['train'] / own['train']:.1%} of the time the device waits for data")
-    exact = ours({**asked, "deterministic": True, "draws": 0})
+    fed = alone(ours({**asked, "feed": "rows", "draws": 0, "profile": True}), rounds)
+    print(f"batches made as it goes: {fed['train'] / own['train']:.2f} times as fast; {idle.said(fed)}")
+    exact = alone(ours({**asked, "deterministic": True, "draws": 0}), rounds)
     print(f"deterministic: {exact['train'] / own['train']:.2f} times as fast")
 
     larger = {**asked, "size": 16 if toy else 64, "draws": 0}
-    own = ours(larger)
-    cost = {**larger, "preset": preset, **device, "compile": False, "steps": 1, "rounds": 1}
-    operations = last_line([str(torch), str(TWIN), json.dumps(cost)])["flop"] * own["train"]
+    own = alone(ours(larger), rounds)
+    operations = alone(twin({**larger, "steps": 1}, torch, **{**device, "compile": False}), 1)["flop"] * own["train"]
     most = matrix_rate(512 if toy else 8192)
     print(
         f"{larger['size']}x{larger['size']}: {own['train']:,.0f} images/s, {operations / 1e12:.2f} TFLOP/s, "

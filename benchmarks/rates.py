@@ -2,8 +2,8 @@
 
     KERAS_BACKEND=jax python -m benchmarks.rates '{"family": "gan", "preset": "small", "size": 28, ...}'
 
-Its last line says, as JSON, how many weights it has and how many images a second it trains on and draws. Other benchmarks
-start it.
+It trains by turns, as benchmarks/turns.py says, and tells at the end how many weights it has and how many images a second it
+draws. Other benchmarks start it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from benchmarks import idle
 from pipelines import catalogue
 from pipelines.core import backend
 
@@ -22,12 +24,13 @@ ROWS = 4_096  # different images, so that none stays near the processor
 
 
 def main() -> None:
-    print(json.dumps(measure(json.loads(sys.argv[1]))))
+    print(json.dumps(measure(json.loads(sys.argv[1]))), flush=True)
 
 
 def measure(asked: dict[str, Any]) -> dict[str, float]:
-    """asked: family, preset, size, channels, classes, batch, steps a round, rounds, draws; and maybe changes of the preset,
-    precision, xla, at_once (steps a call) and feed: `made` for batches that are made before the clock starts."""
+    """asked: family, preset, size, channels, classes, batch, steps a turn, rounds and batches of drawing; and maybe changes of
+    the preset, precision, xla, at_once (steps a call), feed: `made` for batches that are made before the clock starts, and
+    profile: whether to tell how long the device did nothing in a last turn."""
     backend.load(asked.get("deterministic", False))
     import keras
 
@@ -59,36 +62,44 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
             def __getitem__(self, number: int) -> tuple[dict[str, np.ndarray]]:
                 return self.made[number % len(self.made)]
 
-        clock = Clock(asked["steps"] * asked["batch"])
-        follow = keras.callbacks.LambdaCallback(on_epoch_begin=clock.begin, on_epoch_end=clock.end)
-        with Batches(Rows, asked["batch"], base.numbers(family), 0, 0) as batches:
-            feed = Made(batches) if asked.get("feed", "made") == "made" else batches
-            epochs = asked["rounds"] + 1
-            inputs = backend.fed(feed)
-            family.fit(inputs, steps_per_epoch=asked["steps"], epochs=epochs, shuffle=False, verbose=0, callbacks=[follow])
+        class Turns(keras.callbacks.Callback):
+            """Every second epoch counts: the one before compiles, and uses up the batches that were made while waiting."""
+
+            def on_train_begin(self, logs: Any = None) -> None:
+                print("ready", flush=True)
+                self.wait()
+
+            def on_epoch_begin(self, number: int, logs: Any = None) -> None:
+                self.began = time.perf_counter()
+                if number % 2 and not self.more:
+                    profiling.enter_context(idle.profiled(profile))
+
+            def on_epoch_end(self, number: int, logs: Any = None) -> None:
+                if number % 2 and self.more:
+                    print(asked["steps"] * asked["batch"] / (time.perf_counter() - self.began), flush=True)
+                    self.wait()
+                elif number % 2:
+                    profiling.close()
+                    self.model.stop_training = True
+
+            def wait(self) -> None:
+                self.more = bool(sys.stdin.readline())
+                self.model.stop_training = not self.more and not asked.get("profile", False)
+
+        profile: dict[str, float] = {}
+        with Batches(Rows, asked["batch"], base.numbers(family), 0, 0) as batches, ExitStack() as profiling:
+            inputs = backend.fed(Made(batches) if asked.get("feed", "made") == "made" else batches)
+            steps, endless = asked["steps"], sys.maxsize
+            family.fit(inputs, steps_per_epoch=steps, epochs=endless, shuffle=False, verbose=0, callbacks=[Turns()])
         return {
+            **profile,
             "weights": sum(int(np.prod(weight.shape)) for weight in family.trainable_variables),
-            "train": clock.best,
             "draw": drawn(family, asked),
         }
 
 
 def preset(asked: dict[str, Any]) -> dict[str, Any]:
     return {**catalogue.literal(catalogue.MODELS, asked["family"], "PRESETS")[asked["preset"]], **asked.get("changes", {})}
-
-
-class Clock:
-    """Images a second of the best round, of so many images; the first one compiles and does not count."""
-
-    def __init__(self, images: int) -> None:
-        self.images, self.best = images, 0.0
-
-    def begin(self, number: int, logs: Any = None) -> None:
-        self.began = time.perf_counter()
-
-    def end(self, number: int, logs: Any = None) -> None:
-        if number:
-            self.best = max(self.best, self.images / (time.perf_counter() - self.began))
 
 
 def drawn(family: Any, asked: dict[str, Any]) -> float:

@@ -3,18 +3,22 @@
     python -m benchmarks.training
 
 28x28 grey images of ten classes in batches of 128, float32. PyTorch (benchmarks/twin.py) has channels-last memory and a fused
-Adam, and its batches are made before the clock starts, as ours are but for `fed`. All take turns, the best round counts.
+Adam, and its batches are made before the clock starts, as ours are but for `fed`. All train by turns (benchmarks/turns.py). Of
+images/s the best turn counts; a ratio is the median of the turns' ratios.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import statistics
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers, workspace
+from benchmarks import idle, peers, workspace
+from benchmarks.turns import Turns
 
 ASKED = {"size": 28, "channels": 1, "classes": 10, "batch": 128, "rounds": 3, "draws": 0}
 FAMILIES = {"gan": 40, "diffusion": 12, "vae": 20}  # steps a round, some seconds
@@ -26,46 +30,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", nargs="*", metavar="FAMILY", help=f"of {', '.join(FAMILIES)}; all by default")
     parser.add_argument("--preset", default="small")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=7)
     options = parser.parse_args()
-    peers.python()
     for family in options.families or FAMILIES:
         asked = {**ASKED, "family": family, "preset": options.preset, "steps": FAMILIES[family]}
-        ways = {"plain": {}, "XLA": {"xla": True}, "fed": {"feed": "rows"}}
-        best: dict[str, float] = {}
-        weights: dict[str, float] = {}
-        for _ in range(options.turns):
-            for name, more in ways.items():
-                keep(best, weights, name, ours({**asked, **more}))
-            if family in TWINS:
-                keep(best, weights, "PyTorch", twin(asked))
-        assert len(set(weights.values())) == 1, weights  # the twin is one
-        rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in best.items())
-        print(f"{family} {options.preset}, {weights['plain']:,} weights: images/s {rates}")
-        for name in best.keys() - {"plain"}:
-            print(f"  plain {best['plain'] / best[name]:.2f} times {name}", flush=True)
+        ways = {"plain": {}, "XLA": {"xla": True}, "fed": {"feed": "rows", "profile": True}}
+        commands = {name: ours({**asked, **more}) for name, more in ways.items()}
+        if family in TWINS:
+            commands["PyTorch"] = twin(asked, peers.python())
+        rates, ends = by_turns(commands, options.turns)
+        assert len({end["weights"] for end in ends.values()}) == 1, ends  # the twin is one
+        bests = ", ".join(f"{name} {max(of):,.0f}" for name, of in rates.items())
+        print(f"{family} {options.preset}, {ends['plain']['weights']:,.0f} weights: images/s {bests}")
+        for name in rates.keys() - {"plain"}:
+            ratios = sorted(a / b for a, b in zip(rates["plain"], rates[name], strict=True))
+            middle = statistics.median(ratios)
+            print(f"  plain {middle:.2f} times {name} (turns {ratios[0]:.2f} to {ratios[-1]:.2f})")
+        print("  fed: " + idle.said(ends["fed"]), flush=True)
 
 
-def keep(best: dict[str, float], weights: dict[str, float], name: str, found: dict[str, float]) -> None:
-    best[name], weights[name] = max(best.get(name, 0.0), found["train"]), found["weights"]
+def by_turns(commands: Mapping[str, list[str]], turns: int) -> tuple[dict[str, list[float]], dict[str, dict[str, float]]]:
+    """Images a second of each turn, and what each says at the end."""
+    with ExitStack() as stack:
+        all_of_them = {name: stack.enter_context(Turns(command)) for name, command in commands.items()}
+        rates: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(turns):
+            for name, one in all_of_them.items():
+                rates[name].append(one.take())
+        return rates, {name: one.end() for name, one in all_of_them.items()}
 
 
-def ours(asked: dict[str, Any]) -> dict[str, float]:
-    return last_line([str(workspace.PYTHON), "-m", "benchmarks.rates", json.dumps(asked)])
+def ours(asked: dict[str, Any]) -> list[str]:
+    """The command."""
+    return [str(workspace.PYTHON), "-m", "benchmarks.rates", json.dumps(asked)]
 
 
-def twin(asked: dict[str, Any], interpreter: Path | None = None) -> dict[str, float]:
+def twin(asked: dict[str, Any], interpreter: Path, **more: Any) -> list[str]:
+    """The command; `more` is for the twin alone."""
     from benchmarks.rates import preset
 
-    return last_line([str(interpreter or peers.python()), str(TWIN), json.dumps({**asked, "preset": preset(asked)})])
-
-
-def last_line(command: list[str]) -> dict[str, float]:
-    done = subprocess.run(command, cwd=workspace.REPOSITORY, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-4000:] or f"ended with {done.returncode}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    return [str(interpreter), str(TWIN), json.dumps({**asked, "preset": preset(asked), **more})]
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     PYTHON-WITH-TORCH benchmarks/twin.py '{"family": "diffusion", "size": 28, "channels": 1, "classes": 10, "batch": 128, ...}'
 
-Its last line says, as JSON, how many weights it has, how many operations an image costs it in training, and how many images a
-second it trains on and draws. Batches are made before the clock starts. benchmarks/training.py and benchmarks/gpu.py start it
-and time the project's own beside it.
+It trains by turns, as benchmarks/turns.py says, and tells at the end how many weights it has, how many operations an image
+costs it in training, and how many images a second it draws. Batches are made before the clock starts. benchmarks/training.py
+and benchmarks/gpu.py start it and time the project's own beside it.
 """
 
 from __future__ import annotations
@@ -306,7 +306,9 @@ def main() -> None:
     with FlopCounterMode(display=False) as counter:
         model.loss(batches[0]).backward()
     found["flop"] = counter.get_total_flops() / batch  # of one image, forth and back
-    found["train"] = rate(train, asked["steps"], asked["rounds"], batch, device)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(rate(train, asked["steps"], 1, batch, device), flush=True)
     model.eval()
     noise, label = batches[0]["latents"], batches[0]["label"]
 
@@ -315,7 +317,7 @@ def main() -> None:
             draw(noise, label).cpu()
 
     found["draw"] = rate(sample, asked["draws"], asked["rounds"], batch, device)
-    print(json.dumps(found))
+    print(json.dumps(found), flush=True)
 
 
 def batch_of(model: Any, asked: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
@@ -332,9 +334,9 @@ def laid(value: Tensor) -> Tensor:
 
 
 def rate(do: Callable[[int], None], times: int, rounds: int, batch: int, device: torch.device) -> float:
-    """Images a second in the best of `rounds`, after some that are not counted."""
+    """Images a second in the best of `rounds`, after as many that are not counted."""
     best = 0.0
-    for number in range(3):
+    for number in range(times):
         do(number)
     for _ in range(rounds):
         wait(device)

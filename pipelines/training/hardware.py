@@ -48,7 +48,7 @@ def chosen(train: Train) -> Hardware:
     precision = train.precision
     if precision == "auto":
         precision = "mixed_bfloat16" if backend.on_gpu() else "float32"
-    # Keras on JAX knows no other way. On a CPU under TensorFlow XLA never paid: `python -m benchmarks.xla`.
+    # Keras on JAX knows no other way. On a CPU under TensorFlow XLA never paid: `python -m benchmarks.training`.
     xla = backend.name() == "jax" or (backend.on_gpu() if train.xla == "auto" else train.xla)
     return Hardware(tuple(there[:asked]), precision, xla)
 
