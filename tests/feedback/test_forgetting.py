@@ -28,6 +28,7 @@ from pipelines.feedback.events import Event, parse
 from pipelines.feedback.forgetting import Forgotten, catch_up, digest, forget
 from pipelines.feedback.pictures import Unknown
 from pipelines.feedback.store import Outcome, Store
+from tests.feedback import disk
 from tests.feedback.calls import imported, lines, rejects
 from tests.feedback.writer import vote
 
@@ -110,7 +111,7 @@ def files_of(store: Store) -> bytes:
         connection.execute(text("CHECKPOINT"))
         place = Path(connection.execute(text("SHOW data_directory")).scalar_one())
         own = connection.execute(text("SELECT oid FROM pg_database WHERE datname = current_database()")).scalar_one()
-    return b"".join(path.read_bytes() for path in (place / "base" / str(own)).rglob("*") if path.is_file())
+    return disk.of_postgres(place / "base" / str(own))
 
 
 def nothing_left(store: Store) -> bool:

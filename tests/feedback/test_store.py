@@ -20,7 +20,7 @@ from pipelines.feedback.events import Event, Sample, parse
 from pipelines.feedback.store import Outcome, Store
 from pipelines.feedback.tables import events
 from tests.conftest import REPOSITORY
-from tests.feedback import writer
+from tests.feedback import disk, writer
 from tests.feedback.writer import vote
 
 STORED, KNOWN, REFUSED = Outcome.STORED, Outcome.KNOWN, Outcome.REFUSED
@@ -237,10 +237,7 @@ def files_of(store: Store, url: str) -> Callable[[], bytes]:
         with store.engine.connect() as connection:
             connection.execute(text("CHECKPOINT"))
             folder = Path(connection.execute(text("SHOW data_directory")).scalar_one())
-        found = [
-            path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] in ("base", "global")
-        ]
-        return b"".join(path.read_bytes() for path in found)
+        return b"".join(disk.of_postgres(folder / part) for part in ("base", "global"))
 
     return lite if store.lite else full
 
