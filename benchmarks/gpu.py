@@ -130,7 +130,7 @@ def learn(data: Path, name: str, preset: str, minutes: float, out: Path) -> None
     images = images if images.ndim == 4 else images[..., None]
     spec = base.ImageSpec(images.shape[1], images.shape[3], int(labels.max()) + 1)
     narrow = backend.on_gpu()
-    with backend.precision("mixed_bfloat16" if narrow else "float32"):
+    with base.precision("mixed_bfloat16" if narrow else "float32"):
         family = base.build(
             catalogue.get(catalogue.MODELS, name), spec, catalogue.literal(catalogue.MODELS, name, "PRESETS")[preset], 0
         )

@@ -37,7 +37,7 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
     from pipelines.models import base
     from pipelines.training.feeding import Batches
 
-    with backend.precision(asked.get("precision", "float32")):
+    with base.precision(asked.get("precision", "float32")):
         spec = base.ImageSpec(asked["size"], asked["channels"], asked["classes"])
         family = base.build(catalogue.get(catalogue.MODELS, asked["family"]), spec, preset(asked), seed=0)
         xla, at_once = asked.get("xla", family.jit_compile), asked.get("at_once", 1)

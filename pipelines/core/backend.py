@@ -125,19 +125,6 @@ def fed(batches: Any) -> Any:
     return endless.prefetch(tensorflow.data.AUTOTUNE)
 
 
-@contextmanager
-def precision(policy: str) -> Iterator[None]:
-    """Models that are built inside compute by this dtype policy of Keras; `float32` or `mixed_bfloat16`."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def describe() -> dict[str, Any]:
     """What results depend on besides code, data and params: bits are the same only where all of this is."""
     load()

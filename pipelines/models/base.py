@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,17 @@ def warmed_up(learning_rate: float, steps: int, first: int) -> Adam:
         highest / rising, max(1, steps - rising), alpha=1 / 20, warmup_target=highest, warmup_steps=rising
     )
     return Adam(Later(rate, first), beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(first + steps))
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Models that are built inside compute by this dtype policy of Keras; `float32` or `mixed_bfloat16`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def build(family_class: type[Family], spec: ImageSpec, preset: dict[str, Any], seed: int) -> Family:

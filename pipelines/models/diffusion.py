@@ -157,7 +157,7 @@ def levels(side: int, preset: dict[str, Any]) -> Iterator[tuple[int, int]]:
 def condition(at: Any, label: Any, told: Any, spec: ImageSpec, preset: dict[str, Any]) -> Any:
     """(batch, 4 width): what every block is told of time, class and changes."""
     units = 4 * preset["width"]
-    waves = layers.Lambda(flow.waves, arguments={"count": preset["width"]}, name="waves")(at)
+    waves = layers.Lambda(flow.waves, arguments={"count": preset["width"]}, dtype="float32", name="waves")(at)
     parts = [layers.Dense(units, name="time")(waves), layers.Dense(units, use_bias=False, name="changes")(told)]
     if spec.classes:
         parts.append(class_vector(label, spec.classes + 1, units))
@@ -195,7 +195,6 @@ def spread(hidden: Any, spec: ImageSpec, patch: int) -> Any:
     if patch == 1:
         return hidden
     side = spec.size // patch
-    hidden = layers.Reshape((side, side, patch, patch, spec.channels), name="pixels")(hidden)
-    return layers.Reshape((spec.size, spec.size, spec.channels), name="image")(
-        layers.Permute((1, 3, 2, 4, 5), name="order")(hidden)
-    )
+    hidden = layers.Reshape((side, side, patch, patch, spec.channels), dtype="float32", name="pixels")(hidden)
+    hidden = layers.Permute((1, 3, 2, 4, 5), dtype="float32", name="order")(hidden)
+    return layers.Reshape((spec.size, spec.size, spec.channels), dtype="float32", name="image")(hidden)

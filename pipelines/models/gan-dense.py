@@ -71,8 +71,9 @@ def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
     hidden = latents
     for number, units in enumerate(preset["generator"]):
         hidden = layers.Dense(units, activation="relu", name=f"dense_{number}")(hidden)
-    pixels = layers.Dense(spec.size * spec.size * spec.channels, activation="sigmoid", name="pixels")(hidden)
-    image = layers.Rescaling(2.0, -1.0, name="range")(layers.Reshape(shape, name="image")(pixels))
+    pixels = layers.Dense(spec.size * spec.size * spec.channels, activation="sigmoid", dtype="float32", name="pixels")(hidden)
+    image = layers.Reshape(shape, dtype="float32", name="image")(pixels)
+    image = layers.Rescaling(2.0, -1.0, dtype="float32", name="range")(image)
     return keras.Model(latents, image, name="generator")
 
 
@@ -88,4 +89,4 @@ def discriminator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
         hidden = layers.Dense(units, name=f"dense_{number}")(hidden)
         hidden = layers.LeakyReLU(0.2, name=f"leaky_{number}")(hidden) * kept[:, first : first + units]
         first += units
-    return keras.Model([image, numbers], layers.Dense(1, name="logit")(hidden), name="discriminator")
+    return keras.Model([image, numbers], layers.Dense(1, dtype="float32", name="logit")(hidden), name="discriminator")

@@ -13,7 +13,7 @@ import keras
 from keras import layers, ops
 
 from . import augment
-from .base import GOING_ON, Adam, Family, ImageSpec, Later, class_vector, ema_momentum, judged, to_float, weights_of
+from .base import GOING_ON, Adam, Family, ImageSpec, Later, class_vector, ema_momentum, judged, precision, to_float, weights_of
 
 # width: channels at half the resolution, doubled with each halving up to `widest`. dense: units of the dense layers.
 # depth: residual blocks a level. gamma: weight of the gradient penalties, as in R3GAN; more for harder data.
@@ -53,7 +53,8 @@ class Gan(Family):
     def __init__(self, spec: ImageSpec, preset: dict[str, Any]) -> None:
         super().__init__(spec, preset)
         self.generator = generator(spec, preset)
-        self.discriminator = discriminator(spec, preset)
+        with precision("float32"):  # the penalties' differences are lost in bfloat16's rounding
+            self.discriminator = discriminator(spec, preset)
         self.probability = augment.as_variable()
 
     @property
@@ -153,7 +154,7 @@ def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
             hidden = layers.Cropping2D(((0, 1), (0, 1)), name=f"crop_{target}")(hidden)
         side = target
         last = target == spec.size
-        hidden = layers.Activation("tanh", name="pixels")(hidden) if last else leaky(hidden, f"{target}")
+        hidden = layers.Activation("tanh", dtype="float32", name="pixels")(hidden) if last else leaky(hidden, f"{target}")
     return keras.Model([latents, label], hidden, name="generator")
 
 

@@ -154,7 +154,7 @@ def second(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
     latents = keras.Input((preset["latent"],))
     at = keras.Input(())
     label = keras.Input((), dtype="int32")
-    waves = layers.Lambda(flow.waves, arguments={"count": 64}, name="waves")(at)
+    waves = layers.Lambda(flow.waves, arguments={"count": 64}, dtype="float32", name="waves")(at)
     parts = [layers.Dense(units, name="place")(latents), layers.Dense(units, name="time")(waves)]
     if spec.classes:
         parts.append(class_vector(label, spec.classes, units))

@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.core import backend
 from pipelines.core.errors import InputError
 from pipelines.core.params import Train
+from pipelines.models import base
 
 CALL = 20  # steps at the most that a GPU is given at once: Python need not come by in between
 
@@ -56,5 +57,5 @@ def chosen(train: Train) -> Hardware:
 @contextmanager
 def used(hardware: Hardware) -> Iterator[None]:
     """Build and compile inside."""
-    with backend.precision(hardware.precision), backend.shared(hardware.devices):
+    with base.precision(hardware.precision), backend.shared(hardware.devices):
         yield
