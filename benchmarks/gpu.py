@@ -34,7 +34,7 @@ BASE = {
     "draws": 4,
 }
 GPU = {"steps": 60, "at_once": 20, "precision": "mixed_bfloat16", "xla": True}
-TOY = {"preset": "tiny", "size": 8, "batch": 8, "steps": 2, "rounds": 1, "draws": 1, "at_once": 1, "precision": "float32"}
+TOY = {"preset": "tiny", "size": 8, "batch": 8, "steps": 2, "rounds": 1, "draws": 1, "at_once": 2}
 
 
 def main() -> None:
