@@ -1,6 +1,6 @@
 """How long a device did nothing while training, and for how much of that it had no batch: read from a profile.
 
-with idle.profiled() as found:  # of Keras' backend
+with idle.profiled(found):
     family.fit(...)
 found["idle"], found["waits"]  # shares of the time from the first operation to the last one
 """
@@ -50,10 +50,10 @@ def read(path: Path) -> dict[str, float]:
 
     planes = ProfileData.from_file(str(path)).planes
     lines = [(plane.name, line.name, list(line.events)) for plane in planes for line in plane.lines]
-    on_gpu = any(plane.startswith("/device:") for plane, _, _ in lines)
+    on_gpu = any(plane.startswith("/device:GPU") for plane, _, _ in lines)
     busy, fetching = [], []
     for plane, line, events in lines:
-        device = plane.startswith("/device:") if on_gpu else line.startswith(COMPUTING)
+        device = plane.startswith("/device:GPU") if on_gpu else line.startswith(COMPUTING)
         for event in events:
             span = event.start_ns, event.start_ns + event.duration_ns
             if FETCHING.match(event.name):

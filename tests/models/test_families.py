@@ -112,7 +112,7 @@ def test_a_family_trains_draws_and_is_the_same_after_saving(family: str, preset:
 
 
 @pytest.mark.parametrize("family", sorted(catalogue.MODELS))
-@pytest.mark.parametrize(("size", "channels", "classes"), [(12, 3, 1), (28, 1, 0), (20, 1, 2)])
+@pytest.mark.parametrize(("size", "channels", "classes"), [(12, 3, 1), (28, 1, 0), (20, 1, 2), (256, 3, 2)])
 def test_a_family_draws_every_shape_it_says_it_fits(family: str, size: int, channels: int, classes: int) -> None:
     fits = catalogue.literal(catalogue.MODELS, family, "SIZE")
     assert fits["least"] <= size <= fits["most"]
