@@ -1,8 +1,9 @@
 """How long a device did nothing while training, and for how much of that it had no batch: read from a profile.
 
-with idle.profiled(found):
-    family.fit(...)
-found["idle"], found["waits"]  # shares of the time from the first operation to the last one
+    with idle.profiled(found):
+        family.fit(...)
+
+found["idle"] and found["waits"] are shares of the time from the first operation to the last one.
 """
 
 from __future__ import annotations
