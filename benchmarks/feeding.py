@@ -1,6 +1,6 @@
 """Training on many rows: peak memory of `train` where images are read from disk, and what feeding costs in time.
 
-    python -m benchmarks.feeding                       # 100,000 and 1,000,000 rows of `glyphs`, 20 minutes
+    python -m benchmarks.feeding                       # 100,000 and 1,000,000 rows of `glyphs`, 5 minutes
     python -m benchmarks.feeding --rows 10000 40000
 
 `train.max_memory_share` is 0, so that no image stays in memory. The rows go through all the stages before `train`, as in a run.

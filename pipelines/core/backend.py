@@ -43,7 +43,7 @@ def keep_memory() -> None:
     """Have glibc keep what is freed, up to 1 GiB, for what is asked for next.
 
     A step asks for the same maps as the step before. Given back and taken anew they cost 12,000 page faults a step of
-    `diffusion` on 2 cores, and 2 to 6 % of its images/s.
+    `diffusion` on 2 cores, and 2 to 6 % of its images/s. Kept they cost no more memory there, and 0.06 GiB with `gan`.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     if mallopt:
