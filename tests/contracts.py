@@ -24,6 +24,13 @@ def pictures(count: int, size: int, channels: int, seed: int = 0) -> np.ndarray:
     return images
 
 
+def stir(family: Any) -> None:
+    """Give weights to what has none before training, as layers that start as no change at all."""
+    random = np.random.default_rng(0)
+    for variable in family.trainable_variables:
+        variable.assign_add(0.1 * random.standard_normal(variable.shape, np.float32))
+
+
 def write_feedback(changes: Sequence[dict[str, Any]] = (), generation: int = 0, classes: Sequence[str] = ()) -> None:
     """data/curated of the working directory, as `curate` writes it of no events; rows may be written into it before."""
     if not any(paths.CURATED.glob("part-*.parquet")):

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipelines import catalogue
 from pipelines.core import backend
-from tests.contracts import pictures
+from tests.contracts import pictures, stir
 
 backend.load()
 
@@ -59,13 +59,6 @@ def training_batch(family: base.Family, count: int, seed: int = 0) -> dict[str, 
 
 def weights(family: base.Family) -> np.ndarray:
     return np.concatenate([variable.numpy().ravel() for variable in family.trainable_variables])
-
-
-def stir(family: base.Family) -> None:
-    """Give weights to what has none before training, as layers that start as no change at all."""
-    random = np.random.default_rng(0)
-    for variable in family.trainable_variables:
-        variable.assign_add(0.1 * random.standard_normal(variable.shape, np.float32))
 
 
 def train_once(family: base.Family, steps: int = 1, compiled: bool = False) -> dict[str, float]:
