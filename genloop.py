@@ -260,7 +260,7 @@ def faults() -> Iterator[None]:
     except typer.Exit:
         raise
     except BaseException as error:
-        from pipelines.core.stage import explain
+        from pipelines.stage import explain
 
         message, code = explain(error)
         if message is None:

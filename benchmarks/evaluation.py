@@ -14,7 +14,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from pipelines import catalogue
-from pipelines.core import backend, scores
+from pipelines.core import backend
+from pipelines.scoring import scores
 
 DRAWN, REAL, TRAIN, PATHS = 10_000, 10_000, 50_000, 1_000
 SIDE = 28

@@ -18,7 +18,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from pipelines.feedback import events
-from pipelines.feedback.store import Outcome, Store
+from pipelines.feedback.store.event_store import Outcome, Store
 
 BARS = {"sqlite": 1000, "postgresql": 2000}  # events per second
 

@@ -62,7 +62,7 @@ def fitting(trial: dict[str, Any], minutes: float) -> int:
 def train(folder: Path, family: str, steps: int, every: int) -> dict[str, Any]:
     """The training's report."""
     settings = f"['model.family={family}', 'model.preset=small', 'train.steps={steps}', 'train.preview_every={every}']"
-    program = f"from pipelines.core import params; params.update([], {settings})"
+    program = f"from pipelines.settings.overlay import update_params; update_params([], {settings})"
     measure.run([workspace.PYTHON, "-c", program], folder)
     measure.run([workspace.PYTHON, "-m", "pipelines.train"], folder)
     report: dict[str, Any] = json.loads((folder / "data/reports/train.json").read_text())

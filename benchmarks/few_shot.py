@@ -21,8 +21,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipelines import catalogue
-from pipelines.core import backend, files, grids, params
+from pipelines.core import backend, files, grids
 from pipelines.core.errors import GenloopError
+from pipelines.settings.load import check_params, parse_yaml, read_text
+from pipelines.settings.overlay import lay_over
 
 SAMPLES = 5_000
 CHANGES = {"shift": 0.1, "rotate": 8, "cutout": 0.4, "adaptive": True}
@@ -80,10 +82,10 @@ def trained(
     from pipelines.training import checkpoint, fitting, hardware, preview, watch
     from pipelines.training.dataset import Dataset
 
-    document = params.parse(params.read(Path("params.yaml")), "params.yaml")
+    document = parse_yaml(read_text(Path("params.yaml")), "params.yaml")
     settings = {"steps": steps, "batch_size": 64, "seed": seed, "preview_every": max(1, steps // 8), "augment": augment}
-    params.lay_over(document, {"train": settings})
-    train = params.check(document, "settings").train
+    lay_over(document, {"train": settings})
+    train = check_params(document, "settings").train
     preset = catalogue.literal(catalogue.MODELS, "gan", "PRESETS")["small"]
     family = base.build(catalogue.get(catalogue.MODELS, "gan"), base.ImageSpec(few.shape[1], few.shape[3], 0), preset, seed)
     dataset = Dataset(few, np.zeros(len(few), np.int32), np.ones(len(few)), [], 0)

@@ -19,12 +19,13 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks import workspace
-from pipelines.feedback import seal
 from pipelines.feedback.events import Event, parse
-from pipelines.feedback.store import Store
+from pipelines.feedback.sealed import seal
+from pipelines.feedback.store.event_store import Store
 
 NEW, ROUNDS = 10_000, 5
-FOLD = "import sys; from pathlib import Path; from pipelines.feedback import seal; from pipelines.feedback.store import Store; "
+FOLD = "import sys; from pathlib import Path; from pipelines.feedback.sealed import seal; "
+FOLD += "from pipelines.feedback.store.event_store import Store; "
 FOLD += "seal.fold(Store.open(sys.argv[1]), Path(sys.argv[2]))"
 
 

@@ -26,15 +26,19 @@ from unittest import mock
 
 from benchmarks import measure, workspace
 from pipelines import catalogue
-from pipelines.core import backend, benchmark, drawing, drawn, files, params, paths
-from pipelines.core.drawn import Draws
-from pipelines.core.params import Params
-from pipelines.core.scores import YIELDED_BY, Scores
-from pipelines.core.sides import Form
+from pipelines.core import backend, files, paths
 from pipelines.promotion import gate
 from pipelines.promotion.candidates import Candidate, Sight, Versioned
 from pipelines.promotion.rules import Judged
 from pipelines.promotion.verdict import Verdict
+from pipelines.registry import sampler
+from pipelines.scoring import benchmark, generated
+from pipelines.scoring.generated import Draws
+from pipelines.scoring.image_sets import Form
+from pipelines.scoring.scores import YIELDED_BY, Scores
+from pipelines.settings.load import load_params
+from pipelines.settings.overlay import update_params
+from pipelines.settings.schema import Params
 
 BEFORE = ("ingest", "validate", "clean", "reference", "curate", "approval")
 # As params.yaml has it, and champions in the midst of learning, where four times the training is sure to be much better.
@@ -99,9 +103,9 @@ class Kept(Candidate):
     def draw(self, first: int, count: int) -> Draws:
         place = MODELS / str(self.number) / f"drawn-{first}-{count}.npz"
         if not place.exists():
-            self.model = self.model or Versioned(drawing.load(place.parent), self.sight)
-            drawn.write(place, super().draw(first, count))
-        return drawn.read(place)
+            self.model = self.model or Versioned(sampler.load(place.parent), self.sight)
+            generated.write(place, super().draw(first, count))
+        return generated.read(place)
 
     def scores(self, metrics: Sequence[str]) -> Scores:
         key = self.number, len(self.draws), tuple(metrics)
@@ -122,7 +126,7 @@ def main() -> None:
         prepare(folder, options.steps)
         os.chdir(folder)
         backend.load()
-        settings = params.load()
+        settings = load_params()
         noise = settings.promotion.noise if options.noise is None else options.noise
         promotion = settings.promotion.model_copy(update={"noise": noise})
         pairs = judge_all(settings.model_copy(update={"promotion": promotion}), options.pairs)
@@ -136,7 +140,7 @@ def prepare(folder: Path, steps: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("params.yaml", "dvc.yaml"):  # by these a stage knows the project's root
         shutil.copy(workspace.REPOSITORY / name, folder)
-    params.update([], [*SETTINGS, f"train.steps={steps}"], folder / paths.PARAMS)
+    update_params([], [*SETTINGS, f"train.steps={steps}"], folder / paths.PARAMS)
     for stage in BEFORE:
         command = [workspace.PYTHON, "-m", f"pipelines.{stage}"]
         measure.run(command, folder, {"PYTHONPATH": str(workspace.REPOSITORY)})
@@ -185,7 +189,7 @@ def trained(settings: Params, seed: int, times: float) -> int:
 @cache
 def sight() -> Sight:
     """As the gate has it; one for all pairs, for it holds the extractor."""
-    settings = params.load()
+    settings = load_params()
     form = Form(**settings.image.model_dump(), **settings.clean.model_dump(include={"fit", "filter"}))
     return Sight(benchmark.read_pinned(paths.REFERENCE), form, False)
 

@@ -24,10 +24,11 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from benchmarks.events import server
-from pipelines.core import params, tracking
-from pipelines.core.params import Params
-from pipelines.feedback import database
+from pipelines.feedback.store import database
 from pipelines.promotion import history, moves
+from pipelines.registry import client as tracking
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
 
 SETTINGS = Path(__file__).resolve().parents[1] / "params.yaml"
 CONTEXT = multiprocessing.get_context("forkserver")  # what is slow to import is so once
@@ -53,7 +54,7 @@ def main() -> None:
             os.chdir(folder)
             os.environ[database.VARIABLE] = place
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-            settings = params.load(SETTINGS)
+            settings = load_params(SETTINGS)
             register(settings, folder, 2 * options.processes + 1)
             rounds(name, settings, options.processes, options.rounds)
             kills(name, settings, options.kills)

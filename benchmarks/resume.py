@@ -43,7 +43,9 @@ def main() -> None:
 def kills(folder: Path, family: str, count: int) -> None:
     presets = catalogue.literal(catalogue.MODELS, family, "PRESETS")
     chosen = [f"model.family={family}", f"model.preset={'tiny' if 'tiny' in presets else min(presets)}"]
-    measure.run([workspace.PYTHON, "-c", f"from pipelines.core import params; params.update([], {chosen})"], folder)
+    measure.run(
+        [workspace.PYTHON, "-c", f"from pipelines.settings.overlay import update_params; update_params([], {chosen})"], folder
+    )
     usual = measure.run(TRAIN, folder).seconds
     straight = load_file(folder / MODEL)
     dice = random.Random(0)

@@ -20,8 +20,10 @@ def clone(overlays: Sequence[str] = (), settings: Sequence[str] = ()) -> Iterato
         folder = Path(temporary) / "genloop"
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, folder], check=True)
         (folder / ".venv").symlink_to(PYTHON.parents[1])
-        write = "import sys; from pathlib import Path; from pipelines.core import params; n = int(sys.argv[1]);"
-        write += "params.update([Path(p) for p in sys.argv[2:2 + n]], sys.argv[2 + n:])"
+        write = (
+            "import sys; from pathlib import Path; from pipelines.settings.overlay import update_params; n = int(sys.argv[1]);"
+        )
+        write += "update_params([Path(p) for p in sys.argv[2:2 + n]], sys.argv[2 + n:])"
         arguments = [str(len(overlays)), *overlays, *settings]
         subprocess.run([PYTHON, "-c", write, *arguments], cwd=folder, env={"PYTHONPATH": str(folder)}, check=True)
         yield folder

@@ -17,8 +17,9 @@ from typing import Literal
 
 from packaging.markers import Marker
 
-from pipelines.core import params, paths
+from pipelines.core import paths
 from pipelines.core.errors import GenloopError
+from pipelines.settings.load import load_params
 
 LOCK = Path("requirements.lock")
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$", re.MULTILINE)
@@ -26,8 +27,9 @@ DISK = (2, 10)  # GiB free: below the first nothing fits, below the second large
 MEMORY = (2, 4)  # GiB: Keras on TensorFlow takes one and a half
 DRAW = """
 import numpy as np
-from pipelines.core import params, tracking
-drawer = tracking.load(params.load())
+from pipelines.registry import client
+from pipelines.settings.load import load_params
+drawer = client.load(load_params())
 images = drawer.draw(np.arange(2), None)
 print(f"version {drawer.version} draws {images.shape[1]}x{images.shape[2]}")
 """
@@ -105,14 +107,14 @@ def git() -> tuple[State, str]:
 
 
 def settings() -> tuple[State, str]:
-    found = params.load()
+    found = load_params()
     return "ok", f"{paths.PARAMS} is valid: {found.model.family} at {found.image.size}x{found.image.size}"
 
 
 def graph() -> tuple[State, str]:
-    from flows import graph
+    from workspace import dvc
 
-    states = graph.status()
+    states = dvc.status()
     waiting = [name for name, state in states.items() if state != "fresh"]
     return "ok", f"{len(states)} stages, " + (f"to run: {', '.join(waiting)}" if waiting else "all fresh")
 
@@ -160,13 +162,13 @@ def configured() -> tuple[State, str]:
 
 
 def registry() -> tuple[State, str]:
-    from pipelines.core import tracking
+    from pipelines.registry import client
 
-    if not tracking.reachable():
-        return "ok", f"none yet at {tracking.uri()}; the first run makes it"
-    champion = tracking.versions(params.load())[tracking.CHAMPION]
+    if not client.reachable():
+        return "ok", f"none yet at {client.uri()}; the first run makes it"
+    champion = client.versions(load_params())[client.CHAMPION]
     state = f"champion is version {champion['version']}" if champion else "no champion yet"
-    return "ok", f"{tracking.uri()}, {state}"
+    return "ok", f"{client.uri()}, {state}"
 
 
 def prefect() -> tuple[State, str]:
@@ -187,9 +189,9 @@ def keras() -> tuple[State, str]:
 
 
 def champion() -> tuple[State, str]:
-    from pipelines.core import tracking
+    from pipelines.registry import client
 
-    if not tracking.reachable() or tracking.versions(params.load())[tracking.CHAMPION] is None:
+    if not client.reachable() or client.versions(load_params())[client.CHAMPION] is None:
         return "ok", "none yet; `genloop run` makes one"
     return apart(DRAW)
 

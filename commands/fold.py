@@ -9,25 +9,26 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from commands.run import interrupt
-from pipelines.core import params, paths
+from pipelines.core import paths
+from pipelines.settings.load import load_params
 
 if TYPE_CHECKING:
-    from flows.folding import Folded
+    from operations.fold import Folded
 
 
 def fold(as_json: bool) -> None:
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
-    settings = params.load()
+    settings = load_params()
 
-    from flows import folding
+    from operations import fold as folding
 
     done = folding.fold(settings)
     print(json.dumps(asdict(done), indent=2)) if as_json else show(done)
 
 
 def show(done: Folded) -> None:
-    from flows.folding import counted, plural
+    from operations.fold import counted, plural
 
     if done.events:
         print(f"folded {counted(done.events)}, by {plural(done.raters, 'rater')}")

@@ -10,24 +10,26 @@ from typing import Any
 
 from commands.influence import database, serving, versions
 from commands.run import interrupt
-from pipelines.core import params, paths
+from pipelines.core import paths
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.params import Params
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
 
 
 def forget(rater: str, yes: bool, as_json: bool) -> None:
     check(rater)
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
-    settings = params.load()
+    settings = load_params()
 
-    from pipelines.feedback import manifest, traces
+    from pipelines.feedback import rater_lineage
+    from pipelines.feedback.sealed import manifest
 
     manifest.demand(paths.FEEDBACK, manifest.missing())
     with database() as store:
-        found = traces.of(rater, store)
+        found = rater_lineage.of(rater, store)
     learned = versions(settings, found.sealed)
-    from flows.folding import plural
+    from operations.fold import plural
 
     # Said before anything is done: after it nobody could find it out again.
     events = f"{plural(len(found.events), 'event')} in {plural(len(found.sealed), 'fold')}"
@@ -36,7 +38,8 @@ def forget(rater: str, yes: bool, as_json: bool) -> None:
         ask(rater, about)
     print(f"forget: {about}", file=sys.stderr, flush=True)
 
-    from flows import forgetting, superseded
+    from operations import forget as forgetting
+    from workspace import dvc_cache
 
     done = forgetting.forget(rater, say)
     state = {
@@ -48,7 +51,7 @@ def forget(rater: str, yes: bool, as_json: bool) -> None:
         "committed": done.committed,
         "stages": done.stages,
         "superseded": done.superseded,
-        "still": still(rater, settings, learned, superseded.remotes()),
+        "still": still(rater, settings, learned, dvc_cache.remotes()),
     }
     print(json.dumps(state, indent=2)) if as_json else show(state)
 
@@ -94,7 +97,7 @@ def still(rater: str, settings: Params, learned: list[dict[str, Any]], remotes: 
 
 
 def show(state: dict[str, Any]) -> None:
-    from flows.folding import plural
+    from operations.fold import plural
 
     if not state["events"]:
         print(f"{state['rater']}: there was nothing to forget; what is said in this name is not taken any more")

@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.core import files, params, paths
+from pipelines.core import files, paths
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.settings.load import load_params
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipelines.core.reported import Filter
     from pipelines.feedback.events import Sample
+    from pipelines.feedback.withheld import Filter
 
 MOST = {".png": 4096, ".npz": 1_000_000}  # images in one file; a larger picture could not be looked at
 SEEDS = 2**31  # all seeds are below
@@ -27,19 +28,20 @@ def generate(count: int, label: str | None, seed: int, version: int | None, out:
     out = out.absolute()
     check(count, seed, out)
     os.chdir(paths.root())
-    settings = params.load()
+    settings = load_params()
 
     import numpy as np
 
-    from pipelines.core import reported, tracking
-    from pipelines.feedback import spoken
+    from pipelines.feedback import all_events
+    from pipelines.feedback import withheld as reported
     from pipelines.feedback.events import Sample
-    from pipelines.feedback.store import Store
+    from pipelines.feedback.store.event_store import Store
+    from pipelines.registry import client
 
-    drawer = tracking.load(settings, version)
+    drawer = client.load(settings, version)
     seeds = np.arange(seed, seed + count, dtype=np.int64)
     labels = choose(label, seeds, drawer.classes, drawer.conditional)
-    images, seeds, withheld = allowed(drawer, seeds, labels, reported.Filter.read(settings), spoken.reported())
+    images, seeds, withheld = allowed(drawer, seeds, labels, reported.Filter.read(settings), all_events.reported())
     files.write(out, picture(images, labels, drawer) if out.suffix == ".png" else archive(images, labels, seeds))
     if out.suffix == ".png":  # which people will look at, and may say something of; the other form says its seeds itself
         shown = labels.tolist() if drawer.conditional else [None] * count

@@ -8,9 +8,10 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipelines.core import params, paths
+from pipelines.core import paths
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.params import Params
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
 
 if TYPE_CHECKING:
     from pipelines.promotion.ledger import Move
@@ -21,7 +22,7 @@ def history(version: int | None, at: str | None, as_json: bool) -> None:
         raise InputError("history: expected VERSION or --at, came both; ask twice")
     then = moment(at) if at is not None else None
     os.chdir(paths.root())
-    settings = params.load()
+    settings = load_params()
     if version is not None:
         lineage(settings, version, as_json)
         return

@@ -10,29 +10,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import catalogue
-from pipelines.core import params, paths
+from pipelines.core import paths
 from pipelines.core.errors import InputError
+from pipelines.settings.load import load_params
 
 if TYPE_CHECKING:
-    from pipelines.feedback.exports.answers import Words
-    from pipelines.feedback.importing import Tally
+    from pipelines.feedback.imports.exports.answers import Words
+    from pipelines.feedback.imports.load import Tally
 
 
 def import_feedback(file: Path, form: str | None, at: str | None, like: str | None, dislike: str | None, as_json: bool) -> None:
     file = file.absolute()
     os.chdir(paths.root())
-    settings = params.load()
+    settings = load_params()
 
     from pipelines.core.images import Limits
     from pipelines.core.progress import Progress
-    from pipelines.feedback import importing
-    from pipelines.feedback.store import Store
+    from pipelines.feedback.imports import load
+    from pipelines.feedback.store.event_store import Store
 
-    if form is not None and form not in importing.FORMATS:
-        raise InputError(f"--format: {catalogue.unknown(form, importing.FORMATS)}")
-    rules = importing.Rules(moment(file, at), Limits(**settings.ingest.model_dump()), words(like, dislike))
+    if form is not None and form not in load.FORMATS:
+        raise InputError(f"--format: {catalogue.unknown(form, load.FORMATS)}")
+    rules = load.Rules(moment(file, at), Limits(**settings.ingest.model_dump()), words(like, dislike))
     with Store.open() as store, Progress("import", total=None, unit="rows") as progress:
-        tally = importing.load(file, store, rules, form, lambda rows, done: progress.advance(rows, f"{done:.0%}"))
+        tally = load.load(file, store, rules, form, lambda rows, done: progress.advance(rows, f"{done:.0%}"))
     print(json.dumps(summary(file, tally), indent=2)) if as_json else show(file, tally)
     if not tally.rows:
         raise InputError(f"{file}: has no rows")
@@ -56,7 +57,7 @@ def moment(file: Path, at: str | None) -> datetime:
 
 def words(like: str | None, dislike: str | None) -> Words:
     from pipelines.core import shards
-    from pipelines.feedback.exports.answers import Words
+    from pipelines.feedback.imports.exports.answers import Words
 
     found = Words(classes=shards.classes(paths.CLEAN) if any(paths.CLEAN.glob("part-*.parquet")) else ())
     for name, given in (("like", like), ("dislike", dislike)):

@@ -9,26 +9,28 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipelines.core import params, paths
-from pipelines.core.params import Params
+from pipelines.core import paths
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
 
 if TYPE_CHECKING:
-    from pipelines.feedback.store import Store
+    from pipelines.feedback.store.event_store import Store
 
 SHOWN, DIGITS = 5, 12  # row_ids of a kind, and how much of each; `genloop why` takes that
 
 
 def influence(rater: str, as_json: bool) -> None:
     os.chdir(paths.root())
-    settings = params.load()
+    settings = load_params()
 
-    from pipelines.feedback import manifest, traces
+    from pipelines.feedback import rater_lineage
+    from pipelines.feedback.sealed import manifest
 
     manifest.demand(paths.FEEDBACK, manifest.missing())
     with database() as store:
-        found = traces.of(rater, store)
+        found = rater_lineage.of(rater, store)
         if not found.events:
-            raise traces.unknown(rater, store)
+            raise rater_lineage.unknown(rater, store)
     spans = {
         name: {"count": span.count, "first": moment(span.first), "last": moment(span.last)}
         for name, span in found.types.items()
@@ -39,7 +41,7 @@ def influence(rater: str, as_json: bool) -> None:
         "folds": {batch: len(said) for batch, said in found.sealed.items()},
         "waiting": len(found.waiting),
         "standing": standing(rater),
-        "rows": traces.touched(found.events),
+        "rows": rater_lineage.touched(found.events),
         "versions": versions(settings, found.sealed),
     }
     print(json.dumps(state, indent=2)) if as_json else show(state)
@@ -48,13 +50,13 @@ def influence(rater: str, as_json: bool) -> None:
 @contextmanager
 def database() -> Iterator[Store | None]:
     """The event store, if there is one."""
-    from pipelines.feedback import database
+    from pipelines.feedback.store import database
 
     if not database.reachable():
         yield None
         return
 
-    from pipelines.feedback.store import Store
+    from pipelines.feedback.store.event_store import Store
 
     with Store.open() as store:
         yield store
@@ -62,9 +64,9 @@ def database() -> Iterator[Store | None]:
 
 def standing(rater: str) -> dict[str, Any] | None:
     """How far `curate` believes the rater: share of the weight of all votes, reliability, what it set aside and why."""
-    from pipelines.feedback import traces
+    from pipelines.feedback import rater_lineage
 
-    line = traces.standing(rater)
+    line = rater_lineage.standing(rater)
     if line is None:
         return None
     return {"weight": float(line["weight"]), "reliability": float(line["reliability"]), "set_aside": line["set_aside"]}
@@ -72,9 +74,9 @@ def standing(rater: str) -> dict[str, Any] | None:
 
 def versions(settings: Params, batches: Collection[str]) -> list[dict[str, Any]]:
     """Those that have learned from one of these folds, with what they serve as."""
-    from pipelines.core import tracking
+    from pipelines.registry import client
 
-    learned = tracking.learned(settings).items() if batches else ()
+    learned = client.learned(settings).items() if batches else ()
     return [{"version": number, "aliases": of.aliases} for number, of in learned if not set(batches).isdisjoint(of.batches)]
 
 

@@ -9,13 +9,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from commands.run import interrupt
-from flows.turn import alone
-from pipelines.core import params, paths
+from pipelines.core import paths
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.params import Params
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
+from workspace.locks import alone
 
 if TYPE_CHECKING:
-    from flows.promoting import Decision
+    from pipelines.promotion.decisions import Decision
 
 
 def promote(version: int | None, dry_run: bool, force: bool, reason: str | None, yes: bool, as_json: bool) -> bool:
@@ -23,16 +24,16 @@ def promote(version: int | None, dry_run: bool, force: bool, reason: str | None,
     check(dry_run, force, reason)
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
-    settings = params.load()
+    settings = load_params()
 
-    from flows import promoting
+    from pipelines.promotion import decisions
 
-    challenger, champion = promoting.sides(settings, version)
+    challenger, champion = decisions.sides(settings, version)
     decision = judge(settings, challenger, champion, force, dry_run)
     if decision and not as_json:
         show(decision)
     if decision and not dry_run:
-        promoting.remember(settings, decision)
+        decisions.remember(settings, decision)
     through = decision is not None and decision.word == "promote"
     if force:
         overrule(settings, challenger, champion, str(reason), decision)
@@ -61,12 +62,12 @@ def check(dry_run: bool, force: bool, reason: str | None) -> None:
 
 def judge(settings: Params, challenger: int, champion: int | None, force: bool, dry_run: bool) -> Decision | None:
     """What the gate says. Who overrules it need not wait for the noise floor, nor for a gate that fails: then None."""
-    from flows import promoting
+    from pipelines.promotion import decisions
 
     try:
         if not force and not dry_run:  # which changes nothing, and the floor is kept and committed
             measure(settings, champion)
-        return promoting.judge(settings, challenger, champion, say)
+        return decisions.judge(settings, challenger, champion, say)
     except GenloopError as error:
         if not force:
             raise
@@ -76,16 +77,16 @@ def judge(settings: Params, challenger: int, champion: int | None, force: bool, 
 
 def measure(settings: Params, champion: int | None) -> None:
     """The noise floor, where it is needed and of another configuration, or never measured."""
-    from flows import committing, graph
-    from flows.pending import unmeasured
-    from flows.repro import repro
+    from workspace import dvc, versioning
+    from workspace.stages import repro
+    from workspace.staleness import unmeasured
 
     if champion is not None and unmeasured(settings):
         say(f"measuring how far scores move with the seed alone: {settings.promotion.noise} trainings, once for these settings")
         with alone():
-            repro(graph.NOISE, graph.noise() == "fresh", lambda line: None)  # it is shown as it comes, and kept nowhere
-            graph.check_cache(graph.NOISE)
-            committing.commit(settings, say)
+            repro(dvc.NOISE, dvc.noise() == "fresh", lambda line: None)  # it is shown as it comes, and kept nowhere
+            dvc.check_cache(dvc.NOISE)
+            versioning.commit(settings, say)
 
 
 def ask(decision: Decision) -> None:
@@ -101,10 +102,9 @@ def ask(decision: Decision) -> None:
 
 
 def follow(settings: Params, decision: Decision, reason: str) -> None:
-    from flows import promoting
-    from pipelines.promotion import moves
+    from pipelines.promotion import decisions, moves
 
-    promoting.move(settings, decision, moves.person(), reason)
+    decisions.move(settings, decision, moves.person(), reason)
 
 
 def overrule(settings: Params, challenger: int, champion: int | None, reason: str, decision: Decision | None) -> None:
@@ -123,9 +123,9 @@ def show(decision: Decision) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from flows import promoting
+    from pipelines.promotion import decisions
 
-    figures, rows = decision.figures, promoting.rows(decision)
+    figures, rows = decision.figures, decisions.rows(decision)
     table = Table(*rows[0], box=None, header_style="dim", pad_edge=False)
     for row in rows:
         table.add_row(*row.values())
@@ -134,4 +134,4 @@ def show(decision: Decision) -> None:
         print(f"  {rule['metric']}: {why}")
     floor = f"a noise floor of {figures['noise']} trainings" if figures["noise"] else "no noise floor"
     print(f"benchmark {figures['benchmark_id']}, {figures['samples']:,} samples of each, {floor}")
-    print(promoting.against(decision))
+    print(decisions.against(decision))

@@ -9,10 +9,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from commands.run import interrupt
-from pipelines.core import params, paths
+from pipelines.core import paths
+from pipelines.settings.load import load_params
 
 if TYPE_CHECKING:
-    from flows.rebuilding import Rebuilt
+    from operations.rebuild import Rebuilt
 
 SHOWN = 8  # reasons for a difference
 
@@ -21,9 +22,9 @@ def rebuild(version: int, keep: bool, as_json: bool) -> bool:
     """Whether it is equal, bit for bit or by its scores."""
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
-    settings = params.load()
+    settings = load_params()
 
-    from flows import rebuilding
+    from operations import rebuild as rebuilding
 
     done = rebuilding.rebuild(settings, version, keep)
     print(json.dumps(done.as_json(), indent=2)) if as_json else show(done)

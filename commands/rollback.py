@@ -6,22 +6,23 @@ import json
 import os
 import sys
 
-from pipelines.core import params, paths
+from pipelines.core import paths
 from pipelines.core.errors import InputError
-from pipelines.core.params import Params
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
 
 
 def rollback(to: int | None, reason: str | None, as_json: bool) -> None:
     os.chdir(paths.root())
-    settings = params.load()
+    settings = load_params()
 
-    from pipelines.core import tracking
     from pipelines.promotion import history, moves
+    from pipelines.registry import client
 
     for move in history.settle(settings):
         if move.verdict == "outside":
             print(f"genloop: {move.reason}; now the history has it", file=sys.stderr)
-    champion = tracking.holder(settings, tracking.CHAMPION)
+    champion = client.holder(settings, client.CHAMPION)
     target = earlier(settings) if to is None else known(settings, to)
     done = moves.move(settings, target, champion, moves.person(), "rollback", reason or "no reason was given")
     if as_json:

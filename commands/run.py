@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from commands import summary
-from flows import promoting
-from flows.pending import pending
-from flows.turn import alone
-from pipelines.core import params, paths
-from pipelines.core.params import Params
+from pipelines.core import paths
+from pipelines.promotion import decisions
+from pipelines.settings.overlay import update_params
+from pipelines.settings.schema import Params
+from workspace.locks import alone
+from workspace.staleness import pending
 
 
 def run(overlays: Iterable[Path], settings: Iterable[str], everything: bool) -> None:
@@ -22,8 +23,8 @@ def run(overlays: Iterable[Path], settings: Iterable[str], everything: bool) -> 
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
     with alone():
-        current = params.update(overlays, [from_root(setting, here) for setting in settings])
-        work = [*pending(current, everything)] or ["promote"] * promoting.due(current)
+        current = update_params(overlays, [from_root(setting, here) for setting in settings])
+        work = [*pending(current, everything)] or ["promote"] * decisions.due(current)
         if work:
             say(f"to do: {', '.join(work)}; starting Prefect")
             walk(everything)
@@ -43,10 +44,10 @@ def walk(everything: bool) -> None:
 
 def catch_up(settings: Params) -> None:
     """What a run that was killed at its end has left to do, which needs no Prefect."""
-    from flows import committing, pushing
+    from workspace import pushing, versioning
 
-    if committing.waiting(settings):
-        committing.commit(settings, say)
+    if versioning.waiting(settings):
+        versioning.commit(settings, say)
     pushing.push(settings, say)
 
 

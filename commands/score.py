@@ -17,20 +17,21 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pipelines import catalogue
-from pipelines.core import params, paths
+from pipelines.core import paths
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.settings.load import load_params
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from pipelines.core.scores import Scores
-    from pipelines.core.sides import Files, Form, Model, Survey
-    from pipelines.core.stored import Stored
     from pipelines.features.base import Extractor, Features
     from pipelines.metrics.base import Trial
     from pipelines.metrics.inputs import Steps
     from pipelines.metrics.intervals import Estimate
+    from pipelines.scoring.disk_arrays import Stored
+    from pipelines.scoring.image_sets import Files, Form, Model, Survey
+    from pipelines.scoring.scores import Scores
 
 NONE = "none"  # in place of an extractor: the files hold features
 SIZES = (4, 1024)  # pixels a side, as image.size in params.yaml
@@ -130,11 +131,11 @@ def of_features(a: str, b: str) -> Trial:
     """Of two files that hold features."""
     import numpy as np
 
-    from pipelines.core import stored
     from pipelines.metrics.base import Trial
     from pipelines.metrics.inputs import Benchmark, Drawn
+    from pipelines.scoring import disk_arrays
 
-    drawn, real = (stored.load(Path(place), "features") for place in (a, b))
+    drawn, real = (disk_arrays.load(Path(place), "features") for place in (a, b))
     if drawn.shape[1] != real.shape[1]:
         raise InputError(
             f"features of different widths cannot be compared: {a} has {drawn.shape[1]:,} numbers in a row, {b} has "
@@ -143,25 +144,26 @@ def of_features(a: str, b: str) -> Trial:
     for place, rows in ((a, drawn), (b, real)):
         if not len(rows):
             raise InputError(f"{place}: no rows in it")
-    stored.digest(drawn)  # looks for numbers that are not finite
-    identity = hashlib.sha256(f"{stored.digest(real)} {NONE} {real.dtype}".encode()).hexdigest()[:16]
+    disk_arrays.digest(drawn)  # looks for numbers that are not finite
+    identity = hashlib.sha256(f"{disk_arrays.digest(real)} {NONE} {real.dtype}".encode()).hexdigest()[:16]
     labels = np.full(len(real), -1, np.int32)
     return Trial(Drawn(features(drawn, None), None), Benchmark(identity, [], features(real, None), labels, of_classes=False))
 
 
 def of_images(a: str, b: str, asked: Asked) -> Trial:
     """Of two sets of images, by an extractor that sees both in the same form."""
-    from pipelines.core import backend, sides
+    from pipelines.core import backend
     from pipelines.metrics.base import Trial
     from pipelines.metrics.inputs import Benchmark, Drawn
+    from pipelines.scoring import image_sets
 
     drawn, real = (opened(place) for place in (a, b))  # what is missing is said first
-    if isinstance(real, sides.Model):
+    if isinstance(real, image_sets.Model):
         count = asked.count or COUNT
-        first = asked.seed + (count if isinstance(drawn, sides.Model) else 0)  # the two must not share their noise
+        first = asked.seed + (count if isinstance(drawn, image_sets.Model) else 0)  # the two must not share their noise
         real = real.asked(seeds(first, count), None)
     survey = real.survey(identify=True)
-    if isinstance(drawn, sides.Model):
+    if isinstance(drawn, image_sets.Model):
         count = asked.count or min(COUNT, len(survey))
         drawn = drawn.asked(seeds(asked.seed, count), alike(drawn.classes, real.classes, survey, count))
     seen = drawn.survey(identify=False)
@@ -174,7 +176,7 @@ def of_images(a: str, b: str, asked: Asked) -> Trial:
     labels = named(seen.labels, drawn.classes, real.classes)
     fresh = ~sight.learned
     steps = None
-    if isinstance(drawn, sides.Model) and hasattr(drawn.drawer, "walk") and "path_length" in asked.names:
+    if isinstance(drawn, image_sets.Model) and hasattr(drawn.drawer, "walk") and "path_length" in asked.names:
         steps = walk(drawn, sight)
     benchmark = Benchmark(
         benchmark_id(survey, sight),
@@ -187,15 +189,15 @@ def of_images(a: str, b: str, asked: Asked) -> Trial:
 
 
 def opened(place: str) -> Files | Model:
-    from pipelines.core import sides
+    from pipelines.scoring import image_sets
 
-    if not sides.is_model(place):
-        return sides.files(place)
+    if not image_sets.is_model(place):
+        return image_sets.files(place)
     root = project()
     if root is None and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise InputError(f"{place}: set MLFLOW_TRACKING_URI to your registry, or score in the project that has one")
     with contextlib.chdir(root or Path.cwd()):
-        return sides.model(place)
+        return image_sets.model(place)
 
 
 def project() -> Path | None:
@@ -212,9 +214,9 @@ def seeds(first: int, count: int) -> np.ndarray:
 
 def alike(own: list[str], classes: list[str], survey: Survey, count: int) -> np.ndarray | None:
     """(count,) int32: B's classes in B's shares, as the model numbers them; None where they are not the same classes."""
-    from pipelines.core import drawn
+    from pipelines.scoring import generated
 
-    return named(drawn.like_the_holdout(survey.labels, count), classes, own)
+    return named(generated.like_the_holdout(survey.labels, count), classes, own)
 
 
 def named(labels: np.ndarray, own: list[str], classes: list[str]) -> np.ndarray | None:
@@ -228,7 +230,7 @@ def named(labels: np.ndarray, own: list[str], classes: list[str]) -> np.ndarray 
 
 def chosen(asked: Asked, real: Files | Model, survey: Survey) -> Sight:
     """As asked for, else by the benchmark around, else an extractor that is trained on B."""
-    from pipelines.core.sides import Form
+    from pipelines.scoring.image_sets import Form
 
     channels: Any = 3 if survey.colour else 1
     if asked.extractor is None:
@@ -247,7 +249,7 @@ def pinned(channels: int, size: int | None, rows: int) -> Sight | None:
     """By the benchmark of the project around; None where there is none for images of so many channels, or of this size."""
     import numpy as np
 
-    from pipelines.core.sides import Form
+    from pipelines.scoring.image_sets import Form
 
     root = project()
     folder = (root or Path()) / paths.REFERENCE
@@ -260,7 +262,7 @@ def pinned(channels: int, size: int | None, rows: int) -> Sight | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         advice = "make it again (`genloop run`), or name an --extractor"
         raise InputError(f"{folder}: no usable benchmark ({error}); {advice}") from None
-    settings = params.load(root / paths.PARAMS)
+    settings = load_params(root / paths.PARAMS)
     image = settings.image
     side, _, depth = shape or (image.size, image.size, image.channels)  # an extractor that is read from a file takes any
     if depth != channels or size not in (None, side):
@@ -334,10 +336,10 @@ def chunks(side: Files | Model, form: Form, count: int) -> Iterator[np.ndarray]:
 
 def extract(side: Files | Model, sight: Sight, count: int, wanted: np.ndarray | None = None) -> Features:
     """Chunk by chunk into files without names; of the `wanted` rows, (count,) bool, where that is given."""
-    from pipelines.core import stored
     from pipelines.core.progress import Progress
+    from pipelines.scoring import disk_arrays
 
-    vectors, probabilities = (stored.nameless(f"features of {side.name}") for _ in range(2))
+    vectors, probabilities = (disk_arrays.nameless(f"features of {side.name}") for _ in range(2))
     first = 0
     with Progress(f"features of {side.name}", count, "images") as progress:
         for chunk in chunks(side, sight.form, count):
@@ -361,14 +363,14 @@ def features(vectors: Stored, probabilities: Stored | None) -> Features:
 
 
 def walk(model: Model, sight: Sight) -> Steps:
-    from pipelines.core import drawn
+    from pipelines.scoring import generated
 
     walker: Any = SimpleNamespace(walk=partial(model.walk, sight.form))
-    return drawn.walk(walker, sight.extractor, model.seeds, model.labels)
+    return generated.walk(walker, sight.extractor, model.seeds, model.labels)
 
 
 def benchmark_id(survey: Survey, sight: Sight) -> str:
-    from pipelines.core import benchmark
+    from pipelines.scoring import benchmark
 
     with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
         sight.extractor.save(Path(folder))
@@ -376,8 +378,8 @@ def benchmark_id(survey: Survey, sight: Sight) -> str:
 
 
 def measured(trial: Trial, asked: Asked) -> Scores:
-    from pipelines.core import scores
     from pipelines.core.progress import Progress
+    from pipelines.scoring import scores
 
     found = scores.Scores(trial.benchmark.id, len(trial.fake), {})
     with Progress("metrics", len(asked.names), "metrics") as progress:

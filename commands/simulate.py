@@ -36,7 +36,7 @@ def simulate(config: Path | None, changes: Iterable[str], out: Path, as_json: bo
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
 
-    from flows.simulation import loop
+    from operations import simulate as loop
 
     turns: list[Turn] = []
 

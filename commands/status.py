@@ -7,24 +7,27 @@ import os
 import sys
 from typing import Any
 
-from flows import graph, promoting
-from pipelines.core import params, paths, tracking
+from pipelines.core import paths
 from pipelines.core.errors import GenloopError
-from pipelines.core.params import Params
+from pipelines.promotion import decisions
+from pipelines.registry import client
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
+from workspace import dvc
 
 KEYS = ("version", "metrics", "benchmark_id")
 
 
 def status(as_json: bool) -> None:
     os.chdir(paths.root())
-    state = {**versions(), "events": events(), "stages": graph.status()}
+    state = {**versions(), "events": events(), "stages": dvc.status()}
     print(json.dumps(state, indent=2)) if as_json else show(state)
 
 
 def versions() -> dict[str, Any]:
     """The champion and the challenger; null where there is none. verdict: what the gate said of it last, null if nothing."""
-    settings = params.load()
-    found = tracking.versions(settings)
+    settings = load_params()
+    found = client.versions(settings)
     return {
         alias: about and {**{key: about[key] for key in KEYS}, "verdict": verdict(settings, about["version"])}
         for alias, about in found.items()
@@ -32,18 +35,19 @@ def versions() -> dict[str, Any]:
 
 
 def verdict(settings: Params, version: int) -> str | None:
-    decision = promoting.said(tracking.version(settings, version).tags)
+    decision = decisions.said(client.version(settings, version).tags)
     return decision.word if decision else None
 
 
 def events() -> dict[str, int | None]:
     """Of the database; of the sealed files where it cannot be asked, and null for what only it knows."""
-    from pipelines.feedback import database, manifest
+    from pipelines.feedback.sealed import manifest
+    from pipelines.feedback.store import database
 
     if not database.reachable():
         return {"new": 0, "folded": manifest.read().events}
 
-    from pipelines.feedback.store import Store
+    from pipelines.feedback.store.event_store import Store
 
     try:
         with Store.open() as store:

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows import promoting
-from flows.promoting import Decision
-from pipelines.core import paths, reports, tracking
-from pipelines.core.params import Params
+from pipelines.core import paths, reports
+from pipelines.promotion import decisions
+from pipelines.promotion.decisions import Decision
+from pipelines.registry import client
+from pipelines.settings.schema import Params
 
 
 def show(settings: Params, ran: bool) -> None:
@@ -21,7 +22,7 @@ def show(settings: Params, ran: bool) -> None:
         print(f"  {name:<{width}}  {words}")
     here = program()
     print("next:")
-    champion, challenger = (tracking.holder(settings, alias) for alias in (tracking.CHAMPION, tracking.CHALLENGER))
+    champion, challenger = (client.holder(settings, alias) for alias in (client.CHAMPION, client.CHALLENGER))
     which = "" if champion or not challenger else f" --version {challenger}"
     print(f"  {here}genloop generate --count 64 --out grid.png{which}")
     print(f"  {here}genloop run --params examples/mnist.yaml --set sources.0.path=mnist.npz")
@@ -46,21 +47,21 @@ def scores() -> list[tuple[str, str]]:
 
 def versions(settings: Params) -> list[tuple[str, str]]:
     model = settings.registry.model
-    found = tracking.versions(settings).items()
+    found = client.versions(settings).items()
     return [(alias, f"{model} version {about['version']}") for alias, about in found if about]
 
 
 def judged(settings: Params) -> Decision | None:
     """What the gate said of the challenger; where there is none, of the champion."""
-    holders = [tracking.holder(settings, alias) for alias in (tracking.CHALLENGER, tracking.CHAMPION)]
+    holders = [client.holder(settings, alias) for alias in (client.CHALLENGER, client.CHAMPION)]
     newest = next((number for number in holders if number is not None), None)
-    return None if newest is None else promoting.said(tracking.version(settings, newest).tags)
+    return None if newest is None else decisions.said(client.version(settings, newest).tags)
 
 
 def verdict(decision: Decision | None) -> list[tuple[str, str]]:
     if decision is None:
         return []
-    return [("gate", promoting.words(decision) + (f"; {decision.declined}" if decision.declined else ""))]
+    return [("gate", decisions.words(decision) + (f"; {decision.declined}" if decision.declined else ""))]
 
 
 def files() -> list[tuple[str, str]]:

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands.run import from_root, interrupt
-from pipelines.core import params, paths
+from pipelines.core import paths
 from pipelines.core.errors import GenloopError
 from pipelines.core.progress import duration
+from pipelines.settings.load import load_params
+from pipelines.settings.overlay import update_params
+from pipelines.settings.schema import Params
 
 if TYPE_CHECKING:
     from pipelines.tuning.search import Found
@@ -46,13 +49,13 @@ def tune(more: int | None, overlays: Iterable[Path], changes: Iterable[str], out
     print(json.dumps(record(found), indent=2)) if as_json else show(found)
 
 
-def set_up(overlays: list[Path], changes: list[str]) -> params.Params:
+def set_up(overlays: list[Path], changes: list[str]) -> Params:
     if not overlays and not changes:
-        return params.load()
-    from flows.turn import alone
+        return load_params()
+    from workspace.locks import alone
 
     with alone():
-        return params.update(overlays, changes)
+        return update_params(overlays, changes)
 
 
 class Told:

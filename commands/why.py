@@ -10,7 +10,7 @@ from pipelines.core import paths
 
 if TYPE_CHECKING:
     from pipelines.feedback.events import Event, Sample
-    from pipelines.feedback.trail import Told, Trail
+    from pipelines.feedback.row_lineage import Told, Trail
 
 WORDS = {
     "row": "put it here",
@@ -24,10 +24,11 @@ WORDS = {
 def why(row: str, as_json: bool) -> None:
     os.chdir(paths.root())
 
-    from pipelines.feedback import manifest, trail
+    from pipelines.feedback import row_lineage
+    from pipelines.feedback.sealed import manifest
 
     manifest.demand(paths.FEEDBACK, manifest.missing())
-    found = trail.find(row)
+    found = row_lineage.find(row)
     print(json.dumps(record(found), indent=2)) if as_json else show(found)
 
 

@@ -9,14 +9,16 @@ import sys
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import committing, graph, program, pushing, terminal
 from flows.promote import gate
-from flows.runs import going_on, say
-from flows.stage import begin, limited
-from flows.walk import walk
-from pipelines.core import params, paths
-from pipelines.core.params import Params
-from pipelines.feedback import curated, manifest
+from flows.retrain import walk
+from flows.run_lifecycle import going_on, say
+from flows.tasks import begin, limited
+from pipelines.core import paths
+from pipelines.feedback import curated
+from pipelines.feedback.sealed import manifest
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
+from workspace import dvc, processes, pushing, terminal, versioning
 
 
 @flow(name="feedback", persist_result=False)
@@ -24,11 +26,11 @@ def feedback() -> None:
     """fold -> what `retrain` does, when `feedback.min_events` have come since it last did; the gate may hear of them sooner."""
     os.chdir(paths.root())
     with going_on():
-        settings = params.load()
+        settings = load_params()
         limited(fold, "fold", settings.flow)
         if enough(settings):
             walk(settings)
-        committing.commit(settings, say)
+        versioning.commit(settings, say)
         gate(settings)
         pushing.push(settings, say)
 
@@ -36,7 +38,7 @@ def feedback() -> None:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def fold() -> None:
     """In a process of its own: it may load a model to draw with, and a training that follows needs that memory."""
-    program.run("fold", [sys.executable, "-m", "genloop", "fold"], begin("fold"))
+    processes.run("fold", [sys.executable, "-m", "genloop", "fold"], begin("fold"))
 
 
 def enough(settings: Params) -> bool:
@@ -54,7 +56,7 @@ def waiting() -> int:
     read = curated.read_about(paths.CURATED).batches if (paths.CURATED / "about.json").is_file() else []
     learned = trained_on()
     # Where `curate` made of new events what it had made before, no training was due, and none has anything to learn from them.
-    if learned is not None and set(learned) != set(read) and graph.status().get("train") != "fresh":
+    if learned is not None and set(learned) != set(read) and dvc.status().get("train") != "fresh":
         read = learned
     return manifest.read().beyond(read)
 

@@ -15,13 +15,17 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 from pydantic import Field
 
-from flows import committing, graph, page, promoting, runs
-from flows.pending import unmeasured
-from flows.promoting import Decision
-from flows.runs import going_on, say
-from flows.stage import begin, limited, run_stage
-from pipelines.core import params, paths, tracking
-from pipelines.core.params import Params
+from flows import artifacts, run_lifecycle
+from flows.run_lifecycle import going_on, say
+from flows.tasks import begin, limited, run_stage
+from pipelines.core import paths
+from pipelines.promotion import decisions
+from pipelines.promotion.decisions import Decision
+from pipelines.registry import client
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
+from workspace import dvc, versioning
+from workspace.staleness import unmeasured
 
 OPEN = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]  # of runs that may still ask somebody
 
@@ -43,11 +47,11 @@ def promote(version: int | None = None) -> None:
     """
     os.chdir(paths.root())
     with going_on():
-        settings = params.load()
-        if version is not None and version == tracking.holder(settings, tracking.CHAMPION):
+        settings = load_params()
+        if version is not None and version == client.holder(settings, client.CHAMPION):
             say(f"version {version} is champion already")  # while somebody was to be asked, somebody else has promoted it
             return
-        decision = decide(settings, *promoting.sides(settings, version))
+        decision = decide(settings, *decisions.sides(settings, version))
         if decision.word != "promote" or decision.declined:
             return
         if not settings.promotion.require_approval:
@@ -62,8 +66,8 @@ def gate(settings: Params) -> None:
     """What a run ends with, in the flow that calls this: a challenger that has not been judged so far is judged."""
     from pipelines.promotion.moves import LostError
 
-    promoting.settle(settings)
-    challenger, champion = (tracking.holder(settings, alias) for alias in (tracking.CHALLENGER, tracking.CHAMPION))
+    decisions.settle(settings)
+    challenger, champion = (client.holder(settings, alias) for alias in (client.CHALLENGER, client.CHAMPION))
     if challenger is None or challenger == champion:
         return
     decision = decide(settings, challenger, champion)
@@ -80,22 +84,22 @@ def gate(settings: Params) -> None:
 
 def decide(settings: Params, challenger: int, champion: int | None) -> Decision:
     """What the gate says, which may have been asked before; it is on the run's page then."""
-    if promoting.known(settings, challenger, champion) is None:
+    if decisions.known(settings, challenger, champion) is None:
         if champion is not None and unmeasured(settings):
-            run_stage(graph.NOISE, settings.flow, graph.noise() == "fresh")
-            committing.commit(settings, say)
+            run_stage(dvc.NOISE, settings.flow, dvc.noise() == "fresh")
+            versioning.commit(settings, say)
         limited(judge, "judge", settings.flow, settings, challenger, champion)
-    decision = promoting.known(settings, challenger, champion)
+    decision = decisions.known(settings, challenger, champion)
     assert decision is not None  # the task has kept it
-    say(promoting.words(decision))
-    page.show_decision(settings, decision)
+    say(decisions.words(decision))
+    artifacts.show_decision(settings, decision)
     return decision
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def judge(settings: Params, challenger: int, champion: int | None) -> None:
     log = begin("judge")
-    promoting.remember(settings, promoting.judge(settings, challenger, champion, log))
+    decisions.remember(settings, decisions.judge(settings, challenger, champion, log))
 
 
 def ask(decision: Decision) -> Answer:
@@ -103,7 +107,7 @@ def ask(decision: Decision) -> Answer:
 
     A new question for each pair of versions: what was said to another verdict does not count.
     """
-    form = Answer.with_initial_data(description=page.markdown(decision))
+    form = Answer.with_initial_data(description=artifacts.markdown(decision))
     try:
         answer = suspend_flow_run(wait_for_input=form, key=f"{decision.challenger}-{decision.champion}")
     except Pause:
@@ -118,14 +122,14 @@ def follow(settings: Params, decision: Decision, answer: Answer) -> None:
         move(settings, decision, answer.name, answer.reason)
         return
     said = f"{answer.name} said no" + (f": {answer.reason}" if answer.reason else "")
-    promoting.remember(settings, replace(decision, declined=said))
+    decisions.remember(settings, replace(decision, declined=said))
     say(f"version {decision.challenger} is not promoted: {said}")
 
 
 def move(settings: Params, decision: Decision, by: str, reason: str = "") -> None:
-    promoting.move(settings, decision, by, reason)
+    decisions.move(settings, decision, by, reason)
     say(f"version {decision.challenger} is champion now; `genloop rollback` takes it back")
-    page.show_history(settings)
+    artifacts.show_history(settings)
 
 
 def ask_later(challenger: int) -> None:
@@ -133,13 +137,13 @@ def ask_later(challenger: int) -> None:
     by_hand = f"a person has to say yes: `genloop promote --version {challenger}`"
     with get_client(sync_client=True) as client:
         try:
-            served = client.read_deployment_by_name(f"promote/{runs.project()}")
+            served = client.read_deployment_by_name(f"promote/{run_lifecycle.project()}")
         except ObjectNotFound:
             served = None
         if served is None or served.paused:
             say(by_hand)
             return
-        there = runs.of(client, [served.id], OPEN)
+        there = run_lifecycle.of(client, [served.id], OPEN)
         for run in there:
             if run.parameters.get("version") != challenger:
                 overtaken: State[None] = Cancelled(message=f"version {challenger} is the challenger now")

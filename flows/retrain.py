@@ -6,11 +6,15 @@ import os
 
 from prefect import flow
 
-from flows import committing, pushing
+from flows.artifacts import show_results
 from flows.promote import gate
-from flows.runs import going_on, say
-from flows.walk import walk
-from pipelines.core import params, paths
+from flows.run_lifecycle import going_on, say
+from flows.tasks import run_stage
+from pipelines.core import paths
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
+from workspace import dvc, pushing, terminal, versioning
+from workspace.staleness import pending
 
 
 @flow(name="retrain", persist_result=False)
@@ -24,8 +28,24 @@ def retrain(everything: bool = False) -> None:
     """
     os.chdir(paths.root())
     with going_on():
-        settings = params.load()
+        settings = load_params()
         walk(settings, everything)
-        committing.commit(settings, say)
+        versioning.commit(settings, say)
         gate(settings)
         pushing.push(settings, say)
+
+
+def walk(settings: Params, everything: bool = False) -> None:
+    """Run what is stale, in the flow that calls this.
+
+    Args:
+        everything: run fresh stages too.
+    """
+    for name in dvc.stages():
+        # Asked anew each time: a stage that made the same as before leaves those after it fresh.
+        work = pending(settings, everything)
+        if name in work:
+            run_stage(name, settings.flow, force=work[name])
+        else:
+            terminal.show(f"── {name}: nothing new\n".encode())
+    show_results()

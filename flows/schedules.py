@@ -27,14 +27,15 @@ from prefect.schedules import Schedule as Often
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows import runs
+from flows import run_lifecycle
 from flows.feedback import feedback
 from flows.promote import promote
 from flows.retrain import retrain
 from flows.server import server
-from pipelines.core import params, paths
+from pipelines.core import paths
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.params import Schedule
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Schedule
 
 SCHEDULED: dict[str, Flow[..., None]] = {"retrain": retrain, "feedback": feedback}
 LOCK = paths.LOGS / "schedules.lock"
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Not as Ctrl-C: where that comes amid code made at run time, Python ends as killed by it, caught or not.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
-        serve(params.load().schedule)
+        serve(load_params().schedule)
     except (KeyboardInterrupt, SystemExit):
         say("schedules: stopped")
     except GenloopError as error:
@@ -74,12 +75,12 @@ def serve(schedule: Schedule) -> None:
         raise InputError(f"{paths.PARAMS}: schedule.retrain and schedule.feedback are null, so there is nothing to serve")
     first = {name: following(name, cron, schedule.timezone) for name, cron in crons.items()}
     with only(), server():
-        os.environ[runs.SERVER] = str(os.getpid())
+        os.environ[run_lifecycle.SERVER] = str(os.getpid())
         runner = Server(name="genloop", limit=1)
         deployments = [deployment(SCHEDULED[name], Cron(cron, timezone=schedule.timezone)) for name, cron in crons.items()]
         served: list[Any] = [runner.add_deployment(made) for made in (*deployments, deployment(promote))]
-        runs.reap(served)
-        runs.drop_missed(served)
+        run_lifecycle.reap(served)
+        run_lifecycle.drop_missed(served)
         for name, at in first.items():
             say(f"{name:<8}  next at {at:%Y-%m-%d %H:%M} {schedule.timezone} ({crons[name]})")
         say("promote   when asked, on Prefect's page or by a run that needs a person's yes")
@@ -88,7 +89,7 @@ def serve(schedule: Schedule) -> None:
             asyncio.run(runner.start())
         except KeyboardInterrupt:
             with suppress(httpx.HTTPError):
-                runs.reap(served)  # the runner has killed what went on, and told nobody
+                run_lifecycle.reap(served)  # the runner has killed what went on, and told nobody
             raise
         except Exception as error:
             raise GenloopError(f"Prefect's server does not answer any more ({error}); start the schedules again") from error
@@ -106,7 +107,7 @@ def following(name: str, cron: str, zone: str) -> datetime:
 
 def deployment(flow: Flow[..., None], often: Often | None = None) -> RunnerDeployment:
     # Paused is what it was left as when it was last served.
-    made = flow.to_deployment(runs.project(), schedule=often, paused=False, entrypoint_type=EntrypointType.MODULE_PATH)
+    made = flow.to_deployment(run_lifecycle.project(), schedule=often, paused=False, entrypoint_type=EntrypointType.MODULE_PATH)
     assert isinstance(made, RunnerDeployment)  # a coroutine only where a loop is running
     return made
 

@@ -17,8 +17,8 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows import processes
 from pipelines.core.errors import GenloopError
+from workspace import processes
 
 FACTORY = "prefect.server.api.server:create_app"
 DRAIN = 5.0  # seconds for the last messages to the server

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.core import approval, backend, benchmark, files, images, paths, reports, rows, stage, views
-from pipelines.core.approval import Approval
-from pipelines.core.params import Params
+from pipelines.core import backend, files, images, paths, reports, rows
 from pipelines.core.rows import Rows
 from pipelines.features.base import Extractor, Features
 from pipelines.feedback import curated
 from pipelines.metrics.inputs import Benchmark
-from pipelines.preference import judgements, learning, page, weights
+from pipelines.preference import fit, judgements, page, weights
 from pipelines.preference.accuracy import Bin
+from pipelines.preference.fit import Learned
 from pipelines.preference.judgements import Judgements
-from pipelines.preference.learning import Learned
+from pipelines.scoring import approval, benchmark, views
+from pipelines.scoring.approval import Approval
+from pipelines.settings.schema import Params
+from pipelines.stage import main
 
 SHOWN = 24  # images of each strip of the page
 
@@ -72,7 +74,7 @@ def consider(said: Judgements, samples: pa.Table, floor: float) -> Outcome:
     seen = views.of(extractor.extract(drawn), drawn, asked, pinned.of_classes)
     real = rows.load(paths.CLEAN, "train", origin="real")
     usual = views.of(features(real, pinned, extractor), real.images, real.labels, pinned.of_classes)
-    learned = learning.learn(seen, said.agreed(samples["liked"].to_numpy().astype(np.float64)), usual)
+    learned = fit.learn(seen, said.agreed(samples["liked"].to_numpy().astype(np.float64)), usual)
     if not learned.believed:
         return Outcome(f"{page.order(learned.auc.value, *learned.auc.interval)}, which may be chance", learned)
 
@@ -138,4 +140,4 @@ def table(bins: list[Bin]) -> str:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

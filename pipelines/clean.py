@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.core import facts, files, form, images, parallel, paths, reports, shards, stage
+from pipelines.core import facts, files, form, images, parallel, paths, reports, shards
 from pipelines.core.errors import InputError
-from pipelines.core.params import Params
 from pipelines.core.progress import Progress
 from pipelines.rules.judging import KEPT, judge
+from pipelines.settings.schema import Params
+from pipelines.stage import main
 
 
 def run(params: Params) -> None:
@@ -86,4 +87,4 @@ def split(row_id: str, holdout: float) -> str:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

@@ -6,41 +6,42 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.core import files, paths, reports, stage
-from pipelines.core.params import Params
+from pipelines.core import files, paths, reports
 from pipelines.curation import (
-    belief,
     budget,
     candidates,
     checks,
-    corrected,
-    dataset,
-    looks,
+    credibility,
+    events,
+    existing_rows,
+    flagged,
+    images,
+    label_corrections,
     outcome,
     page,
-    raters,
-    reported,
-    said,
+    rater_table,
     writing,
 )
-from pipelines.curation.aside import Aside
-from pipelines.curation.looks import Looks
+from pipelines.curation.events import Said
+from pipelines.curation.images import Looks
 from pipelines.curation.outcome import Outcome
-from pipelines.curation.parts import Parts
-from pipelines.curation.said import Said
-from pipelines.feedback import manifest
+from pipelines.curation.quotas import Parts
+from pipelines.curation.rejections import Aside
+from pipelines.feedback.sealed import manifest
+from pipelines.settings.schema import Params
+from pipelines.stage import main
 
 
 def run(params: Params) -> None:
     listed = manifest.check()
-    told, seen = said.read(paths.FEEDBACK, listed.batches), looks.read(paths.FEEDBACK, listed.batches, params)
+    told, seen = events.read(paths.FEEDBACK, listed.batches), images.read(paths.FEEDBACK, listed.batches, params)
     found = curate(told, seen, params)
     with files.replacing(paths.CURATED) as folder:
         writing.write(folder, found, listed.batches)
     with files.replacing(paths.QUARANTINE / "feedback") as folder:
         writing.quarantine(folder, paths.FEEDBACK, listed.batches, found.sent, params.ingest.max_bytes)
-    people = raters.table(found)
-    files.write(paths.REPORTS / "raters.csv", raters.as_csv(people))
+    people = rater_table.table(found)
+    files.write(paths.REPORTS / "raters.csv", rater_table.as_csv(people))
     figures = outcome.figures(found)
     files.write(paths.REPORTS / "feedback.html", page.render(found, figures, people))
     reports.write("feedback", figures)
@@ -50,19 +51,19 @@ def run(params: Params) -> None:
 def curate(told: Said, seen: Looks, params: Params) -> Outcome:
     """Who is believed; then what goes, what comes, and what is corrected."""
     settings, aside = params.feedback, Aside()
-    there = dataset.read(paths.CLEAN, mentioned(told, seen))
+    there = existing_rows.read(paths.CLEAN, mentioned(told, seen))
     most = settings.max_rater_share * there.train.total()
 
-    trusted = belief.judge(told, seen.samples, settings.experts, settings.max_rater_share, aside)
+    trusted = credibility.judge(told, seen.samples, settings.experts, settings.max_rater_share, aside)
     changes = Parts.of_rows(settings.max_rater_share, there.train)  # of rows that there are, whether they go or are corrected
-    away = reported.judge(told.reports, seen, there, trusted, settings.experts, changes, aside)
+    away = flagged.judge(told.reports, seen, there, trusted, settings.experts, changes, aside)
     sent = candidates.sent(told.uploads, seen.uploads)
     liked = candidates.liked(trusted, seen.samples, settings.min_liked)
     checks.check([*sent, *liked], there, paths.FACTS / "facts.parquet", away, params)
 
     budget.share_out(checks.standing(sent), Parts(most))
     uploads = {upload.look.row_id: upload for upload in checks.standing(sent)}
-    right = corrected.judge(told.labels, there, uploads, away.removed, trusted, changes, aside)
+    right = label_corrections.judge(told.labels, there, uploads, away.removed, trusted, changes, aside)
     for row_id in right.keys() & uploads.keys():
         uploads[row_id].correct(right[row_id].label, right[row_id].events)
     train = changed(there, away.removed, right)
@@ -81,7 +82,9 @@ def mentioned(told: Said, seen: Looks) -> set[str]:
     return named | {look.row_id for look in (*seen.samples.values(), *seen.uploads.values())}
 
 
-def changed(there: dataset.Dataset, removed: list[str], right: Mapping[str, corrected.Correction]) -> Counter[int | None]:
+def changed(
+    there: existing_rows.Dataset, removed: list[str], right: Mapping[str, label_corrections.Correction]
+) -> Counter[int | None]:
     """How many training rows of each label the data then has."""
     train = there.train.copy()
     for row_id in (*removed, *(row_id for row_id in right if row_id in there.rows)):
@@ -107,4 +110,4 @@ def tell(figures: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipelines.core import backend, benchmark, drawing, drawn, files, grids, paths, reports, rows, scores, stage
+from pipelines.core import backend, files, grids, paths, reports, rows
 from pipelines.core.errors import InputError
-from pipelines.core.params import Params
-from pipelines.core.scores import Scores
 from pipelines.evaluation import page
 from pipelines.metrics import neighbours
 from pipelines.metrics.base import COMPARED, Trial
 from pipelines.metrics.inputs import Benchmark
+from pipelines.registry import sampler
+from pipelines.scoring import benchmark, generated, scores
+from pipelines.scoring.scores import Scores
+from pipelines.settings.schema import Params
+from pipelines.stage import main
 
 SHOWN = 12  # images of a class in the sample grid
 NEAREST = 12  # drawn images that are shown beside their nearest training rows
@@ -26,13 +29,13 @@ def run(params: Params) -> None:
     backend.load()
     pinned, extractor = benchmark.read(paths.REFERENCE)
     current(pinned)
-    model = drawing.load(paths.MODEL)
+    model = sampler.load(paths.MODEL)
 
     first, count = params.evaluate.seed, params.evaluate.samples
-    labels = drawn.like_the_holdout(pinned.labels, count) if model.conditional else None
+    labels = generated.like_the_holdout(pinned.labels, count) if model.conditional else None
     walked = "path_length" in params.evaluate.metrics
-    images, draws = drawn.draw(model, extractor, pinned.id, first, count, labels, walked)
-    trial = drawn.trial(draws, pinned)
+    images, draws = generated.draw(model, extractor, pinned.id, first, count, labels, walked)
+    trial = generated.trial(draws, pinned)
     found = scores.measure(trial, params.evaluate.metrics)
 
     pictures = {
@@ -46,7 +49,7 @@ def run(params: Params) -> None:
     files.write(paths.REPORTS / "precision_recall.csv", page.trade_off(trial))
     files.write(paths.REPORTS / "evaluation.html", page.render(found, trial, pictures, training()))
     scores.write(paths.REPORTS / "estimates.npz", found)
-    drawn.write(paths.REPORTS / drawn.NAME, draws)
+    generated.write(paths.REPORTS / generated.NAME, draws)
     reports.write("metrics", found.flat())
     print(f"evaluate: {len(images):,} images drawn, benchmark {pinned.id}")
     for name, estimate in found.values.items():
@@ -119,4 +122,4 @@ def by_class(found: Scores, classes: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core import arrivals, files, images, parallel, paths, reports, shards, stage
+from pipelines.core import files, images, parallel, paths, reports, shards
 from pipelines.core.errors import InputError
-from pipelines.core.params import Params
 from pipelines.core.progress import Progress
+from pipelines.settings.schema import Params
+from pipelines.sources import changes
 from pipelines.sources.base import Item, Source
+from pipelines.stage import main
 
 # Of one chunk, the unit that a worker gets; whichever is reached first.
 CHUNK_ROWS = 1024
@@ -24,7 +26,7 @@ CHUNK_BYTES = 16 * 2**20
 
 def run(params: Params) -> None:
     limits = images.Limits(**params.ingest.model_dump())
-    seen = arrivals.state(params.sources)  # before anything is read: what comes meanwhile is for the next run
+    seen = changes.state(params.sources)  # before anything is read: what comes meanwhile is for the next run
     classes = class_names(params.sources)
     tally = Tally()
     with (
@@ -46,7 +48,7 @@ def run(params: Params) -> None:
     content["classes"] = {name: tally.labels[label] for label, name in enumerate(classes)}
     content["unlabelled"] = tally.labels[None]
     reports.write("ingest", content)
-    arrivals.record(seen)
+    changes.record(seen)
     print(f"ingest: {tally.rows:,} rows of {len(classes)} classes in {paths.RAW}, {tally.refused.total():,} refused")
 
 
@@ -166,4 +168,4 @@ def nothing(sources: list[Source], tally: Tally) -> str:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

@@ -16,10 +16,15 @@ from functools import partial
 from pathlib import Path
 
 from pipelines import catalogue
-from pipelines.core import files, params, paths, scores, stage, tracking
+from pipelines.core import files, paths
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.params import Params
-from pipelines.core.scores import Scores
+from pipelines.core.processes import die_with_parent
+from pipelines.registry import client
+from pipelines.scoring import scores
+from pipelines.scoring.scores import Scores
+from pipelines.settings.overlay import update_params
+from pipelines.settings.schema import Params
+from pipelines.stage import main
 
 CODE = Path(__file__).resolve().parent
 FIRST = 1_000_000  # seed, and those after it; nobody's own
@@ -57,8 +62,8 @@ def trained(folder: Path, seed: int) -> bool:
         return True
     prepare(folder, seed)
     # The registry is the project's, for a training that goes on from one of its versions.
-    environment = {**os.environ, "PYTHONPATH": str(CODE.parent), "MLFLOW_TRACKING_URI": tracking.uri()}
-    begin = partial(stage.die_with_parent, os.getpid())  # it asks for that itself, but only when it has loaded what it needs
+    environment = {**os.environ, "PYTHONPATH": str(CODE.parent), "MLFLOW_TRACKING_URI": client.uri()}
+    begin = partial(die_with_parent, os.getpid())  # it asks for that itself, but only when it has loaded what it needs
     for name in ("train", "evaluate"):
         print(f"noise: {name} with seed {seed}")
         command = [sys.executable, "-m", f"pipelines.{name}"]
@@ -80,7 +85,7 @@ def prepare(folder: Path, seed: int) -> None:
     for path in (paths.PARAMS, Path("dvc.yaml")):  # by these a stage knows the project's root
         shutil.copy(path, folder)
     metrics = f"evaluate.metrics={json.dumps(sorted(catalogue.METRICS))}"  # whatever rules may come to ask for
-    params.update([], [f"train.seed={seed}", metrics], folder / paths.PARAMS)
+    update_params([], [f"train.seed={seed}", metrics], folder / paths.PARAMS)
 
 
 def stamp(settings: Params) -> str:
@@ -107,4 +112,4 @@ def words(found: Scores) -> str:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from pipelines import catalogue
-from pipelines.core import backend, benchmark, files, paths, reports, rows, shards, stage
-from pipelines.core.params import Params
+from pipelines.core import backend, files, paths, reports, rows, shards
 from pipelines.features.base import Settings
 from pipelines.metrics.inputs import Benchmark
+from pipelines.scoring import benchmark
+from pipelines.settings.schema import Params
+from pipelines.stage import main
 
 MOST_TRAIN = 50_000  # training rows whose features are kept for the floor
 
@@ -58,4 +60,4 @@ def run(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

@@ -11,12 +11,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.core import files, paths, reports, stage, tracking
-from pipelines.core.params import Params
+from pipelines.core import files, paths, reports
 from pipelines.feedback import curated
 from pipelines.feedback.curated import About
 from pipelines.promotion import rules
 from pipelines.registration import card, machine, origin
+from pipelines.registry import client as tracking
+from pipelines.settings.schema import Params
+from pipelines.stage import main
 
 REPORTS = (
     "samples.png",
@@ -109,4 +111,4 @@ def identity() -> str:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import catalogue
-from pipelines.core import backend, files, grids, paths, reports, shards, stage, tracking
-from pipelines.core.params import Params
+from pipelines.core import backend, files, grids, paths, reports, shards
 from pipelines.feedback import curated
+from pipelines.registry import client
+from pipelines.settings.schema import Params
+from pipelines.stage import main
 
 HERE = Path(__file__).resolve().parent
 
@@ -22,7 +24,7 @@ def run(params: Params) -> None:
     started = time.monotonic()
     backend.load(params.train.deterministic)
     from pipelines.models import base
-    from pipelines.training import checkpoint, dataset, fitting, hardware, preview, warm
+    from pipelines.training import checkpoint, dataset, fitting, hardware, preview, warm_start
 
     family_class = catalogue.get(catalogue.MODELS, params.model.family)
     chosen = hardware.chosen(params.train)
@@ -35,11 +37,11 @@ def run(params: Params) -> None:
         start = Path(temporary) / "champion"
         parent = begin_with(params, start)
         if parent is not None:
-            warm.fits(start, base.describe_new(family, params.model.family, rows.classes))
-            print(f"train: going on from version {parent} of {params.registry.model}, after {warm.steps(start):,} steps")
+            warm_start.fits(start, base.describe_new(family, params.model.family, rows.classes))
+            print(f"train: going on from version {parent} of {params.registry.model}, after {warm_start.steps(start):,} steps")
         elif params.train.init == "champion":
             print(f"train: {params.registry.model} has no champion yet to go on from; from scratch")
-        began_from = files.sha256(start / warm.STATE) if parent is not None else None
+        began_from = files.sha256(start / warm_start.STATE) if parent is not None else None
         key = checkpoint.key({**settings(params), "start": began_from}, code(params.model.family))
         checkpoints, logs = paths.CHECKPOINTS / key, paths.LOGS / "train" / key
         checkpoint.prune(keep=checkpoints)
@@ -49,7 +51,7 @@ def run(params: Params) -> None:
 
     with files.replacing(paths.MODEL) as folder:
         base.save(folder, family, params.model.family, rows.classes)
-        warm.write(folder, outcome.state)
+        warm_start.write(folder, outcome.state)
     samples = preview.draw(family, preview.shown(rows))
     files.write(paths.REPORTS / "training-samples.png", grids.png(samples.page(rows.classes)))
     write_history(outcome.history)
@@ -90,8 +92,8 @@ def begin_with(params: Params, folder: Path) -> int | None:
     if init == "scratch":
         return None
     if init == "champion":
-        return tracking.fetch(params, folder)
-    return tracking.fetch(params, folder, tracking.version(params, init).number)
+        return client.fetch(params, folder)
+    return client.fetch(params, folder, client.version(params, init).number)
 
 
 def settings(params: Params) -> dict[str, Any]:
@@ -119,4 +121,4 @@ def write_history(history: list[dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core import facts, files, grids, images, measuring, paths, reports, shards, stage
+from pipelines.core import facts, files, grids, images, measuring, paths, reports, shards
 from pipelines.core.errors import InputError
-from pipelines.core.params import Params
+from pipelines.settings.schema import Params
+from pipelines.stage import main
 from pipelines.validation import expectations, page
 
 SHOWN, SIDE = 12, 32  # pictures of a class in the report, and their pixels a side
@@ -63,4 +64,4 @@ def pictures(measured: facts.Facts, params: Params) -> dict[int, Any]:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    main(run)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipelines.core import params
-from pipelines.core.params import Params
+from pipelines.settings.load import check_params, load_params, parse_yaml, read_text
+from pipelines.settings.overlay import set_key
+from pipelines.settings.schema import Params
+from tests.support import kept_project
+from tests.support.tiny_project import Tiny
 
 if TYPE_CHECKING:
     from tests.feedback.followed import Made
@@ -49,10 +55,10 @@ def settings() -> Settings:
 
     def build(changes: dict[str, Any] | None = None) -> Params:
         path = REPOSITORY / "params.yaml"
-        document = params.parse(params.read(path), str(path))
+        document = parse_yaml(read_text(path), str(path))
         for key, value in (changes or {}).items():
-            params.place(document, key, value)
-        return params.check(document, "settings")
+            set_key(document, key, value)
+        return check_params(document, "settings")
 
     return build
 
@@ -159,14 +165,14 @@ def url(request: pytest.FixtureRequest, project: Path) -> str:
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of MLflow's with versions that hold no model: to make one takes 5 s, to copy it none."""
-    from pipelines.core import tracking
+    from pipelines.registry import client
 
     folder = tmp_path_factory.mktemp("registry")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        name = params.load(REPOSITORY / "params.yaml").registry.model
-        found = tracking.client()
+        name = load_params(REPOSITORY / "params.yaml").registry.model
+        found = client.client()
         found.create_registered_model(name)
         for _ in range(VERSIONS):
             found.create_model_version(name, f"{folder}/mlruns")
@@ -176,7 +182,77 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def registry(empty_registry: Path, project: Path) -> Any:
     """MLflow's client of a registry of the test's own, with versions that hold no model, and no alias."""
-    from pipelines.core import tracking
+    from pipelines.registry import client
 
     shutil.copy(empty_registry, project)
-    return tracking.client()
+    return client.client()
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "config", "core.analytics", "false"], cwd=folder, check=True)
+    shutil.copy(REPOSITORY / "params.yaml", folder)
+    return folder
+
+
+@pytest.fixture
+def tiny(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
+    """A tiny project with no Prefect server that answers."""
+    folder = tmp_path / "project"
+    shutil.copytree(template, folder)
+    monkeypatch.chdir(folder)
+    project = Tiny(folder, {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_HOME": str(tmp_path / "prefect")})
+    yield project
+    for process in project.processes():
+        process.send_signal(signal.SIGKILL)
+    for started in project.started:
+        started.communicate(timeout=120)
+
+
+@pytest.fixture
+def served(tiny: Tiny, prefect_server: dict[str, str]) -> Tiny:
+    """A tiny project with the session's Prefect server."""
+    tiny.environment |= prefect_server
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The server that `genloop run` would start, kept for the session: it takes 13 s."""
+    home = str(tmp_path_factory.mktemp("prefect"))
+    code = """
+import sys
+from flows.server import server
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
+with server():
+    print(PREFECT_API_URL.value(), PREFECT_API_AUTH_STRING.value(), flush=True)
+    sys.stdin.read()
+"""
+    outside = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+    environment = {**outside, "PREFECT_HOME": home, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        url, password = process.stdout.readline().split()
+        yield {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": password, "PREFECT_HOME": home}
+        process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def kept_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kept") / "project"
+    kept_project.make(folder)
+    return folder
+
+
+@pytest.fixture
+def kept(kept_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of its own under git and DVC, as the working directory."""
+    folder = tmp_path / "project"
+    shutil.copytree(kept_template, folder)
+    monkeypatch.chdir(folder)
+    return folder

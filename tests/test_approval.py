@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 from pipelines import approval as stage
-from pipelines.core import approval, backend, benchmark, images, paths, reports, views
+from pipelines.core import backend, images, paths, reports
 from pipelines.core.errors import InputError
 from pipelines.features.base import Features
 from pipelines.feedback import curated
 from pipelines.metrics.inputs import Benchmark
 from pipelines.preference.weights import effective_share
+from pipelines.scoring import approval, benchmark, views
 from tests.conftest import REPOSITORY, Settings
 from tests.contracts import pictures, write_feedback, write_rows
 

@@ -88,7 +88,7 @@ def test_nothing_heavy_is_loaded(there: Project) -> None:
     there.said.seal()
     shutil.copy(REPOSITORY / "params.yaml", ".")
     program = (
-        "import sys; from pipelines import curate; from pipelines.core import params; curate.run(params.load())\n"
+        "import sys; from pipelines import curate; from pipelines.settings.load import load_params; curate.run(load_params())\n"
         "heavy = {'tensorflow', 'keras', 'mlflow', 'prefect', 'dvc', 'great_expectations', 'sqlalchemy'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

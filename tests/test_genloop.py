@@ -13,8 +13,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import genloop
-from pipelines.core import grids, tracking
+from pipelines.core import grids
 from pipelines.core.errors import InputError
+from pipelines.registry import client
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLASSES = ["zero", "one", "two"]
@@ -50,7 +51,7 @@ def drawer(project: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDrawer:
             raise InputError(f"no version {version}; its versions: 7")
         return found
 
-    monkeypatch.setattr(tracking, "load", load)
+    monkeypatch.setattr(client, "load", load)
     return found
 
 

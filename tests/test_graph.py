@@ -7,33 +7,24 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipelines.core.params import Params
+from pipelines.settings.schema import Params
 from tests.conftest import REPOSITORY
 from tests.test_architecture import APART, IMPORTS, STAGES
 
 # What starts, stops, names or reports a stage, and cannot change what it makes.
 GLUE = {
     "pipelines.catalogue",
+    "pipelines.stage",
+    "pipelines.sources.changes",
+    *(f"pipelines.settings.{name}" for name in ("schema", "load", "faults", "overlay")),
     *(
         f"pipelines.core.{name}"
-        for name in (
-            "arrivals",
-            "backend",
-            "cores",
-            "errors",
-            "files",
-            "parallel",
-            "params",
-            "paths",
-            "progress",
-            "reports",
-            "stage",
-        )
+        for name in ("backend", "errors", "files", "parallel", "paths", "processes", "progress", "reports")
     ),
 }
 # The picture of a training is looked at while it runs: drawing it otherwise is no reason to train again. Nor is another way to
 # fetch the champion that a training may go on from. And how scores are shown does not move them.
-PICTURES, REGISTRY, PAGE = "pipelines.core.grids", "pipelines.core.tracking", "pipelines.evaluation.page"
+PICTURES, REGISTRY, PAGE = "pipelines.core.grids", "pipelines.registry.client", "pipelines.evaluation.page"
 EXEMPT = {"train": {PICTURES, REGISTRY}, "noise": {PICTURES, REGISTRY, PAGE}}
 STARTED = {"noise": {"pipelines.train", "pipelines.evaluate"}}  # in processes of their own, so it does not import them
 
@@ -80,7 +71,7 @@ def test_a_stage_lists_nothing_that_it_does_not_use(stage: str) -> None:
     files = {f"{module.replace('.', '/')}.py" for module in code_of(stage)}
     plugins = {"pipelines/sources", "pipelines/rules", "pipelines/features", "pipelines/metrics", "pipelines/templates"}
     # Stored with a version, and imported by the family that params name.
-    by_path = {"pipelines/core/registered.py", "pipelines/models/flow.py"}
+    by_path = {"pipelines/registry/pyfunc.py", "pipelines/models/flow.py"}
     for dep in listed(stage):
         if "${" not in dep and dep not in plugins | by_path:
             assert (REPOSITORY / dep).exists(), dep

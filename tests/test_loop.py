@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 
 from tests.conftest import NO_FEEDBACK, REPOSITORY
 
-COPIED = ("commands", "flows", "pipelines", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore",
-          "dvc.yaml", "genloop.py", "params.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
+COPIED = ("commands", "flows", "operations", "pipelines", "workspace", ".dvc/config", ".dvc/.gitignore", ".dvcignore",
+          ".gitignore", "dvc.yaml", "genloop.py", "params.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
 TINY = ("image.size=8", "model.preset=tiny", "train.steps=40", "train.preview_every=20", "reference.steps=30",
         "evaluate.samples=250")  # fmt: skip
 
@@ -62,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("loop") / "project"
     copy_project(folder)
     git(folder, "init", "--quiet")
-    set_params = "import sys; from pipelines.core import params; params.update([], sys.argv[1:])"
+    set_params = "import sys; from pipelines.settings.overlay import update_params; update_params([], sys.argv[1:])"
     shell(folder, "python", "-c", set_params, *TINY)
     shell(folder, "dvc", "repro")
     git(folder, "add", ".")

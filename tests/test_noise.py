@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from pipelines import noise
-from pipelines.core import params, paths, scores
+from pipelines.core import paths
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.params import Params
-from pipelines.promotion import noise as floor
+from pipelines.promotion import noise_floor as floor
+from pipelines.scoring import scores
+from pipelines.settings.load import load_params
+from pipelines.settings.overlay import update_params
+from pipelines.settings.schema import Params
 from tests.conftest import REPOSITORY
 
 
@@ -27,7 +30,7 @@ def settings(project: Path) -> Params:
     for folder in noise.SEEN:
         folder.mkdir(parents=True)
         (folder / "part").write_text(folder.name)
-    return params.update([], ["promotion.noise=3", "train.seed=5", "evaluate.metrics=[fid]"])
+    return update_params([], ["promotion.noise=3", "train.seed=5", "evaluate.metrics=[fid]"])
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     def run(command: list[str], cwd: Path, **_: Any) -> SimpleNamespace:
         name = command[-1].removeprefix("pipelines.")
-        there = params.load(cwd / paths.PARAMS)
+        there = load_params(cwd / paths.PARAMS)
         kept.calls.append((name, there.train.seed))
         code = kept.ends(name, there.train.seed)
         if name == "evaluate" and code == 0:
@@ -72,7 +75,7 @@ def test_each_training_has_a_seed_of_its_own_and_the_gate_reads_what_came_of_it(
 def test_a_training_sees_the_project_s_data_and_settings_but_for_the_seed(settings: Params, project: Path) -> None:
     folder = Path("checkpoints/noise-x/seed-7")
     noise.prepare(folder, 7)
-    there = params.load(folder / paths.PARAMS)
+    there = load_params(folder / paths.PARAMS)
     assert there.train.seed == 7
     assert {"fid", "approval", "path_length"} <= set(there.evaluate.metrics)  # rules may come to ask for any
     same = {"train": {"seed", "preview_every"}, "evaluate": {"metrics"}}
@@ -134,4 +137,4 @@ def test_unusable_input_stops_at_once(settings: Params, ran: Any) -> None:
 
 def test_no_training_asked_for_is_said(settings: Params, ran: Any) -> None:
     with pytest.raises(InputError, match="nothing to measure"):
-        noise.run(params.update([], ["promotion.noise=0"]))
+        noise.run(update_params([], ["promotion.noise=0"]))

@@ -16,12 +16,15 @@ import pytest
 from PIL import Image
 
 from pipelines import catalogue, evaluate, reference, register
-from pipelines.core import approval, backend, benchmark, drawing, drawn, files, paths, reports, rows, scores, tracking, views
-from pipelines.core.approval import Approval
+from pipelines.core import backend, files, paths, reports, rows
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.metrics.base import Trial
 from pipelines.metrics.inputs import Drawn
 from pipelines.metrics.intervals import Estimate
+from pipelines.registry import client as tracking
+from pipelines.registry import sampler
+from pipelines.scoring import approval, benchmark, generated, scores, views
+from pipelines.scoring.approval import Approval
 from tests.conftest import REPOSITORY, Settings
 from tests.contracts import pictures, write_feedback, write_rows
 from tests.metrics.trials import trial
@@ -56,12 +59,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        from pipelines.core import params as parameters
+        from pipelines.settings.load import check_params, parse_yaml
+        from pipelines.settings.overlay import set_key
 
-        document = parameters.parse((REPOSITORY / "params.yaml").read_text(), "params.yaml")
+        document = parse_yaml((REPOSITORY / "params.yaml").read_text(), "params.yaml")
         for key, value in CHANGES.items():
-            parameters.place(document, key, value)
-        params = parameters.check(document, "test")
+            set_key(document, key, value)
+        params = check_params(document, "test")
         paths.PARAMS.write_text(json.dumps(document))
         splits = ["holdout" if number % 4 == 0 else "train" for number in range(400)]
         labels = [number % 3 for number in range(400)]
@@ -117,8 +121,8 @@ def test_metrics_are_flat_finite_have_intervals_and_carry_their_benchmark(made: 
 
 
 def test_what_was_drawn_is_kept_and_scores_the_same_again(made: Path, params: Any) -> None:
-    kept = drawn.read(paths.REPORTS / drawn.NAME)
-    again = scores.measure(drawn.trial(kept, benchmark.read_pinned(paths.REFERENCE)), params.evaluate.metrics)
+    kept = generated.read(paths.REPORTS / generated.NAME)
+    again = scores.measure(generated.trial(kept, benchmark.read_pinned(paths.REFERENCE)), params.evaluate.metrics)
     assert again.flat() == reports.read("metrics")
 
 
@@ -304,7 +308,7 @@ def test_a_receipt_that_the_registry_does_not_know_registers_again(
 
 def test_the_version_draws_anywhere_with_its_own_code_and_without_genloop(made: Path, params: Any, tmp_path: Path) -> None:
     register.run(params)
-    expected = drawing.load(paths.MODEL).draw(np.arange(5, 9), np.full(4, 2, np.int32))
+    expected = sampler.load(paths.MODEL).draw(np.arange(5, 9), np.full(4, 2, np.int32))
     program = (
         "import sys, numpy as np, mlflow\n"
         "model = mlflow.pyfunc.load_model('models:/genloop-digits@champion')\n"
@@ -377,7 +381,7 @@ def test_a_score_that_is_not_finite_is_an_error(made: Path, params: Any, monkeyp
 
 @pytest.mark.slow
 def test_several_first_users_of_a_store_do_not_trip_over_each_other(project: Path) -> None:
-    program = "from pipelines.core import tracking; tracking.client().search_experiments()"
+    program = "from pipelines.registry import client; client.client().search_experiments()"
     env = {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "HOME": str(project)}
     users = [subprocess.Popen([sys.executable, "-c", program], env=env, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for user in users:

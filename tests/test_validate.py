@@ -12,7 +12,7 @@ import pytest
 from pipelines import validate
 from pipelines.core import facts, images, paths, reports, shards
 from pipelines.core.errors import InputError
-from pipelines.core.params import Expectations
+from pipelines.settings.schema import Expectations
 from pipelines.validation import expectations
 from tests.conftest import Settings
 from tests.contracts import pictures

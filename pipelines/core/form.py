@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.core import images
-from pipelines.core.params import Params
+from pipelines.settings.schema import Params
 
 
 def normalise(pixels: np.ndarray, params: Params) -> np.ndarray:

@@ -12,9 +12,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from pipelines.core import stage
-from pipelines.core.cores import cores
 from pipelines.core.errors import GenloopError
+from pipelines.core.processes import cores, die_with_parent
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
@@ -60,4 +59,4 @@ def map_ordered(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], wo
 def start_worker(parent: int) -> None:
     """Die with the parent, and of Ctrl-C, which reaches the whole process group, without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    stage.die_with_parent(parent)
+    die_with_parent(parent)

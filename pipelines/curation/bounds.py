@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.core.facts import Facts
-from pipelines.core.params import Expectations
+from pipelines.settings.schema import Expectations
 
 SHOWN = ("brightness", "contrast", "sharpness")  # what the picture shows, however large it is
 

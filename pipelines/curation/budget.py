@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from pipelines.curation.aside import OVER_PART
 from pipelines.curation.candidates import Candidate
-from pipelines.curation.parts import ROUNDING, Parts
+from pipelines.curation.quotas import ROUNDING, Parts
+from pipelines.curation.rejections import OVER_PART
 
 
 def share_out(candidates: Sequence[Candidate], parts: Parts, places: Mapping[int | None, int] | None = None) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.curation.belief import Belief, place
-from pipelines.curation.looks import Look
+from pipelines.curation.credibility import Belief, place
+from pipelines.curation.images import Look
 from pipelines.feedback.events import Event, Sample, Upload
 
 

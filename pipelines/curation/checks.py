@@ -9,13 +9,13 @@ import numpy as np
 
 from pipelines.core import facts
 from pipelines.core.facts import Facts
-from pipelines.core.params import Params
-from pipelines.curation import bounds, dataset
-from pipelines.curation.aside import UNKNOWN_LABEL
+from pipelines.curation import bounds, existing_rows
 from pipelines.curation.candidates import Candidate
-from pipelines.curation.dataset import Dataset
-from pipelines.curation.reported import Reported
+from pipelines.curation.existing_rows import Dataset
+from pipelines.curation.flagged import Reported
+from pipelines.curation.rejections import UNKNOWN_LABEL
 from pipelines.rules.judging import KEPT, judge
+from pipelines.settings.schema import Params
 
 COPY = "exact_copy"
 
@@ -35,8 +35,8 @@ def check(every: Sequence[Candidate], there: Dataset, measured: Path, reported: 
         uploads = [candidate for candidate in standing(every) if candidate.sent]
         refuse_by_rules(uploads, [upload.look.came for upload in uploads], came, params)
         rest = standing(every)
-        looked = [dataset.in_form(came, there.folder, params), *(look.facts for look in reported.looks)]
-        sized = [dataset.as_large_as(came, some) for some in (*looked, *(candidate.look.facts for candidate in rest))]
+        looked = [existing_rows.in_form(came, there.folder, params), *(look.facts for look in reported.looks)]
+        sized = [existing_rows.as_large_as(came, some) for some in (*looked, *(candidate.look.facts for candidate in rest))]
         refuse_by_rules(rest, sized[len(looked) :], np.concatenate(sized[: len(looked)]), params)
 
 

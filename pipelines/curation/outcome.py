@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.core import reports
-from pipelines.curation.aside import Aside
-from pipelines.curation.belief import Belief
 from pipelines.curation.candidates import Candidate
-from pipelines.curation.corrected import Correction
-from pipelines.curation.dataset import Dataset
-from pipelines.curation.looks import Looks
-from pipelines.curation.reported import Reported
-from pipelines.curation.said import Said
+from pipelines.curation.credibility import Belief
+from pipelines.curation.events import Said
+from pipelines.curation.existing_rows import Dataset
+from pipelines.curation.flagged import Reported
+from pipelines.curation.images import Looks
+from pipelines.curation.label_corrections import Correction
+from pipelines.curation.rejections import Aside
 from pipelines.feedback.events import Sample
 
 

@@ -15,12 +15,12 @@ import jinja2
 from PIL import Image
 
 from pipelines.core import grids
-from pipelines.curation import days
-from pipelines.curation.belief import place
+from pipelines.curation import timeline
 from pipelines.curation.candidates import Candidate
-from pipelines.curation.looks import Look
+from pipelines.curation.credibility import place
+from pipelines.curation.images import Look
 from pipelines.curation.outcome import Outcome
-from pipelines.curation.raters import Rater
+from pipelines.curation.rater_table import Rater
 from pipelines.feedback.events import Sample
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -56,7 +56,7 @@ def render(found: Outcome, figures: dict[str, Any], people: list[Rater]) -> str:
         title="Genloop: the feedback",
         figures=figures,
         groups=[group for group in groups(found) if group.count],
-        days=days.count(found.said.votes),
+        days=timeline.count(found.said.votes),
         classes=classes(found),
         raters=first[:NAMED],
         more=len(first[NAMED:]),

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core import shards
-from pipelines.curation.belief import place
 from pipelines.curation.candidates import Candidate
+from pipelines.curation.credibility import place
 from pipelines.curation.outcome import Outcome
-from pipelines.feedback import curated, pictures
+from pipelines.feedback import curated
 from pipelines.feedback.events import Event, Sample
+from pipelines.feedback.sealed import event_images
 
 
 def write(folder: Path, found: Outcome, batches: list[str]) -> None:
@@ -92,7 +93,7 @@ def quarantine(folder: Path, sealed: Path, batches: list[str], sent: Sequence[Ca
         def put(upload: Sample | str, image: bytes | None) -> None:
             writer.add({"image": {"bytes": image, "path": upload}, "source": "feedback", "reason": reasons.pop(upload)})
 
-        for picture in pictures.read(sealed, batches if reasons else ()):
+        for picture in event_images.read(sealed, batches if reasons else ()):
             if picture.upload in reasons and picture.image and len(picture.image) <= most_bytes:
                 put(picture.upload, picture.image)
         for upload in list(reasons):

@@ -12,11 +12,11 @@ from PIL import Image
 
 from pipelines import catalogue
 from pipelines.core import grids
-from pipelines.core.scores import Scores
 from pipelines.evaluation import plots, summary
 from pipelines.metrics.base import NEIGHBOURS, Trial
 from pipelines.metrics.intervals import Estimate
 from pipelines.metrics.precision_recall import LEAST
+from pipelines.scoring.scores import Scores
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 POINTS = 200  # most points of a curve

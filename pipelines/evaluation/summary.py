@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from pipelines.core.scores import Scores
 from pipelines.evaluation import plots
 from pipelines.metrics.intervals import Estimate
+from pipelines.scoring.scores import Scores
 
 # Up to how many times its floor fid is, the colour, and what that means.
 GRADES = (

@@ -102,7 +102,7 @@ class Choice(Said):
 
 
 class Upload(Said):
-    """`image` is the sha256 of bytes that pipelines/feedback/uploads.py keeps."""
+    """`image` is the sha256 of bytes that pipelines/feedback/sealed/uploads.py keeps."""
 
     type: Literal["upload"]
     image: Sha256

@@ -18,10 +18,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.feedback import manifest, pictures, seal, uploads
 from pipelines.feedback.events import Upload
-from pipelines.feedback.store import Store
-from pipelines.feedback.tables import digest
+from pipelines.feedback.sealed import event_images, manifest, seal, uploads
+from pipelines.feedback.store.event_store import Store
+from pipelines.feedback.store.tables import digest
 
 __all__ = ["Forgotten", "catch_up", "digest", "forget"]
 
@@ -106,8 +106,8 @@ def rewrite(folder: Path, batch: str, raters: Collection[str]) -> list[str]:
     """
     kept = [event for event in seal.events(folder, batch) if event.rater not in raters]
     written = []
-    if pictures.path(folder, batch).is_file() and pictures.keep(folder, batch, kept):
-        written.append(pictures.path(folder, batch).name)
+    if event_images.path(folder, batch).is_file() and event_images.keep(folder, batch, kept):
+        written.append(event_images.path(folder, batch).name)
     seal.write(folder, batch, kept)
     return [*written, seal.path(folder, batch).name]
 

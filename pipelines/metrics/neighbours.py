@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipelines.core.cores import cores
+from pipelines.core.processes import cores
 
 TILE = 1280  # rows on either side of one product: its result stays in the processor's cache
 DENSE = 1 / 16  # share of a product's pairs in doubt above which a product in float64 costs less than single distances

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core import backend, benchmark, drawn, paths, scores, tracking
-from pipelines.core.drawn import Draws
+from pipelines.core import backend, paths
 from pipelines.core.errors import InputError
-from pipelines.core.params import Params
-from pipelines.core.scores import Scores
-from pipelines.core.sides import Form
 from pipelines.features.base import Extractor
 from pipelines.metrics.inputs import Benchmark
+from pipelines.registry import client
+from pipelines.scoring import benchmark, generated, scores
+from pipelines.scoring.generated import Draws
+from pipelines.scoring.image_sets import Form
+from pipelines.scoring.scores import Scores
+from pipelines.settings.schema import Params
 
 
 @dataclass(frozen=True)
@@ -43,22 +45,22 @@ class Candidate:
         """Raises NoVersionError where there is no such version."""
         self.params, self.number, self.sight, self.say = params, number, sight, say
         self.model: Versioned | None = None
-        found = self.stored(tracking.version(params, number))
+        found = self.stored(client.version(params, number))
         self.draws = found or self.draw(params.evaluate.seed, params.evaluate.samples)
 
     def scores(self, metrics: Sequence[str]) -> Scores:
-        return scores.measure(drawn.trial(self.draws, self.sight.pinned), metrics)
+        return scores.measure(generated.trial(self.draws, self.sight.pinned), metrics)
 
     def more(self, count: int) -> None:
         """Draw `count` more, of the seeds that follow."""
-        self.draws = drawn.join(self.draws, self.draw(self.draws.first + len(self.draws), count))
+        self.draws = generated.join(self.draws, self.draw(self.draws.first + len(self.draws), count))
 
-    def stored(self, version: tracking.Version) -> Draws | None:
+    def stored(self, version: client.Version) -> Draws | None:
         """What `evaluate` drew with it, if that is what would be drawn now."""
         with tempfile.TemporaryDirectory() as folder:
-            place = tracking.artifact(version, drawn.NAME, Path(folder))
+            place = client.artifact(version, generated.NAME, Path(folder))
             try:
-                found = drawn.read(place) if place else None
+                found = generated.read(place) if place else None
             except InputError:
                 found = None
         why = "what it drew is not kept with it" if found is None else self.misfit(found)
@@ -76,7 +78,7 @@ class Candidate:
                 f"it drew {len(found):,} samples from seed {found.first} on, and evaluate asks for {wanted.samples:,} from "
                 f"{wanted.seed} on now"
             )
-        if found.labels is not None and not np.array_equal(found.labels, drawn.like_the_holdout(pinned.labels, len(found))):
+        if found.labels is not None and not np.array_equal(found.labels, generated.like_the_holdout(pinned.labels, len(found))):
             return "the classes of the held-out rows have changed"
         if self.sight.walked and found.steps is None:
             return "path_length is asked for now"
@@ -84,11 +86,11 @@ class Candidate:
 
     def draw(self, first: int, count: int) -> Draws:
         if self.model is None:
-            self.model = Versioned(tracking.load(self.params, self.number), self.sight)
+            self.model = Versioned(client.load(self.params, self.number), self.sight)
         self.say(f"version {self.number} draws {count:,} samples")
         walked = self.sight.walked and self.model.walks
         labels = self.model.labels(count)
-        return drawn.draw(self.model, self.sight.extractor, self.sight.pinned.id, first, count, labels, walked)[1]
+        return generated.draw(self.model, self.sight.extractor, self.sight.pinned.id, first, count, labels, walked)[1]
 
 
 class Versioned:
@@ -104,7 +106,7 @@ class Versioned:
     def labels(self, count: int) -> np.ndarray | None:
         """(count,) int32, the benchmark's classes in the holdout's shares, as far as the version knows them."""
         known = np.append(self.own, -1)[self.pinned.labels] >= 0  # -1 is no class, and so the last
-        return drawn.like_the_holdout(self.pinned.labels[known], count) if known.any() else None
+        return generated.like_the_holdout(self.pinned.labels[known], count) if known.any() else None
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return self.brought(self.drawer.draw(seeds, self.numbered(labels)))

@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from scipy.special import ndtri
 
-from pipelines.core import scores
-from pipelines.core.scores import Scores
-from pipelines.core.tracking import flat
+from pipelines.registry.client import flat
+from pipelines.scoring import scores
+from pipelines.scoring.scores import Scores
 
 Word = Literal["bit-equal", "metric-equal", "different"]
 WORDS: tuple[Word, ...] = ("bit-equal", "metric-equal", "different")  # the best first

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipelines.core import approval, benchmark, paths, scores, tracking
+from pipelines.core import paths
 from pipelines.core.errors import InputError
-from pipelines.core.params import Params, PromotionRule
-from pipelines.core.scores import YIELDED_BY, Scores
-from pipelines.core.sides import Form
-from pipelines.promotion import noise, online, rules
+from pipelines.promotion import noise_floor, online_approval, rules
 from pipelines.promotion.candidates import Candidate, Sight
-from pipelines.promotion.noise import Noise
-from pipelines.promotion.online import Online
+from pipelines.promotion.noise_floor import Noise
+from pipelines.promotion.online_approval import Online
 from pipelines.promotion.rules import Judged
 from pipelines.promotion.verdict import Verdict
+from pipelines.registry import client
+from pipelines.scoring import approval, benchmark, scores
+from pipelines.scoring.image_sets import Form
+from pipelines.scoring.scores import YIELDED_BY, Scores
+from pipelines.settings.schema import Params, PromotionRule
 
 ONLINE = "online_approval"  # the one score that is people's own word, not measured on what is drawn here
 
@@ -40,8 +42,8 @@ def judge(params: Params, challenger: int, champion: int | None, say: Callable[[
     floor = floors(params, pinned.id, say) if champion is not None else None
     said = None
     if champion is not None and any(rule.metric == ONLINE for rule in asked):
-        since = max(tracking.version(params, number).created for number in (challenger, champion))
-        said = online.difference(challenger, champion, since)
+        since = max(client.version(params, number).created for number in (challenger, champion))
+        said = online_approval.difference(challenger, champion, since)
 
     first = Candidate(params, challenger, sight, say)
     second = Candidate(params, champion, sight, say) if champion is not None else None
@@ -72,7 +74,7 @@ def floors(params: Params, benchmark_id: str, say: Callable[[str], None]) -> Noi
     """The noise floor, where it is wanted and was measured by this benchmark."""
     if not params.promotion.noise:
         return None
-    found = noise.read()
+    found = noise_floor.read()
     if found is None or found.benchmark_id != benchmark_id:
         when = "has not been measured" if found is None else f"was measured by benchmark {found.benchmark_id}"
         say(f"the noise floor {when}: differences that another seed makes count as real ones (`genloop promote` measures it)")

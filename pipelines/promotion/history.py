@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pipelines.core import tracking
-from pipelines.core.params import Params
-from pipelines.core.tracking import CHALLENGER, CHAMPION
-from pipelines.feedback import database
+from pipelines.feedback.store import database
 from pipelines.promotion.ledger import Ledger, Move, stamp
+from pipelines.registry import client
+from pipelines.registry.client import CHALLENGER, CHAMPION
+from pipelines.settings.schema import Params
 
 
 def settle(params: Params) -> list[Move]:
@@ -23,9 +23,9 @@ def settle(params: Params) -> list[Move]:
     Returns:
         What was entered or finished; empty when they agreed.
     """
-    if not tracking.reachable():
+    if not client.reachable():
         return []
-    champion = tracking.holder(params, CHAMPION)
+    champion = client.holder(params, CHAMPION)
     if champion is None and not database.reachable():
         return []
     with Ledger.open(params.registry.model) as ledger:
@@ -46,7 +46,7 @@ def settled(params: Params, ledger: Ledger) -> list[Move]:
     if last and not last.done:
         last = follow(params, ledger, last)
         found.append(last)
-    champion = tracking.holder(params, CHAMPION)
+    champion = client.holder(params, CHAMPION)
     if not agree(last, champion):
         found.append(ledger.add(noticed(params, last, champion)))
     return found
@@ -55,17 +55,17 @@ def settled(params: Params, ledger: Ledger) -> list[Move]:
 def follow(params: Params, ledger: Ledger, move: Move) -> Move:
     """Let the alias follow a move that was entered, unless somebody has set it elsewhere, and mark the move as done."""
     assert move.to is not None  # only what was noticed, and so is done, leads to none
-    if tracking.holder(params, CHAMPION) == move.from_ and there(params, move.to):
-        tracking.point(params, CHAMPION, move.to)
-    if tracking.holder(params, CHALLENGER) == move.to:
-        tracking.point(params, CHALLENGER, None)
+    if client.holder(params, CHAMPION) == move.from_ and there(params, move.to):
+        client.point(params, CHAMPION, move.to)
+    if client.holder(params, CHALLENGER) == move.to:
+        client.point(params, CHALLENGER, None)
     return ledger.finish(move)
 
 
 def there(params: Params, version: int) -> bool:
     try:
-        tracking.version(params, version)
-    except tracking.NoVersionError:
+        client.version(params, version)
+    except client.NoVersionError:
         return False
     return True
 
@@ -73,8 +73,8 @@ def there(params: Params, version: int) -> bool:
 def noticed(params: Params, last: Move | None, champion: int | None) -> Move:
     """The move that must have been, for the alias to be where it is."""
     model, now = params.registry.model, datetime.now(UTC)
-    if last is None and champion == 1 and tracking.holder(params, CHALLENGER) != 1:  # `register` gives one alias alone
-        created = tracking.version(params, champion).created
+    if last is None and champion == 1 and client.holder(params, CHALLENGER) != 1:  # `register` gives one alias alone
+        created = client.version(params, champion).created
         return Move(0, model, created, None, champion, "register", "first", "the first version there was", done=True)
     before = last.to if last else None
     if last is None:

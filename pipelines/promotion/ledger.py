@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, Row, select, text
 from sqlalchemy.exc import DBAPIError
 
 from pipelines.core.errors import GenloopError
-from pipelines.feedback import database
-from pipelines.feedback.tables import promotion_done, promotion_moves
+from pipelines.feedback.store import database
+from pipelines.feedback.store.tables import promotion_done, promotion_moves
 
 Why = Literal["promote", "forced", "rollback", "first", "outside"]
 KEY = 0x67656E6C6F6F71  # of PostgreSQL's advisory locks, the one of our moves

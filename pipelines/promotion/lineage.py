@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.core import tracking
 from pipelines.core.errors import GenloopError
-from pipelines.core.params import Params
-from pipelines.core.tracking import NoVersionError, Version
+from pipelines.registry import client
+from pipelines.registry.client import NoVersionError, Version
+from pipelines.settings.schema import Params
 
 MACHINE, DATA = "genloop.machine.", "genloop.data."  # how names of tags begin
 SHOWN = ("model.family", "model.preset", "train.steps", "train.batch_size", "train.seed", "image.size")  # settings, for people
@@ -86,19 +86,19 @@ class Lineage:
 
 def of(params: Params, version: int) -> Lineage:
     """Raises NoVersionError where there is no such version."""
-    found = tracking.version(params, version)
+    found = client.version(params, version)
     tags = found.tags
     commit = tags.get("genloop.git_commit", "none")
-    about = content(found, tracking.FEEDBACK)
+    about = content(found, client.FEEDBACK)
     return Lineage(
         model=params.registry.model,
         version=version,
         created=found.created,
-        aliases=[a for a in (tracking.CHAMPION, tracking.CHALLENGER) if tracking.holder(params, a) == version],
+        aliases=[a for a in (client.CHAMPION, client.CHALLENGER) if client.holder(params, a) == version],
         commit=None if commit == "none" else commit,
         dirty=tags.get("genloop.git_dirty") == "true",
         parents=parents(params, found),
-        generation=int(tags.get(tracking.GENERATION, 0)),
+        generation=int(tags.get(client.GENERATION, 0)),
         benchmark_id=tags.get("genloop.benchmark_id"),
         events=number(tags.get("genloop.events", about.get("events"))),
         raters=number(tags.get("genloop.raters")),
@@ -108,7 +108,7 @@ def of(params: Params, version: int) -> Lineage:
         data=under(DATA, tags),
         settings=found.settings,
         machine={name: json.loads(value) for name, value in under(MACHINE, tags).items()},
-        packages=content(found, tracking.PACKAGES),
+        packages=content(found, client.PACKAGES),
     )
 
 
@@ -119,7 +119,7 @@ def parents(params: Params, version: Version) -> list[int]:
     while parent is not None and int(parent) not in chain:
         chain.append(int(parent))
         try:
-            parent = tracking.version(params, int(parent)).tags.get("genloop.parent")
+            parent = client.version(params, int(parent)).tags.get("genloop.parent")
         except NoVersionError:
             break
     return chain
@@ -128,7 +128,7 @@ def parents(params: Params, version: Version) -> list[int]:
 def content(version: Version, name: str) -> dict[str, Any]:
     """What a JSON file of the version's run says; nothing where it has none."""
     with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
-        path = tracking.artifact(version, name, Path(folder))
+        path = client.artifact(version, name, Path(folder))
         if path is None:
             return {}
         try:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core import tracking
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.params import Params
 from pipelines.promotion import history
 from pipelines.promotion.ledger import Ledger, Move, Why, stamp
+from pipelines.registry import client
+from pipelines.settings.schema import Params
 
 
 class LostError(GenloopError):
@@ -57,8 +57,8 @@ def move(
 def try_out(params: Params, version: int) -> None:
     """Load the version as any user would, and let it draw: what cannot is never champion."""
     try:
-        drawn = tracking.load(params, version).draw(np.arange(tracking.TRIED), None)
-        fault = None if len(drawn) == tracking.TRIED else f"it draws {len(drawn)} images when asked for {tracking.TRIED}"
+        drawn = client.load(params, version).draw(np.arange(client.TRIED), None)
+        fault = None if len(drawn) == client.TRIED else f"it draws {len(drawn)} images when asked for {client.TRIED}"
     except GenloopError:
         raise
     except Exception as error:  # of the version's own code, of any kind

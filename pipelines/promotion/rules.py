@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines import catalogue
-from pipelines.core.params import PromotionRule
 from pipelines.metrics.intervals import Interval
+from pipelines.settings.schema import PromotionRule
 
 Word = Literal["promote", "reject", "undecided"]
 

@@ -14,10 +14,10 @@ import jinja2
 
 from pipelines.catalogue import SCORES
 from pipelines.core import paths
-from pipelines.core.params import Params
 from pipelines.feedback.curated import About
 from pipelines.registration import licences
 from pipelines.registration.origin import report
+from pipelines.settings.schema import Params
 
 NAME = "model-card.md"
 TEMPLATE = Path(__file__).with_name(NAME)

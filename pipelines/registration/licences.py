@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.core.params import Params
+from pipelines.settings.schema import Params
 from pipelines.sources.base import Source
 
 OWN = "as its owner says, whom Genloop cannot ask"

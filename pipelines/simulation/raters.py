@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from pipelines.feedback.events import Event, Report, Sample, Upload, Vote
-from pipelines.simulation import times
+from pipelines.simulation import timestamps
 from pipelines.simulation.settings import Simulation
 
 Kind = Literal["honest", "spammer", "attacker"]
@@ -52,7 +52,7 @@ def vote(settings: Simulation, turn: int, drawn: Sequence[Sample], liked: np.nda
     for number, who in enumerate(raters):
         mine = random.permutation(sample[rater == number])
         likes = opinions(random, who.kind, truth[mine], settings.noise)
-        at = times.of(random, turn, len(mine), hurried=who.kind == "attacker")
+        at = timestamps.of(random, turn, len(mine), hurried=who.kind == "attacker")
         said += [
             Vote(
                 id=name(turn, "vote", len(said) + place), type="vote", rater=who.name, at=when, sample=drawn[which], value=value
@@ -88,7 +88,7 @@ def report(settings: Simulation, turn: int, drawn: Sequence[Sample], liked: np.n
     """Some of the samples that the taste dislikes, each reported by an honest rater."""
     random = np.random.default_rng([settings.seed, turn, 1])
     disliked = random.permutation(np.flatnonzero(~liked))[: settings.reports]
-    who, at = honest(settings), times.of(random, turn, len(disliked))
+    who, at = honest(settings), timestamps.of(random, turn, len(disliked))
     return [
         Report(id=name(turn, "report", place), type="report", rater=who[place % len(who)], at=when, sample=drawn[which])
         for place, (which, when) in enumerate(zip(disliked, at, strict=True))
@@ -98,7 +98,7 @@ def report(settings: Simulation, turn: int, drawn: Sequence[Sample], liked: np.n
 def upload(settings: Simulation, turn: int, images: Sequence[str], labels: Sequence[int | None]) -> list[Event]:
     """Images, by their sha256, as sent by honest raters."""
     random = np.random.default_rng([settings.seed, turn, 2])
-    who, at = honest(settings), times.of(random, turn, len(images))
+    who, at = honest(settings), timestamps.of(random, turn, len(images))
     return [
         Upload(id=name(turn, "upload", place), type="upload", rater=who[place % len(who)], at=when, image=image, label=label)
         for place, (image, label, when) in enumerate(zip(images, labels, at, strict=True))

@@ -11,7 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from pipelines import catalogue
 from pipelines.core.errors import InputError
-from pipelines.core.params import Block, Positive, Seed, Share, faults, member, parse, place, read
+from pipelines.settings.faults import faults
+from pipelines.settings.load import parse_yaml, read_text
+from pipelines.settings.overlay import set_key
+from pipelines.settings.schema import Block, Positive, Seed, Share, member
 from pipelines.tastes.base import Taste
 
 Count = Annotated[int, Field(ge=0)]
@@ -71,14 +74,14 @@ def load(path: Path | None, changes: Iterable[str] = ()) -> Simulation:
         InputError: every fault is named.
     """
     name = str(path) if path else "simulation"
-    document = (parse(read(path), name) or {}) if path else {}
+    document = (parse_yaml(read_text(path), name) or {}) if path else {}
     if not isinstance(document, dict):
         raise InputError(f"{name}: expected a mapping of settings, came {type(document).__name__}")
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals or not key:
             raise InputError(f"--set {change}: expected key=value, as in --set turns=3")
-        place(document, key, parse(value, f"--set {change}"))
+        set_key(document, key, parse_yaml(value, f"--set {change}"))
     if isinstance(document.setdefault("taste", {}), dict):
         document["taste"].setdefault("name", "stroke_weight")
     try:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core import approval, files, paths, rows, shards
+from pipelines.core import files, paths, rows, shards
 from pipelines.core.errors import InputError
-from pipelines.core.params import Params
 from pipelines.core.progress import Progress
 from pipelines.core.rows import Rows
 from pipelines.feedback import curated
+from pipelines.scoring import approval
+from pipelines.settings.schema import Params
 from pipelines.training import pixels
 from pipelines.training.pixels import Images, Store
 

@@ -12,11 +12,11 @@ import keras
 import numpy as np
 
 from pipelines.core import backend
-from pipelines.core.params import Train
 from pipelines.core.progress import Progress
 from pipelines.models import base
 from pipelines.models.augment import Augmentation
-from pipelines.training import checkpoint, collapse, preview, warm
+from pipelines.settings.schema import Train
+from pipelines.training import checkpoint, collapse, preview, warm_start
 from pipelines.training.dataset import Dataset
 from pipelines.training.feeding import Batches
 from pipelines.training.hardware import Hardware
@@ -51,7 +51,7 @@ def fit(
     Raises:
         GenloopError: it diverged or collapsed; no further checkpoint was written then.
     """
-    first = warm.steps(start) if start else 0
+    first = warm_start.steps(start) if start else 0
     family.augmentation = Augmentation(**train.augment.model_dump()) if train.augment.any else None
     at_once = hardware.steps_at_once(train.steps, train.preview_every)
     # One optimizer moves both players of a GAN: Adam looks at each weight alone.
@@ -59,7 +59,7 @@ def fit(
     family.compile(optimizer=optimizer, jit_compile=hardware.xla, steps_per_execution=at_once)
     family.optimizer.build(family.trainable_variables)
     if start:
-        warm.begin(start, family)
+        warm_start.begin(start, family)
     step, history = checkpoint.restore(checkpoints, family)
     if step == 0:
         shutil.rmtree(logs, ignore_errors=True)  # of an earlier training of the very same
@@ -75,7 +75,7 @@ def fit(
                 callbacks: list[keras.callbacks.Callback] = [watch, *also]
                 inputs, every = backend.fed(batches), train.preview_every
                 family.fit(inputs, steps_per_epoch=every, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
-    state = warm.capture(family)
+    state = warm_start.capture(family)
     preview.average(family)
     collapse.check(collapse.smaller(watch.history), train.steps, at_end=True)
     return Outcome(watch.history, step, state)

@@ -10,8 +10,8 @@ from typing import Any
 
 from pipelines.core import backend
 from pipelines.core.errors import InputError
-from pipelines.core.params import Train
 from pipelines.models import base
+from pipelines.settings.schema import Train
 
 CALL = 20  # steps at the most that a GPU is given at once: Python need not come by in between
 

@@ -16,7 +16,7 @@ from pipelines.core.progress import Progress
 from pipelines.models import base
 from pipelines.training import checkpoint, collapse, preview
 from pipelines.training.dataset import Dataset
-from pipelines.training.events import Events
+from pipelines.training.tensorboard import Events
 
 MOST_LOSS = 1e7  # none of a training that goes anywhere comes near it
 

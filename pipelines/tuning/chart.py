@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core.params import Between, Tune
+from pipelines.settings.schema import Between, Tune
 from pipelines.tuning.study import DONE, FAILED, PRUNED, Tried
 
 BLUE, ORANGE, GREY, RED = "#1f6fb4", "#d9730d", "#8a8a8a", "#b3261e"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.core import tracking
-from pipelines.core.params import Params
+from pipelines.registry import client
+from pipelines.settings.schema import Params
 from pipelines.tuning.study import DONE, PRUNED, Tried
 
 STUDY, TRIAL, STATE, REASON = "genloop.study", "genloop.trial", "genloop.state", "genloop.reason"
@@ -20,9 +20,9 @@ class Records:
             GenloopError: MLflow does not answer.
         """
         self.params, self.study = params, study
-        self.client = tracking.client()
-        with tracking.locked(), tracking.asking():
-            self.experiment = tracking.experiment_id(self.client, params.registry.experiment)
+        self.client = client.client()
+        with client.locked(), client.asking():
+            self.experiment = client.experiment_id(self.client, params.registry.experiment)
             self.run = self.find(STUDY, study) or self.begin(study)
 
     def find(self, tag: str, value: str) -> str | None:
@@ -31,12 +31,12 @@ class Records:
 
     def begin(self, study: str) -> str:
         run = str(self.client.create_run(self.experiment, tags={STUDY: study, NAME: study}).info.run_id)
-        for name, value in tracking.flat(self.params.tune.model_dump(mode="json", exclude={"trials"})).items():
+        for name, value in client.flat(self.params.tune.model_dump(mode="json", exclude={"trials"})).items():
             self.client.log_param(run, name, value)
         return run
 
     def start(self, number: int, values: dict[str, object]) -> None:
-        with tracking.asking():
+        with client.asking():
             tags = {PARENT: self.run, TRIAL: f"{self.study}/{number}", NAME: f"trial {number}"}
             run = self.client.create_run(self.experiment, tags=tags).info.run_id
             for name, value in values.items():
@@ -44,7 +44,7 @@ class Records:
 
     def end(self, trial: Tried) -> None:
         """What came of a trial; one that was torn off may have been started by another process, or not yet."""
-        with tracking.asking():
+        with client.asking():
             run = self.find(TRIAL, f"{self.study}/{trial.number}")
             if run is None:
                 return
@@ -61,7 +61,7 @@ class Records:
             self.client.set_terminated(run, "FINISHED" if trial.state in (DONE, PRUNED) else "FAILED")
 
     def close(self, best: Tried, trials: int, files: list[Path]) -> None:
-        with tracking.asking():
+        with client.asking():
             if best.value is not None:
                 self.client.log_metric(self.run, self.params.tune.metric, best.value)
             self.client.log_metric(self.run, "trials", trials)

@@ -17,10 +17,10 @@ from ruamel.yaml import YAML
 
 from pipelines.core import backend, files
 from pipelines.core.errors import GenloopError
-from pipelines.core.params import Params
+from pipelines.settings.schema import Params
 from pipelines.training import dataset
-from pipelines.tuning import chart, parts, space
-from pipelines.tuning.parts import Part
+from pipelines.tuning import chart, cross_validation, space
+from pipelines.tuning.cross_validation import Part
 from pipelines.tuning.records import Records
 from pipelines.tuning.study import FAILED, Study, StudyError, Tried, beating, ranked
 
@@ -61,7 +61,7 @@ def run(settings: Params, more: int | None, out: Path, told: Told = lambda *_: N
         GenloopError: all trials failed, or a database does not answer.
     """
     space.check(settings)
-    held_out = parts.read(settings)
+    held_out = cross_validation.read(settings)
     study = Study(settings, held_out, dataset.content())
     have = counted(study)
     wanted = settings.tune.trials if more is None else have + more

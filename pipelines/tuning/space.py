@@ -8,9 +8,11 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipelines.core import params
 from pipelines.core.errors import InputError
-from pipelines.core.params import OF_A_PRESET, Between, Params
+from pipelines.settings.faults import types_in
+from pipelines.settings.load import check_params
+from pipelines.settings.overlay import set_key
+from pipelines.settings.schema import OF_A_PRESET, Between, Params, is_whole
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -63,7 +65,7 @@ def whole(settings: Params, key: str) -> bool:
     kind: Any = type(getattr(settings, block))
     for parent in parents:
         kind = kind.model_fields[parent].annotation
-    kinds = set(params.types_in(kind.model_fields[name].annotation))
+    kinds = set(types_in(kind.model_fields[name].annotation))
     return int in kinds and float not in kinds
 
 
@@ -89,9 +91,9 @@ def laid(settings: Params, values: dict[str, Any]) -> Params:
     """
     document = settings.model_dump(mode="json", by_alias=True)
     for key, value in values.items():
-        params.place(document, key, value)
+        set_key(document, key, value)
     chosen = ", ".join(f"{key}={value}" for key, value in values.items())
-    return params.check(document, f"tune.space, {chosen}")
+    return check_params(document, f"tune.space, {chosen}")
 
 
 def now(settings: Params) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def now(settings: Params) -> dict[str, Any]:
         value = current(settings, key)
         if isinstance(entry, Between):
             inside = isinstance(value, int | float) and entry.low <= value <= entry.high
-            if inside and (entry.step is None or params.whole((value - entry.low) / entry.step)):
+            if inside and (entry.step is None or is_whole((value - entry.low) / entry.step)):
                 found[key] = value
         elif any(type(one) is type(value) and one == value for one in entry):
             found[key] = value
@@ -121,5 +123,5 @@ def overlay(values: dict[str, Any]) -> dict[str, Any]:
     """{"train.batch_size": 32} -> {"train": {"batch_size": 32}}"""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        params.place(found, key, value)
+        set_key(found, key, value)
     return found

@@ -27,10 +27,10 @@ from optuna.trial import FrozenTrial, TrialState
 from pipelines import catalogue
 from pipelines.core import paths
 from pipelines.core.errors import GenloopError
-from pipelines.core.params import Params
-from pipelines.feedback import database
+from pipelines.feedback.store import database
+from pipelines.settings.schema import Params
 from pipelines.tuning import space
-from pipelines.tuning.parts import Part
+from pipelines.tuning.cross_validation import Part
 
 FILE = Path("data/tune.db")  # in the project's root; in a PostgreSQL that GENLOOP_DATABASE_URL names, a schema of its own
 SCHEMA = "genloop_tune"

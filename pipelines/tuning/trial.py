@@ -12,16 +12,17 @@ import keras
 import numpy as np
 
 from pipelines import catalogue
-from pipelines.core import benchmark, drawn, paths, scores
+from pipelines.core import paths
 from pipelines.core.errors import InputError
-from pipelines.core.params import Params
 from pipelines.features.base import Extractor
 from pipelines.metrics.base import Trial
 from pipelines.metrics.inputs import Drawn
 from pipelines.models import base
+from pipelines.scoring import benchmark, generated, scores
+from pipelines.settings.schema import Params
 from pipelines.training import dataset, fitting, hardware, preview
 from pipelines.training.dataset import Dataset
-from pipelines.tuning.parts import Part
+from pipelines.tuning.cross_validation import Part
 
 LOOKS = 4  # parts of a training, after each of which but the last it is looked at
 FEWER = 2  # so many times fewer images are drawn then
@@ -74,10 +75,10 @@ class Bench:
         """
         metric, first = self.params.tune.metric, self.params.evaluate.seed
         conditional = bool(family.conditional and family.spec.classes)
-        labels = drawn.like_the_holdout(part.benchmark.labels, count) if conditional else None
+        labels = generated.like_the_holdout(part.benchmark.labels, count) if conditional else None
         walked = metric == "path_length"
-        _, draws = drawn.draw(Now(family), self.extractor, part.benchmark.id, first, count, labels, walked)
-        liked = drawn.liked(draws, benchmark.read_pinned(paths.REFERENCE)) if metric == "approval" else None
+        _, draws = generated.draw(Now(family), self.extractor, part.benchmark.id, first, count, labels, walked)
+        liked = generated.liked(draws, benchmark.read_pinned(paths.REFERENCE)) if metric == "approval" else None
         trial = Trial(Drawn(draws.features, draws.labels, draws.steps, liked), part.benchmark)
         found = scores.measure(trial, [scores.YIELDED_BY.get(metric, metric)])
         if metric not in found.values:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.core.facts import FACT, Facts
-from pipelines.core.params import Expectations
+from pipelines.settings.schema import Expectations
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import genloop
-from flows import folding
-from flows.folding import Folded
+from operations import fold as folding
+from operations.fold import Folded
 from pipelines.core.errors import GenloopError
 from tests.conftest import REPOSITORY
 

@@ -15,16 +15,18 @@ from typer.testing import CliRunner
 
 import genloop
 from commands import forget as command
-from flows import forgetting, superseded
-from flows.forgetting import Done
-from pipelines.core import params, tracking
+from operations import forget as forgetting
+from operations.forget import Done
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.tracking import Learned
-from pipelines.feedback import database
 from pipelines.feedback.forgetting import Forgotten
-from pipelines.feedback.store import Store
+from pipelines.feedback.store import database
+from pipelines.feedback.store.event_store import Store
+from pipelines.registry import client
+from pipelines.registry.client import Learned
+from pipelines.settings.overlay import update_params
 from tests.feedback import followed
 from tests.feedback.followed import Made
+from workspace import dvc_cache
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,8 @@ def asked(template: Made, project: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     """Who was asked to be forgotten, with the flow itself left out; tests/flows/test_forgetting.py has that."""
     shutil.copytree(template.folder, project, dirs_exist_ok=True)
     monkeypatch.delenv(database.VARIABLE, raising=False)
-    monkeypatch.setattr(tracking, "learned", lambda _: {1: Learned([], []), 2: Learned(["x"], ["champion"])})
-    monkeypatch.setattr(superseded, "remotes", lambda: ["far"])
+    monkeypatch.setattr(client, "learned", lambda _: {1: Learned([], []), 2: Learned(["x"], ["champion"])})
+    monkeypatch.setattr(dvc_cache, "remotes", lambda: ["far"])
     found: list[str] = []
 
     def forget(rater: str, log: object) -> Done:
@@ -120,7 +122,7 @@ def test_what_can_be_nobody_s_name_is_unusable_input(asked: list[str], name: str
 
 
 def test_the_settings_that_hold_the_name_or_its_model_are_named(asked: list[str]) -> None:
-    params.update((), ["feedback.experts=[ann]", "train.init=champion"])
+    update_params((), ["feedback.experts=[ann]", "train.init=champion"])
     out = forget("ann", "--yes").out
     assert "feedback.experts names ann" in out
     assert "genloop run --set train.init=scratch" in out

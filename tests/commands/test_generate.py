@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 import genloop
 from commands import generate
-from pipelines.core import reported, tracking
+from pipelines.feedback import withheld
 from pipelines.feedback.events import Sample, parse
-from pipelines.feedback.store import Store
+from pipelines.feedback.store.event_store import Store
+from pipelines.registry import client
 from tests.conftest import REPOSITORY
 
 
@@ -46,10 +47,10 @@ def withhold(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     """Seeds that draw what was reported, in a project whose registry has one version."""
     (project / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
     (project / "dvc.yaml").write_text("stages: {}\n")
-    monkeypatch.setattr(tracking, "load", lambda params, version=None: FakeDrawer())
+    monkeypatch.setattr(client, "load", lambda params, version=None: FakeDrawer())
 
     def set_to(must_not: Callable[[np.ndarray], np.ndarray]) -> None:
-        monkeypatch.setattr(reported.Filter, "read", lambda params: Withheld(must_not))
+        monkeypatch.setattr(withheld.Filter, "read", lambda params: Withheld(must_not))
 
     return set_to
 

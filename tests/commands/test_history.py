@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import genloop
-from pipelines.core import params, tracking
-from pipelines.core.tracking import CHAMPION
-from pipelines.feedback import database
+from pipelines.feedback.store import database
 from pipelines.promotion import history as promoted
 from pipelines.promotion import moves
+from pipelines.registry import client
+from pipelines.registry.client import CHAMPION
+from pipelines.settings.load import load_params
 from tests.conftest import REPOSITORY
 
 
@@ -44,10 +45,10 @@ def test_an_empty_history_is_said_and_makes_no_database(here: Path) -> None:
 
 
 def test_every_move_is_listed_oldest_first(here: Path) -> None:
-    settings = params.load()
-    tracking.point(settings, CHAMPION, 1)
+    settings = load_params()
+    client.point(settings, CHAMPION, 1)
     moves.move(settings, 2, 1, "ann", "promote", "better [by far]")
-    tracking.point(settings, CHAMPION, 3)  # as in MLflow's own page
+    client.point(settings, CHAMPION, 3)  # as in MLflow's own page
     found = json.loads(history("--json").out)
     assert [(move["from"], move["to"], move["verdict"]) for move in found] == [
         (None, 1, "first"), (1, 2, "promote"), (2, 3, "outside"),
@@ -60,7 +61,7 @@ def test_every_move_is_listed_oldest_first(here: Path) -> None:
 
 
 def test_who_was_champion_at_a_time_is_answered(here: Path) -> None:
-    settings = params.load()
+    settings = load_params()
     moves.move(settings, 2, None, "ann", "promote", "better")
     first = promoted.moves(settings)[0].at
     moves.move(settings, 3, 2, "ann", "promote", "better")
@@ -86,14 +87,14 @@ def test_what_cannot_be_answered_is_unusable_input(here: Path, arguments: list[s
 
 
 def test_one_version_says_where_it_comes_from(here: Path) -> None:
-    tracking.point(params.load(), CHAMPION, 2)
+    client.point(load_params(), CHAMPION, 2)
     assert history("2").out.startswith("genloop-digits version 2, the champion\n")
     found = json.loads(history("2", "--json").out)
     assert (found["version"], found["aliases"]) == (2, ["champion"])
 
 
 def test_a_registry_that_does_not_answer_leaves_what_the_database_knows(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moves.move(params.load(), 2, None, "ann", "promote", "better")
+    moves.move(load_params(), 2, None, "ann", "promote", "better")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     done = history("--json")

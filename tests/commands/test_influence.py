@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 import genloop
-from pipelines.core import tracking
-from pipelines.core.tracking import Learned
-from pipelines.feedback import database
-from pipelines.feedback.store import Store
+from pipelines.feedback.store import database
+from pipelines.feedback.store.event_store import Store
+from pipelines.registry import client
+from pipelines.registry.client import Learned
 from tests.feedback import followed
 from tests.feedback.followed import Made
 from tests.feedback.writer import vote
@@ -31,7 +31,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def made(template: Made, project: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     shutil.copytree(template.folder, project, dirs_exist_ok=True)
     monkeypatch.delenv(database.VARIABLE, raising=False)
-    monkeypatch.setattr(tracking, "learned", lambda _: VERSIONS)
+    monkeypatch.setattr(client, "learned", lambda _: VERSIONS)
     return template
 
 

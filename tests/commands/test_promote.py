@@ -14,12 +14,12 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 import genloop
-from flows import committing, graph, pending, promoting, repro, turn
 from pipelines.core.errors import GenloopError
-from pipelines.core.tracking import CHAMPION
-from pipelines.promotion import gate
+from pipelines.promotion import decisions, gate
+from pipelines.registry.client import CHAMPION
 from tests.conftest import REPOSITORY
-from tests.flows.pretended import Registry
+from tests.support.fake_registry import Registry
+from workspace import dvc, locks, stages, staleness, versioning
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def registry(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registr
     (project / "dvc.yaml").write_text("stages: {}\n")
     found = Registry()
     found.install(monkeypatch)
-    monkeypatch.setattr(pending, "unmeasured", lambda _: False)
+    monkeypatch.setattr(staleness, "unmeasured", lambda _: False)
     before = signal.getsignal(signal.SIGTERM)
     yield found
     signal.signal(signal.SIGTERM, before)
@@ -60,7 +60,7 @@ def test_what_the_gate_lets_through_is_champion(registry: Registry) -> None:
     assert registry.aliases[CHAMPION] == 3
     (move,) = registry.moves
     assert "@" in move.by
-    assert promoting.TAG in registry.tags[3]
+    assert decisions.TAG in registry.tags[3]
 
 
 @pytest.mark.parametrize("word", ["reject", "undecided"])
@@ -103,7 +103,7 @@ def test_a_person_may_overrule_the_gate_and_has_to_say_why(registry: Registry, m
         "genloop: --force: expected --reason TEXT with it; the history keeps why the gate was overruled\n",
     )
     assert call("--force", "--reason", "x", "--dry-run").code == 2
-    monkeypatch.setattr(pending, "unmeasured", lambda _: pytest.fail("who is in a hurry need not wait for trainings"))
+    monkeypatch.setattr(staleness, "unmeasured", lambda _: pytest.fail("who is in a hurry need not wait for trainings"))
     done = call("--force", "--reason", "the users want it")
     assert done.code == 0, done.err
     (move,) = registry.moves
@@ -147,11 +147,11 @@ def test_who_lost_is_told(registry: Registry, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_noise_is_measured_where_it_is_not_known(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     did: list[str] = []
-    monkeypatch.setattr(pending, "unmeasured", lambda _: True)
-    monkeypatch.setattr(repro, "repro", lambda name, *_: did.append(name))
-    monkeypatch.setattr(graph, "check_cache", lambda name: did.append("check"))
-    monkeypatch.setattr(graph, "noise", lambda: "stale")
-    monkeypatch.setattr(committing, "commit", lambda *_: did.append("commit"))
+    monkeypatch.setattr(staleness, "unmeasured", lambda _: True)
+    monkeypatch.setattr(stages, "repro", lambda name, *_: did.append(name))
+    monkeypatch.setattr(dvc, "check_cache", lambda name: did.append("check"))
+    monkeypatch.setattr(dvc, "noise", lambda: "stale")
+    monkeypatch.setattr(versioning, "commit", lambda *_: did.append("commit"))
     call("--dry-run")
     assert did == []  # it changes nothing
     done = call()
@@ -163,9 +163,9 @@ def test_the_noise_is_measured_where_it_is_not_known(registry: Registry, monkeyp
 
 
 def test_while_a_run_goes_on_no_noise_is_measured(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "unmeasured", lambda _: True)
-    turn.LOCK.parent.mkdir(exist_ok=True)
-    with FileLock(turn.LOCK):
+    monkeypatch.setattr(staleness, "unmeasured", lambda _: True)
+    locks.LOCK.parent.mkdir(exist_ok=True)
+    with FileLock(locks.LOCK):
         done = call()
     assert done.code == 1
     assert "another run is going on in this project" in done.err

@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import genloop
-from pipelines.core import params, tracking
 from pipelines.core.errors import GenloopError
-from pipelines.core.tracking import CHAMPION
-from pipelines.feedback import database
+from pipelines.feedback.store import database
 from pipelines.promotion import history, moves
+from pipelines.registry import client
+from pipelines.registry.client import CHAMPION
+from pipelines.settings.load import load_params
 from tests.conftest import REPOSITORY
 
 
@@ -27,8 +28,8 @@ def here(registry: Any, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(REPOSITORY / name, project)
     monkeypatch.delenv(database.VARIABLE, raising=False)
     monkeypatch.setattr(moves, "try_out", lambda params, version: None)
-    settings = params.load()
-    tracking.point(settings, CHAMPION, 1)
+    settings = load_params()
+    client.point(settings, CHAMPION, 1)
     moves.move(settings, 2, 1, "ann", "promote", "better")
     moves.move(settings, 3, 2, "ann", "promote", "better")
     return project
@@ -41,7 +42,7 @@ def rollback(*arguments: str) -> SimpleNamespace:
 
 
 def champion() -> int | None:
-    return tracking.holder(params.load(), CHAMPION)
+    return client.holder(load_params(), CHAMPION)
 
 
 def test_the_champion_before_comes_back_and_the_one_before_that(here: Path) -> None:
@@ -68,7 +69,7 @@ def test_any_earlier_champion_can_be_named_and_no_other_version(here: Path) -> N
 
 
 def test_a_champion_that_was_deleted_is_replaced_by_the_one_before(here: Path, registry: Any) -> None:
-    registry.delete_model_version(params.load().registry.model, "3")
+    registry.delete_model_version(load_params().registry.model, "3")
     done = rollback()
     assert done.out == "version 2 is champion again\n"
     assert done.err == "genloop: version 3 is no longer in the registry; now the history has it\n"
@@ -82,4 +83,4 @@ def test_what_does_not_load_any_more_does_not_come_back(here: Path, monkeypatch:
     done = rollback()
     assert (done.code, done.out) == (1, "")
     assert champion() == 3
-    assert [move.to for move in history.moves(params.load())] == [1, 2, 3]
+    assert [move.to for move in history.moves(load_params())] == [1, 2, 3]

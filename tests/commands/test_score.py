@@ -23,9 +23,12 @@ from typer.testing import CliRunner
 import genloop
 from commands import score
 from pipelines import catalogue, reference
-from pipelines.core import backend, paths, stored, tracking
+from pipelines.core import backend, paths
 from pipelines.core import images as pixels
-from pipelines.core import params as parameters
+from pipelines.registry import client
+from pipelines.scoring import disk_arrays
+from pipelines.settings.load import check_params, parse_yaml
+from pipelines.settings.overlay import set_key
 from tests.conftest import REPOSITORY
 from tests.contracts import pictures, write_rows
 
@@ -182,7 +185,7 @@ def test_a_file_without_features_is_said_by_name(project: Path) -> None:
 def test_features_are_never_all_in_memory(project: Path) -> None:
     width, count = 64, 600_000  # 154 MB on either side
     for seed, name in enumerate("ab"):
-        with stored.writing(Path(f"{name}.npy")) as writer:
+        with disk_arrays.writing(Path(f"{name}.npy")) as writer:
             for part in range(20):
                 writer.append(gaussian(count // 20, width, seed=20 * seed + part))
     program = (
@@ -413,10 +416,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        document = parameters.parse((REPOSITORY / "params.yaml").read_text(), "params.yaml")
+        document = parse_yaml((REPOSITORY / "params.yaml").read_text(), "params.yaml")
         for key, value in CHANGES.items():
-            parameters.place(document, key, value)
-        params = parameters.check(document, "test")
+            set_key(document, key, value)
+        params = check_params(document, "test")
         paths.PARAMS.write_text(json.dumps(document))
         Path("dvc.yaml").write_text("stages: {}\n")
         images, count = pictures(4 * HELD_OUT, 8, 1), 3 * HELD_OUT
@@ -425,7 +428,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         reference.run(params)
         as_npz("holdout", images[count:], turns(HELD_OUT))
         make_model()
-        tracking.log_and_register(params, "key", {}, {}, paths.REPORTS)
+        client.log_and_register(params, "key", {}, {}, paths.REPORTS)
     return folder
 
 

@@ -11,13 +11,16 @@ from typer.testing import CliRunner
 
 import genloop
 from commands import status, summary
-from flows import graph, promoting
-from pipelines.core import paths, tracking
-from pipelines.feedback import database, manifest, seal
-from pipelines.feedback.store import Store
+from pipelines.core import paths
+from pipelines.feedback.sealed import manifest, seal
+from pipelines.feedback.store import database
+from pipelines.feedback.store.event_store import Store
+from pipelines.promotion import decisions
+from pipelines.registry import client
 from tests.conftest import REPOSITORY, Settings
-from tests.flows.pretended import Registry
-from tests.flows.votes import votes
+from tests.support.fake_registry import Registry
+from tests.support.votes import votes
+from workspace import dvc
 
 DATABASE = Path("data/feedback.db")
 
@@ -28,7 +31,7 @@ def asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (project / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
     (project / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.delenv(database.VARIABLE, raising=False)
-    monkeypatch.setattr(graph, "status", lambda: {"ingest": "never"})
+    monkeypatch.setattr(dvc, "status", lambda: {"ingest": "never"})
     return project
 
 
@@ -74,14 +77,14 @@ def test_what_the_gate_said_is_shown(
     registry = Registry()
     registry.install(monkeypatch)
     found = {alias: {"version": number, "metrics": {}, "benchmark_id": "abc"} for alias, number in registry.aliases.items()}
-    monkeypatch.setattr(tracking, "versions", lambda _: found)
+    monkeypatch.setattr(client, "versions", lambda _: found)
     assert [of["verdict"] for of in status.versions().values()] == [None, None]
-    promoting.remember(settings(), promoting.judge(settings(), 3, 2, lambda _: None))
+    decisions.remember(settings(), decisions.judge(settings(), 3, 2, lambda _: None))
     assert [of["verdict"] for of in status.versions().values()] == [None, "promote"]
     assert re.search(r"challenger +3 .* promote", CliRunner().invoke(genloop.app, ["status"]).stdout)
 
     summary.show(settings(), ran=True)
     assert "  gate        version 3 against champion 2: promote (fid: surely better)\n" in capsys.readouterr().out
-    registry.aliases[tracking.CHAMPION] = None
+    registry.aliases[client.CHAMPION] = None
     summary.show(settings(), ran=True)
     assert "genloop generate --count 64 --out grid.png --version 3\n" in capsys.readouterr().out

@@ -17,8 +17,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import genloop
-from pipelines.core import backend, params, paths, tracking
+from pipelines.core import backend, paths
 from pipelines.core.errors import GenloopError
+from pipelines.registry import client as tracking
+from pipelines.settings.load import load_params, parse_yaml
+from pipelines.settings.overlay import update_params
 from pipelines.tuning import study
 from tests.conftest import REPOSITORY
 
@@ -57,12 +60,12 @@ def test_a_study_ends_in_an_overlay_a_plot_and_runs(tunable: Path) -> None:
     assert found["best"] == {"trial": best["number"], "value": best["value"], "settings": best["settings"]}
     assert "trial 0, 1 of 2: kid " in done.err
 
-    settings = params.load()
-    assert params.parse(Path(found["overlay"]).read_text(), "overlay") == {
+    settings = load_params()
+    assert parse_yaml(Path(found["overlay"]).read_text(), "overlay") == {
         "model": {"change": {"learning_rate": best["settings"][RATE]}},
         "train": {"batch_size": best["settings"][BATCH]},
     }
-    laid = params.update([Path(found["overlay"])])  # as `genloop run --params` does
+    laid = update_params([Path(found["overlay"])])  # as `genloop run --params` does
     assert laid.model.numbers["learning_rate"] == best["settings"][RATE]
     assert laid.tune == settings.tune
     with Image.open(found["plot"]) as plot:
@@ -200,7 +203,7 @@ def test_a_study_that_was_stopped_goes_on(tunable: Path, number: signal.Signals)
     assert trials[2]["settings"] == trials[1]["settings"]
     assert len({trial["settings"][RATE] for trial in trials}) == 3
     client = tracking.client()
-    runs = client.search_runs([tracking.experiment_id(client, params.load().registry.experiment)])
+    runs = client.search_runs([tracking.experiment_id(client, load_params().registry.experiment)])
     statuses = {run.data.tags["mlflow.runName"]: run.info.status for run in runs}
     assert statuses.pop("trial 1") == "FAILED"
     assert set(statuses.values()) == {"FINISHED"}

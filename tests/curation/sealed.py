@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.core import images, paths
-from pipelines.feedback import manifest, pictures, seal
 from pipelines.feedback.events import Choice, Event, Label, Report, Sample, Upload, Vote
-from pipelines.feedback.pictures import Picture
+from pipelines.feedback.sealed import event_images, manifest, seal
+from pipelines.feedback.sealed.event_images import Picture
 
 BEGIN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -72,6 +72,6 @@ class Feedback:
         for place, batch in enumerate(batches):
             events = self.events[place :: len(batches)]
             seal.write(paths.FEEDBACK, batch, events)
-            samples, sent = pictures.named(events)
-            pictures.write(paths.FEEDBACK, batch, [*(self.drawn[s] for s in samples), *(self.sent[u] for u in sent)])
+            samples, sent = event_images.named(events)
+            event_images.write(paths.FEEDBACK, batch, [*(self.drawn[s] for s in samples), *(self.sent[u] for u in sent)])
         manifest.update(paths.FEEDBACK, paths.MANIFEST)

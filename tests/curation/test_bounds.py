@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.core import facts
-from pipelines.core.params import Expectations
-from pipelines.curation import bounds, budget, days
-from pipelines.curation.parts import Parts
+from pipelines.curation import bounds, budget, timeline
+from pipelines.curation.quotas import Parts
+from pipelines.settings.schema import Expectations
 from tests.curation.sealed import BEGIN, Feedback
 
 
@@ -54,10 +54,10 @@ def test_a_long_time_is_drawn_in_few_bars() -> None:
     sample = said.sample(None)
     for day in (0, 0, 1, 400):
         said.vote("ann", sample, 1 if day else -1, BEGIN + timedelta(days=day))
-    found = days.count(said.events)  # type: ignore[arg-type]
+    found = timeline.count(said.events)  # type: ignore[arg-type]
     assert found is not None
     assert (found.each, found.most, len(found.bars)) == (7, 3, 58)
     assert found.bars[0].title == "2026-01-01: 1 likes, 2 dislikes"
     assert found.bars[0].likes + found.bars[0].dislikes == pytest.approx(found.height, abs=0.1)
     assert found.bars[-1].likes == pytest.approx(found.height / 3, abs=0.1)
-    assert days.count([]) is None
+    assert timeline.count([]) is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.core import facts, images, paths
-from pipelines.curation.parts import Parts
+from pipelines.curation.quotas import Parts
 from tests.curation.data import Project, raters, rows, table
 
 PEOPLE = ("ann", "bob", "eve")

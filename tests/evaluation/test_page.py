@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from pipelines import catalogue
-from pipelines.core import scores
-from pipelines.core.scores import Scores
 from pipelines.evaluation import page, plots, summary
 from pipelines.metrics.base import NEIGHBOURS, Trial
 from pipelines.metrics.intervals import Estimate
+from pipelines.scoring import scores
+from pipelines.scoring.scores import Scores
 from tests.metrics.trials import trial
 
 PICTURES = {name: Image.new("RGB", (8, 8)) for name in ("samples", "real", "neighbours")}

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import genloop
 from pipelines.feedback.events import to_json
-from pipelines.feedback.store import Store
+from pipelines.feedback.store.event_store import Store
 
 
 def call(*arguments: str) -> SimpleNamespace:

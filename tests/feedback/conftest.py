@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.feedback.store import Store
+from pipelines.feedback.store.event_store import Store
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy import event
 
-from pipelines.feedback import seal
-from pipelines.feedback.store import Store
+from pipelines.feedback.sealed import seal
+from pipelines.feedback.store.event_store import Store
 
 
 def fold(url: str, folder: Path, last: int) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core import images, params
+from pipelines.core import images
 from pipelines.feedback.events import Sample
+from pipelines.settings.load import load_params
 from tests.conftest import REPOSITORY
 from tests.curation.data import Project
 
@@ -35,7 +36,7 @@ def make(folder: Path) -> Made:
         shutil.copy(REPOSITORY / name, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        settings = params.load()
+        settings = load_params()
         there = Project(lambda _: settings, ["a", "b"])
         good, bad, sent, *rest = there.new(20)
         liked, ugly = there.said.sample(good, label=1), there.said.sample(bad)

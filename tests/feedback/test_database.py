@@ -17,12 +17,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.feedback import database, tables
-from pipelines.feedback.store import Counts, Store
+from pipelines.feedback.store import database, tables
+from pipelines.feedback.store.event_store import Counts, Store
 from tests.conftest import REPOSITORY
 from tests.feedback.writer import vote
 
-MIGRATIONS = REPOSITORY / "pipelines/feedback/migrations"
+MIGRATIONS = REPOSITORY / "pipelines/feedback/store/migrations"
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_many_first_users_at_once_make_the_tables_once(url: str) -> None:
 
 def test_nothing_of_the_database_is_loaded_before_it_is_needed() -> None:
     program = (
-        "import sys, genloop, commands.import_feedback, pipelines.feedback.events, pipelines.feedback.uploads\n"
+        "import sys, genloop, commands.import_feedback, pipelines.feedback.events, pipelines.feedback.sealed.uploads\n"
         "heavy = {'sqlalchemy', 'alembic', 'psycopg', 'numpy', 'pyarrow', 'PIL'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -196,7 +196,8 @@ def test_nothing_of_the_database_is_loaded_before_it_is_needed() -> None:
 
 
 def test_alembic_is_loaded_for_a_migration_only(here: Path) -> None:
-    program = "import sys; from pipelines.feedback.store import Store; Store.open().close(); print('alembic' in sys.modules)"
+    program = "import sys; from pipelines.feedback.store.event_store import Store; Store.open().close(); "
+    program += "print('alembic' in sys.modules)"
     for loaded in ("True", "False"):
         run = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); {program}"]
         done = subprocess.run(run, cwd=here, capture_output=True, text=True, check=True)

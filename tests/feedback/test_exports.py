@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.feedback.events import Refused
-from pipelines.feedback.exports.answers import Words, judged
+from pipelines.feedback.imports.exports.answers import Words, judged
 from tests.contracts import pictures, write_rows
 from tests.feedback.calls import imported, lines, numbers, rejects, stored
 

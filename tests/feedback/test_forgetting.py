@@ -22,12 +22,14 @@ from sqlalchemy import insert, text
 from pipelines.core import images
 from pipelines.core.errors import GenloopError
 from pipelines.core.images import Limits
-from pipelines.feedback import erasing, forgetting, manifest, pictures, seal, tables, uploads
-from pipelines.feedback import store as stores
+from pipelines.feedback import forgetting
 from pipelines.feedback.events import Event, parse
 from pipelines.feedback.forgetting import Forgotten, catch_up, digest, forget
-from pipelines.feedback.pictures import Unknown
-from pipelines.feedback.store import Outcome, Store
+from pipelines.feedback.sealed import event_images, manifest, seal, uploads
+from pipelines.feedback.sealed.event_images import Unknown
+from pipelines.feedback.store import erasure, tables
+from pipelines.feedback.store import event_store as stores
+from pipelines.feedback.store.event_store import Outcome, Store
 from tests.feedback import disk
 from tests.feedback.calls import imported, lines, rejects
 from tests.feedback.writer import vote
@@ -71,7 +73,7 @@ def fold(store: Store) -> list[str]:
     """As a fold does it, but for keeping: catch up, seal, pictures, manifest."""
     catch_up(store, FOLDER, MANIFEST)
     done = seal.fold(store, FOLDER)
-    pictures.complete(FOLDER, drawer)
+    event_images.complete(FOLDER, drawer)
     manifest.update(FOLDER, MANIFEST)
     return done.batches
 
@@ -99,7 +101,7 @@ def everywhere(store: Store) -> bytes:
     for path in manifest.present(FOLDER):
         found += repr(seal.reading(path).read().to_pylist()).encode()
     for path in manifest.present(FOLDER):
-        found += b"".join(one.image or b"" for one in pictures.read(FOLDER, [manifest.batch_of(path.name)]))
+        found += b"".join(one.image or b"" for one in event_images.read(FOLDER, [manifest.batch_of(path.name)]))
     return found + files_of(store)
 
 
@@ -141,7 +143,7 @@ def test_nothing_of_the_rater_is_left_and_all_of_the_others(store: Store) -> Non
     assert list(after.files) == list(before.files)
     assert after.forgotten == [digest(NAME)]
     assert {event.id for event in seal.read(FOLDER)} == KEPT
-    seeds = [one.seed for one in pictures.read(FOLDER, after.batches) if one.sample]
+    seeds = [one.seed for one in event_images.read(FOLDER, after.batches) if one.sample]
     assert sorted(seeds) == [1, 3, 5, 6]
     assert (seal.fold(store, FOLDER).sealed, store.counts().new) == (2, 0)
 
@@ -243,7 +245,7 @@ def test_one_who_began_to_add_before_and_goes_on_after_is_refused(store: Store, 
         pytest.skip("SQLite has one writer at a time")
     outcomes: list[Outcome] = []
     with Store.open(url) as other, store.writer.begin() as connection:
-        with erasing.unlocked(connection, NAME):
+        with erasure.unlocked(connection, NAME):
             thread = threading.Thread(target=lambda: outcomes.extend(other.add([vote("a", NAME), vote("b")])))
             thread.start()
             thread.join(0.3)
@@ -288,10 +290,10 @@ def killed_at(last: int, store: Store, monkeypatch: pytest.MonkeyPatch) -> Itera
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", counted("sync", os.fsync))
-        patch.setattr(erasing, "vacuum", counted("vacuum", erasing.vacuum))
+        patch.setattr(erasure, "vacuum", counted("vacuum", erasure.vacuum))
         for name in ("open", "replace", "unlink"):
             patch.setattr(Path, name, counted(name, getattr(Path, name)))
-        patch.setattr(pictures.pq, "ParquetWriter", counted("writer", pictures.pq.ParquetWriter))
+        patch.setattr(event_images.pq, "ParquetWriter", counted("writer", event_images.pq.ParquetWriter))
         listening.listen(store.engine, "checkout", remember)
         for name in ("before_cursor_execute", "commit"):
             listening.listen(store.engine, name, statement)

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.core import images
-from pipelines.feedback import uploads
-from pipelines.feedback.store import Counts, Store
+from pipelines.feedback.sealed import uploads
+from pipelines.feedback.store.event_store import Counts, Store
 from tests.conftest import REPOSITORY
 from tests.feedback.calls import call, imported, lines, numbers, rejects, stored
 

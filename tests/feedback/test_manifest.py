@@ -12,8 +12,8 @@ import pytest
 
 from pipelines.core import files, paths
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.feedback import manifest
-from pipelines.feedback.manifest import Manifest
+from pipelines.feedback.sealed import manifest
+from pipelines.feedback.sealed.manifest import Manifest
 
 FOLDER = paths.FEEDBACK
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.core.errors import InputError
-from pipelines.feedback import reading
-from pipelines.feedback.readers import json_text
-from pipelines.feedback.readers.base import LINE_BYTES
+from pipelines.feedback.imports import reading
+from pipelines.feedback.imports.readers import json_text
+from pipelines.feedback.imports.readers.base import LINE_BYTES
 
 RECORDS = [{"a": 1, "b": "x"}, {"a": 2, "b": 'ü,"\n'}, {"a": 3, "b": None}]
 

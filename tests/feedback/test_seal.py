@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.errors import GenloopError
-from pipelines.feedback import seal
 from pipelines.feedback.events import Event, parse
-from pipelines.feedback.store import Store
+from pipelines.feedback.sealed import seal
+from pipelines.feedback.store.event_store import Store
 from tests.conftest import REPOSITORY
 from tests.feedback import folding
 

@@ -15,10 +15,10 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
 from pipelines.core.errors import GenloopError
-from pipelines.feedback import store as stores
 from pipelines.feedback.events import Event, Sample, parse
-from pipelines.feedback.store import Outcome, Store
-from pipelines.feedback.tables import events
+from pipelines.feedback.store import event_store as stores
+from pipelines.feedback.store.event_store import Outcome, Store
+from pipelines.feedback.store.tables import events
 from tests.conftest import REPOSITORY
 from tests.feedback import disk, writer
 from tests.feedback.writer import vote

@@ -14,8 +14,8 @@ import pytest
 from pipelines.core import images
 from pipelines.core.errors import GenloopError
 from pipelines.core.images import Limits
-from pipelines.feedback import uploads
 from pipelines.feedback.events import Refused
+from pipelines.feedback.sealed import uploads
 
 LIMITS = Limits(max_bytes=100_000, max_side=64, max_pixels=2000)
 PICTURE = images.encode_png(np.arange(64, dtype=np.uint8).reshape(8, 8, 1))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from pipelines.feedback.events import Event, parse
-from pipelines.feedback.store import Outcome, Store
+from pipelines.feedback.store.event_store import Outcome, Store
 
 
 def vote(name: str, rater: str = "ann", seed: int = 1, value: int = 1, at: str = "2026-01-31T12:00:00Z") -> Event:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import feedback, graph
+from flows import feedback
 from pipelines.core import paths
-from pipelines.feedback import curated, manifest, seal
-from tests.flows.tiny_project import Tiny
-from tests.flows.votes import votes
+from pipelines.feedback import curated
+from pipelines.feedback.sealed import manifest, seal
+from tests.support.tiny_project import Tiny
+from tests.support.votes import votes
+from workspace import dvc
 
 CURATE = """
 from pipelines.core import paths
@@ -65,10 +67,10 @@ def test_what_forget_lets_curate_read_waits_until_a_training_has_learned_from_it
     paths.REPORTS.mkdir(exist_ok=True)
     (paths.REPORTS / "train.json").write_text('{"folds": ["a"]}')
     for state, count in (("stale", 2), ("fresh", 0)):
-        monkeypatch.setattr(graph, "status", lambda state=state: {"train": state})
+        monkeypatch.setattr(dvc, "status", lambda state=state: {"train": state})
         assert feedback.waiting() == count
     (paths.REPORTS / "train.json").write_text('{"folds": ["b", "a"]}')
-    monkeypatch.setattr(graph, "status", lambda: pytest.fail("nothing to ask"))
+    monkeypatch.setattr(dvc, "status", lambda: pytest.fail("nothing to ask"))
     assert feedback.waiting() == 0
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from flows import promoting
-from pipelines.core import files, params, paths, tracking
-from tests.flows.pretended import Registry
+from pipelines.core import files, paths
+from pipelines.promotion import decisions
+from pipelines.registry import client
+from pipelines.settings.load import load_params
 from tests.flows.test_run import rows
 from tests.flows.test_schedules import Serving, serving  # noqa: F401
-from tests.flows.tiny_project import Tiny, until
+from tests.support.fake_registry import Registry
+from tests.support.tiny_project import Tiny, until
 
 # Every run of the flow is in one process: to start Prefect takes longer than all that is tried here.
 FLOWS = """
@@ -24,7 +26,7 @@ import pytest
 from flows import promote, promoting
 from flows.retrain import retrain
 from pipelines.core.tracking import CHALLENGER, CHAMPION
-from tests.flows.pretended import Registry
+from tests.support.fake_registry import Registry
 
 def run(name, settings="", **changes):
     registry = Registry()
@@ -79,13 +81,13 @@ def test_a_person_is_waited_for_and_what_they_say_counts(
     shutil.copy(empty_registry, serving.tiny.folder)
     text = paths.PARAMS.read_text()
     files.write(paths.PARAMS, text.replace("require_approval: false", "require_approval: true"))
-    settings = params.load()
+    settings = load_params()
     files.write(paths.REPORTS / "reference.json", '{"benchmark_id": "abc"}')
-    for alias, number in ((tracking.CHAMPION, 2), (tracking.CHALLENGER, 3)):
-        tracking.point(settings, alias, number)
+    for alias, number in ((client.CHAMPION, 2), (client.CHALLENGER, 3)):
+        client.point(settings, alias, number)
     with monkeypatch.context() as patch:
         patch.setattr("pipelines.promotion.gate.judge", Registry().judge)
-        promoting.remember(settings, promoting.judge(settings, 3, 2, print))
+        decisions.remember(settings, decisions.judge(settings, 3, 2, print))
 
     serving.start()
     retrain = serving.ask("retrain")
@@ -100,7 +102,7 @@ def test_a_person_is_waited_for_and_what_they_say_counts(
     serving.client.resume_flow_run(asking.id, {"promote": False, "name": "ann", "reason": "the eights"})
     serving.says("version 3 is not promoted: ann said no: the eights")
     until(lambda: serving.state(asking.id) == "COMPLETED", 180)
-    decision = promoting.known(settings, 3, 2)
+    decision = decisions.known(settings, 3, 2)
     assert decision is not None
     assert decision.declined == "ann said no: the eights"
     last = serving.ask("retrain")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.tiny_project import Tiny, until
+from tests.support.tiny_project import Tiny, until
 
 NO_MODULE = "import sys; sys.modules['prefect'] = None; import genloop; genloop.main()"
 
@@ -123,7 +123,7 @@ def test_a_stage_over_its_time_limit_is_stopped_and_leaves_nothing(served: Tiny)
     code = """
 from flows.stage import run_stage
 from prefect import flow
-from pipelines.core.params import Flow
+from pipelines.settings.schema import Flow
 
 @flow
 def short():

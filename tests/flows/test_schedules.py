@@ -16,10 +16,11 @@ import pytest
 from filelock import FileLock
 from prefect.client.orchestration import SyncPrefectClient
 
-from flows import runs, schedules, turn
+from flows import run_lifecycle, schedules
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.params import Schedule
-from tests.flows.tiny_project import Tiny, until
+from pipelines.settings.schema import Schedule
+from tests.support.tiny_project import Tiny, until
+from workspace import locks
 
 SLEEPS = "print('started', flush=True); time.sleep(600)"
 
@@ -67,14 +68,14 @@ def test_no_two_projects_have_one_name(tmp_path: Path, monkeypatch: pytest.Monke
     for place in ("a/my %project", "b/my %project"):
         (tmp_path / place).mkdir(parents=True)
         monkeypatch.chdir(tmp_path / place)
-        names.add(runs.project())
+        names.add(run_lifecycle.project())
     assert len(names) == 2
     assert all(name.startswith("my--project-") for name in names)
 
 
 def test_who_waits_goes_on_when_the_other_has_ended(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    turn.LOCK.parent.mkdir()
-    other = FileLock(turn.LOCK)
+    locks.LOCK.parent.mkdir()
+    other = FileLock(locks.LOCK)
     other.acquire()
     said: list[str] = []
 
@@ -82,11 +83,11 @@ def test_who_waits_goes_on_when_the_other_has_ended(project: Path, monkeypatch: 
         said.append(words)
         other.release()
 
-    with turn.alone(wait=told), turn.alone():
+    with locks.alone(wait=told), locks.alone():
         assert said == ["another run is going on in this project; waiting for it to end"]
         with pytest.raises(TimeoutError):
-            FileLock(turn.LOCK, timeout=0).acquire()
-    FileLock(turn.LOCK, timeout=0).acquire().lock.release()
+            FileLock(locks.LOCK, timeout=0).acquire()
+    FileLock(locks.LOCK, timeout=0).acquire().lock.release()
 
 
 def test_missed_runs_are_dropped_and_those_that_somebody_asked_for_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,10 +107,10 @@ def test_missed_runs_are_dropped_and_those_that_somebody_asked_for_are_not(monke
         def delete_flow_run(self, number: int) -> None:
             missed[:] = [run for run in missed if run.id != number]
 
-    monkeypatch.setattr(runs, "get_client", lambda sync_client: Client())
-    assert runs.drop_missed([]) == 0
+    monkeypatch.setattr(run_lifecycle, "get_client", lambda sync_client: Client())
+    assert run_lifecycle.drop_missed([]) == 0
     assert asked == []
-    assert runs.drop_missed(["0198f2c4-0000-7000-8000-000000000000"]) == 4
+    assert run_lifecycle.drop_missed(["0198f2c4-0000-7000-8000-000000000000"]) == 4
     assert [run.id for run in missed] == [2]
     assert asked[0]["state"] == {"type": {"any_": ["SCHEDULED"]}}
     assert asked[0]["expected_start_time"]["before_"] <= datetime.now(UTC).isoformat()
@@ -152,7 +153,7 @@ class Serving:
         return self.client.create_flow_run_from_deployment(self.deployment(name).id).id
 
     def deployment(self, name: str) -> Any:
-        return self.client.read_deployment_by_name(f"{name}/{runs.project()}")
+        return self.client.read_deployment_by_name(f"{name}/{run_lifecycle.project()}")
 
     def state(self, run: UUID) -> str:
         found = self.client.read_flow_run(run).state
@@ -170,7 +171,7 @@ def test_runs_come_one_at_a_time_and_wait_for_one_by_hand(serving: Serving) -> N
     serving.tiny.graph(curate="print('curate runs')")
     process = serving.start()
     assert f"retrain   next at {datetime.now(UTC).year + 1}-01-01 03:00 UTC (0 3 1 1 *)\n" in serving.said.read_text()
-    with FileLock(serving.tiny.folder / turn.LOCK):
+    with FileLock(serving.tiny.folder / locks.LOCK):
         first, second = serving.ask("retrain"), serving.ask("feedback")
         serving.says("waiting for it to end")
         assert serving.state(first) == "RUNNING"

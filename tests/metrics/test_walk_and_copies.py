@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.core import scores
 from pipelines.metrics import density_coverage, memorisation, path_length, precision_recall
 from pipelines.metrics.intervals import NotEnoughError
+from pipelines.scoring import scores
 from tests.metrics.trials import trial
 
 RANDOM = np.random.default_rng(0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from pipelines.preference import learning
+from pipelines.preference import fit
+from pipelines.preference.fit import Learned
 from pipelines.preference.judgements import Judgements
-from pipelines.preference.learning import Learned
 from tests.preference import opinions
 
 STRETCH = 2.0 ** np.arange(opinions.WIDTH)  # features of different sizes
@@ -18,7 +18,7 @@ SHIFT = 7.0
 def learn(features: np.ndarray, said: Judgements) -> Learned:
     usual = np.random.default_rng(5).standard_normal((500, features.shape[1]))
     seen, real = ((STRETCH[: features.shape[1]] * some + SHIFT).astype(np.float32) for some in (features, usual))
-    return learning.learn(seen, said, real)
+    return fit.learn(seen, said, real)
 
 
 def true_auc(log_odds: np.ndarray) -> float:
@@ -81,7 +81,7 @@ def test_a_feature_that_real_rows_do_not_have_is_not_made_loud() -> None:
     real = np.random.default_rng(0).standard_normal((500, 8)).astype(np.float32)
     real[:, -2:] = 0
     real[0, -1] = 0.001
-    learned = learning.learn(features, opinions.votes(log_odds, 0), real)
+    learned = fit.learn(features, opinions.votes(log_odds, 0), real)
     assert np.ptp(learned.model.scores(features)) < 15
     assert learned.model.direction[-2] == 0
 

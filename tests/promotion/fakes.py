@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.core import backend, benchmark, drawn, tracking, views
-from pipelines.core.drawn import Draws
+from pipelines.core import backend
 from pipelines.features.base import Features
 from pipelines.metrics.inputs import Benchmark
+from pipelines.registry import client
+from pipelines.scoring import benchmark, generated, views
+from pipelines.scoring.generated import Draws
 
 SIDE, CLASSES, FIRST = 8, ["a", "b"], 1000
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,19 +69,19 @@ class Registry:
         """Register a version; `kept`: with what it drew."""
         painter = self.painters[number] = Painter(light, **how)
         if kept:
-            labels = drawn.like_the_holdout(PINNED.labels, 200)
-            self.stored[number] = drawn.draw(painter, Cells(), PINNED.id, FIRST, 200, labels, walked=True)[1]  # type: ignore[arg-type]
+            labels = generated.like_the_holdout(PINNED.labels, 200)
+            self.stored[number] = generated.draw(painter, Cells(), PINNED.id, FIRST, 200, labels, walked=True)[1]  # type: ignore[arg-type]
             painter.asked, painter.labels = 0, []
         return painter
 
-    def artifact(self, version: tracking.Version, name: str, folder: Path) -> Path | None:
+    def artifact(self, version: client.Version, name: str, folder: Path) -> Path | None:
         found = self.stored.get(version.number)
         if found is None:
             return None
         if isinstance(found, bytes):
             (folder / name).write_bytes(found)
         else:
-            drawn.write(folder / name, found)
+            generated.write(folder / name, found)
         return folder / name
 
 
@@ -93,9 +95,9 @@ PINNED = Benchmark("now", CLASSES, real(0, 300), (np.arange(300) % 3 == 0).astyp
 def install(monkeypatch: pytest.MonkeyPatch) -> Registry:
     found = Registry()
     monkeypatch.setattr(backend, "load", lambda: None)  # nobody here needs Keras
-    monkeypatch.setattr(tracking, "version", lambda params, n: tracking.Version(n, None, MADE, {}, {}, {}))
-    monkeypatch.setattr(tracking, "load", lambda params, n: found.painters[n])
-    monkeypatch.setattr(tracking, "artifact", found.artifact)
+    monkeypatch.setattr(client, "version", lambda params, n: client.Version(n, None, MADE, {}, {}, {}))
+    monkeypatch.setattr(client, "load", lambda params, n: found.painters[n])
+    monkeypatch.setattr(client, "artifact", found.artifact)
     monkeypatch.setattr(benchmark, "read_pinned", lambda folder: PINNED)
     monkeypatch.setattr(benchmark, "read_extractor", lambda folder: Cells())
     return found

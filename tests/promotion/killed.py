@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from pipelines.core.params import Params
 from pipelines.promotion import moves
+from pipelines.settings.schema import Params
 
 CONTEXT = multiprocessing.get_context("forkserver")  # what is slow to import is so once
 STORES = [f"mlflow.store.{name}.sqlalchemy_store" for name in ("tracking", "model_registry")]

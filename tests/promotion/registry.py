@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.core import tracking
-from pipelines.core.params import Params
-from pipelines.core.tracking import NoVersionError, Version
+from pipelines.registry import client
+from pipelines.registry.client import NoVersionError, Version
+from pipelines.settings.schema import Params
 
 CREATED = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -44,5 +44,5 @@ class Registry:
 def install(patch: pytest.MonkeyPatch) -> Registry:
     registry = Registry()
     for name in ("reachable", "holder", "point", "version"):
-        patch.setattr(tracking, name, getattr(registry, name))
+        patch.setattr(client, name, getattr(registry, name))
     return registry

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.core import drawn
-from pipelines.core.sides import Form
 from pipelines.promotion.candidates import Candidate, Sight
+from pipelines.scoring import generated
+from pipelines.scoring.image_sets import Form
 from tests.conftest import Settings
 from tests.promotion import fakes
 from tests.promotion.fakes import FIRST, PINNED, Registry
@@ -34,7 +34,7 @@ def candidate(registry: Registry, settings: Settings) -> Any:
     )
 
 
-def equal(a: drawn.Draws, b: drawn.Draws) -> bool:
+def equal(a: generated.Draws, b: generated.Draws) -> bool:
     assert a.steps is not None
     assert b.steps is not None
     assert a.labels is not None
@@ -58,8 +58,8 @@ def test_what_was_kept_is_what_would_be_drawn_again(registry: Registry, candidat
 def test_what_does_not_fit_any_more_is_drawn_again(registry: Registry, candidate: Any) -> None:
     painter = registry.add(1, 120)
     stored = registry.stored[1]
-    assert isinstance(stored, drawn.Draws)
-    unfit: list[tuple[drawn.Draws | bytes, dict[str, Any], str]] = [
+    assert isinstance(stored, generated.Draws)
+    unfit: list[tuple[generated.Draws | bytes, dict[str, Any], str]] = [
         (replace(stored, benchmark_id="old"), {}, "its scores are by benchmark old, and the benchmark is now now"),
         (stored, {"evaluate.seed": 7}, "it drew 200 samples from seed 1000 on, and evaluate asks for 200 from 7 on now"),
         (stored, {"evaluate.samples": 90}, "it drew 200 samples from seed 1000 on, and evaluate asks for 90 from 1000 on now"),

@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from pipelines.core.errors import InputError
-from pipelines.core.scores import Scores
 from pipelines.metrics.intervals import Estimate
 from pipelines.promotion import equality
+from pipelines.scoring.scores import Scores
 
 
 def test_how_long_it_took_is_no_difference() -> None:

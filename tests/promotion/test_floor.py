@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipelines.core.errors import InputError
-from pipelines.promotion import noise
-from pipelines.promotion.noise import Noise
+from pipelines.promotion import noise_floor
+from pipelines.promotion.noise_floor import Noise
 
 
 def test_19_of_20_retrainings_are_better_than_another_by_the_floor_or_less() -> None:
@@ -31,10 +31,10 @@ def test_a_score_that_hardly_any_training_has_no_floor() -> None:
 
 def test_it_is_read_as_it_is_written(project: Path) -> None:
     place = project / "noise.json"
-    assert noise.read(place) is None
+    assert noise_floor.read(place) is None
     place.write_text('{"benchmark_id": "b", "samples": 9, "trainings": [{"seed": 1, "scores": {"fid": 3}}]}')
-    assert noise.read(place) == Noise("b", [{"fid": 3.0}])
+    assert noise_floor.read(place) == Noise("b", [{"fid": 3.0}])
     for damaged in ("{", '{"benchmark_id": "b"}', '{"benchmark_id": "b", "trainings": [3]}', "[]"):
         place.write_text(damaged)
         with pytest.raises(InputError, match="measure it again"):
-            noise.read(place)
+            noise_floor.read(place)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.core import approval, paths, scores
-from pipelines.core.approval import Approval
+from pipelines.core import paths
 from pipelines.core.errors import InputError
 from pipelines.metrics.intervals import Interval
 from pipelines.promotion import gate, rules
-from pipelines.promotion.online import Online
+from pipelines.promotion.online_approval import Online
 from pipelines.promotion.verdict import Verdict
+from pipelines.scoring import approval, scores
+from pipelines.scoring.approval import Approval
 from tests.conftest import Settings
 from tests.promotion import fakes
 from tests.promotion.fakes import FIRST, PINNED, Registry

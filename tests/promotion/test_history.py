@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from pipelines.core import tracking
-from pipelines.core.params import Params
-from pipelines.core.tracking import CHALLENGER, CHAMPION
-from pipelines.feedback import database
+from pipelines.feedback.store import database
 from pipelines.promotion import history, ledger, moves
 from pipelines.promotion.ledger import Ledger, Move
+from pipelines.registry import client
+from pipelines.registry.client import CHALLENGER, CHAMPION
+from pipelines.settings.schema import Params
 from tests.conftest import Settings
 from tests.promotion.registry import CREATED, Registry, install
 
@@ -34,13 +34,13 @@ def params(url: str, known: Registry, settings: Settings, monkeypatch: pytest.Mo
 
 def promote(params: Params, *versions: int) -> None:
     for version in versions:
-        moves.move(params, version, tracking.holder(params, CHAMPION), "ann", "promote", "better")
+        moves.move(params, version, client.holder(params, CHAMPION), "ann", "promote", "better")
 
 
 def rollback(params: Params) -> int | None:
     version = history.before(params)
     if version is not None:
-        moves.move(params, version, tracking.holder(params, CHAMPION), "ann", "rollback", "worse")
+        moves.move(params, version, client.holder(params, CHAMPION), "ann", "rollback", "worse")
     return version
 
 
@@ -57,7 +57,7 @@ def test_where_nothing_was_ever_champion_asking_makes_nothing(
 
 def test_the_first_champion_is_entered_as_of_when_it_was_made(params: Params) -> None:
     assert history.settle(params) == []  # a registry without a champion
-    tracking.point(params, CHAMPION, 1)
+    client.point(params, CHAMPION, 1)
     (entered,) = history.settle(params)
     assert (entered.from_, entered.to, entered.verdict, entered.by) == (None, 1, "first", "register")
     assert entered.at == CREATED
@@ -67,8 +67,8 @@ def test_the_first_champion_is_entered_as_of_when_it_was_made(params: Params) ->
 
 @pytest.mark.parametrize("version", [1, 4])
 def test_a_first_champion_that_register_cannot_have_made_is_entered_as_of_now(params: Params, version: int) -> None:
-    tracking.point(params, CHALLENGER, 1)
-    tracking.point(params, CHAMPION, version)
+    client.point(params, CHALLENGER, 1)
+    client.point(params, CHAMPION, version)
     before = datetime.now(UTC)
     (entered,) = history.settle(params)
     assert (entered.from_, entered.to, entered.verdict, entered.by) == (None, version, "outside", "unknown")
@@ -78,14 +78,14 @@ def test_a_first_champion_that_register_cannot_have_made_is_entered_as_of_now(pa
 
 def test_what_was_done_in_mlflow_s_own_page_is_entered(params: Params, known: Registry) -> None:
     promote(params, 1, 2)
-    tracking.point(params, CHAMPION, 5)
+    client.point(params, CHAMPION, 5)
     (entered,) = history.settle(params)
     assert (entered.from_, entered.to, entered.verdict, entered.by) == (2, 5, "outside", "unknown")
     assert entered.reason.startswith("the alias was moved without Genloop, between 20")
     known.delete(5)  # the alias goes with it
     (entered,) = history.settle(params)
     assert (entered.from_, entered.to, entered.reason) == (5, None, "version 5 is no longer in the registry")
-    tracking.point(params, CHAMPION, 2)
+    client.point(params, CHAMPION, 2)
     (entered,) = history.settle(params)
     assert (entered.from_, entered.to) == (None, 2)
     assert history.settle(params) == []
@@ -96,7 +96,7 @@ def test_what_was_champion_at_a_time_is_known(params: Params) -> None:
     for version in (3, 2):
         promote(params, version)
         times.append(datetime.now(UTC))
-    tracking.point(params, CHAMPION, None)
+    client.point(params, CHAMPION, None)
     history.settle(params)
     times.append(datetime.now(UTC))
     assert [history.champion_at(params, time) for time in times] == [None, 3, 2, None]

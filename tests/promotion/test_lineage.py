@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.core import tracking
 from pipelines.core.errors import GenloopError
-from pipelines.core.params import Params
-from pipelines.core.tracking import CHAMPION, NoVersionError, Version
 from pipelines.promotion import lineage
+from pipelines.registry import client
+from pipelines.registry.client import CHAMPION, NoVersionError, Version
+from pipelines.settings.schema import Params
 from tests.conftest import Settings
 
 TAGS = {
@@ -56,9 +56,9 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, str]]:
         (folder / name).write_text(ARTIFACTS[name])
         return folder / name
 
-    monkeypatch.setattr(tracking, "version", version)
-    monkeypatch.setattr(tracking, "artifact", artifact)
-    monkeypatch.setattr(tracking, "holder", lambda params, alias: 3 if alias == CHAMPION else None)
+    monkeypatch.setattr(client, "version", version)
+    monkeypatch.setattr(client, "artifact", artifact)
+    monkeypatch.setattr(client, "holder", lambda params, alias: 3 if alias == CHAMPION else None)
     return tags
 
 

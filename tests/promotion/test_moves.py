@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.core import tracking
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.params import Params
-from pipelines.core.tracking import CHALLENGER, CHAMPION
-from pipelines.feedback import database
+from pipelines.feedback.store import database
 from pipelines.promotion import history, ledger, moves
 from pipelines.promotion.moves import LostError
+from pipelines.registry import client
+from pipelines.registry.client import CHALLENGER, CHAMPION
+from pipelines.settings.schema import Params
 from tests.conftest import VERSIONS, Settings
 from tests.promotion import killed
 from tests.promotion.registry import Registry, install
@@ -45,7 +45,7 @@ def prepared(url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv(database.VARIABLE, url)
     monkeypatch.setattr(moves, "try_out", lambda params, version: None)
     found = settings()
-    tracking.point(found, CHAMPION, 1)
+    client.point(found, CHAMPION, 1)
     return found
 
 
@@ -64,15 +64,15 @@ def check(params: Params) -> None:
     assert all(move.done for move in found)
     assert [move.from_ for move in found] == [None, *(move.to for move in found[:-1])]
     assert sorted(move.at for move in found) == [move.at for move in found]
-    assert tracking.holder(params, CHAMPION) == found[-1].to
+    assert client.holder(params, CHAMPION) == found[-1].to
 
 
 def test_a_move_is_entered_and_the_alias_follows(params: Params) -> None:
-    tracking.point(params, CHALLENGER, 2)
+    client.point(params, CHALLENGER, 2)
     figures = {"verdict": "promote", "rules": [{"metric": "fid", "low": None}]}
     before = datetime.now(UTC)
     made = move(params, 2, 1, figures=figures, benchmark_id="b1")
-    assert (tracking.holder(params, CHAMPION), tracking.holder(params, CHALLENGER)) == (2, None)
+    assert (client.holder(params, CHAMPION), client.holder(params, CHALLENGER)) == (2, None)
     found = history.moves(params)[-1]
     assert found == made
     assert (found.by, found.reason, found.figures, found.benchmark_id) == ("ann", "better", figures, "b1")
@@ -82,9 +82,9 @@ def test_a_move_is_entered_and_the_alias_follows(params: Params) -> None:
 
 
 def test_another_challenger_stays(params: Params) -> None:
-    tracking.point(params, CHALLENGER, 3)
+    client.point(params, CHALLENGER, 3)
     move(params, 2, 1)
-    assert tracking.holder(params, CHALLENGER) == 3
+    assert client.holder(params, CHALLENGER) == 3
 
 
 def test_who_compared_with_another_champion_has_lost_and_is_told_to_whom(params: Params) -> None:
@@ -102,7 +102,7 @@ def test_who_compared_with_another_champion_has_lost_and_is_told_to_whom(params:
 
 
 def test_a_first_champion_can_be_promoted_and_what_is_champion_cannot(params: Params) -> None:
-    tracking.point(params, CHAMPION, None)
+    client.point(params, CHAMPION, None)
     with pytest.raises(LostError, match="version 2 was to follow version 1, but there is no champion"):
         move(params, 2, 1)
     move(params, 2, None)
@@ -114,7 +114,7 @@ def test_a_first_champion_can_be_promoted_and_what_is_champion_cannot(params: Pa
 
 def test_what_somebody_moved_without_genloop_counts(params: Params) -> None:
     move(params, 2, 1)
-    tracking.point(params, CHAMPION, 5)
+    client.point(params, CHAMPION, 5)
     with pytest.raises(LostError, match="champion is version 5: unknown moved it there from version 2"):
         move(params, 3, 2)
     move(params, 3, 5)
@@ -131,7 +131,7 @@ def test_of_many_at_once_one_wins_and_the_others_say_so(real: Params) -> None:
 
     with ThreadPoolExecutor(VERSIONS - 1) as pool:
         said = Counter(pool.map(one, range(2, VERSIONS + 1)))
-    winner = tracking.holder(real, CHAMPION)
+    winner = client.holder(real, CHAMPION)
     assert said == {f"won {winner}": 1, f"version 1, but champion is version {winner}": VERSIONS - 2}
     check(real)
 
@@ -157,15 +157,15 @@ def test_a_kill_at_any_step_leaves_history_and_alias_in_agreement(real: Params) 
 
 def kill_at(params: Params, some: slice) -> None:
     history.settle(params)
-    tracking.point(params, CHALLENGER, 2)
+    client.point(params, CHALLENGER, 2)
     code, steps = killed.move(params, 2, 1)
-    assert (code, tracking.holder(params, CHAMPION)) == (0, 2)
+    assert (code, client.holder(params, CHAMPION)) == (0, 2)
     assert steps >= 12
     champion, number = 2, 2
     begun = []
     for step in range(1, steps + 1)[some]:
         to = 3 if champion == 2 else 2
-        tracking.point(params, CHALLENGER, to)
+        client.point(params, CHALLENGER, to)
         assert killed.move(params, to, champion, step)[0] == -signal.SIGKILL, step
         history.settle(params)
         check(params)
@@ -175,7 +175,7 @@ def kill_at(params: Params, some: slice) -> None:
             assert (found[-1].from_, found[-1].to, found[-1].verdict, found[-1].by) == (champion, to, "promote", "killed")
             champion, number = to, number + 1
         assert len(found) == number
-        assert tracking.holder(params, CHALLENGER) == (None if begun[-1] else to)
+        assert client.holder(params, CHALLENGER) == (None if begun[-1] else to)
     assert begun == sorted(begun)  # first it was never begun, later always finished
     assert set(begun) == {False, True}
 
@@ -208,7 +208,7 @@ def test_the_next_move_finishes_the_one_before(params: Params, monkeypatch: pyte
 
 def test_what_somebody_set_after_a_move_that_died_stays(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped(params, monkeypatch)
-    tracking.point(params, CHAMPION, 7)
+    client.point(params, CHAMPION, 7)
     history.settle(params)
     assert went(params) == [(None, 1, "first"), (1, 2, "promote"), (2, 7, "outside")]
     check(params)
@@ -247,16 +247,16 @@ def test_what_does_not_load_and_draw_never_becomes_champion(
     project: Path, registry: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, drawn: Any, words: str
 ) -> None:
     monkeypatch.setenv(database.VARIABLE, f"sqlite:///{project}/feedback.db")
-    monkeypatch.setattr(tracking, "load_uri", lambda uri: Drawer(drawn))
+    monkeypatch.setattr(client, "load_uri", lambda uri: Drawer(drawn))
     params = settings()
-    tracking.point(params, CHAMPION, 1)
+    client.point(params, CHAMPION, 1)
     with pytest.raises(GenloopError, match=rf"version 2 cannot be used: .*{words}.*no alias has moved"):
         move(params, 2, 1)
-    assert tracking.holder(params, CHAMPION) == 1
+    assert client.holder(params, CHAMPION) == 1
     assert history.moves(params) == []
     with pytest.raises(InputError, match="has no version 70"):
         move(params, 70, 1)
-    monkeypatch.setattr(tracking, "load_uri", lambda uri: Drawer(tracking.TRIED))
+    monkeypatch.setattr(client, "load_uri", lambda uri: Drawer(client.TRIED))
     assert move(params, 2, 1).to == 2
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.core.params import PromotionRule
 from pipelines.metrics.intervals import Interval
 from pipelines.promotion import rules
 from pipelines.promotion.rules import Judged, Word
+from pipelines.settings.schema import PromotionRule
 
 NAN = math.nan
 

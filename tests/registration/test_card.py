@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pipelines.core import files, paths
-from pipelines.core.params import Params
 from pipelines.feedback.curated import About
 from pipelines.registration import card
+from pipelines.settings.schema import Params
 from tests.conftest import Settings
 
 METRICS: dict[str, Any] = {

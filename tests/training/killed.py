@@ -10,7 +10,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipelines import train
-from pipelines.core import backend, params
+from pipelines.core import backend
+from pipelines.settings.load import check_params, parse_yaml, read_text
+from pipelines.settings.overlay import set_key
 from tests.training import rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,10 +34,10 @@ def main() -> None:
         follow(self, batch, logs)
 
     watch.Watch.on_train_batch_end = slowly  # type: ignore[method-assign]
-    document = params.parse(params.read(REPOSITORY / "params.yaml"), "params.yaml")
+    document = parse_yaml(read_text(REPOSITORY / "params.yaml"), "params.yaml")
     for key, value in {**rows.TINY, **changes(sys.argv[1])}.items():
-        params.place(document, key, value)
-    train.run(params.check(document, "settings"))
+        set_key(document, key, value)
+    train.run(check_params(document, "settings"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines import catalogue, train
 from pipelines.core import paths
-from pipelines.core.params import Params
+from pipelines.settings.schema import Params
 from tests.contracts import pictures, write_feedback, write_rows
 
 CLASSES = ("left", "middle", "right")

@@ -32,8 +32,8 @@ def train(name: str, devices: int, folder: Path) -> list[list[float]]:
     import numpy as np
 
     from pipelines import catalogue
-    from pipelines.core.params import Train
     from pipelines.models import base
+    from pipelines.settings.schema import Train
     from pipelines.training import fitting, hardware
     from pipelines.training.dataset import Dataset
     from tests.contracts import pictures

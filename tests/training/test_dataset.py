@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.core import approval, paths, shards
+from pipelines.core import paths, shards
 from pipelines.core.errors import InputError
+from pipelines.scoring import approval
 from pipelines.training import dataset
 from tests.contracts import pictures, write_feedback, write_rows
 from tests.training import rows

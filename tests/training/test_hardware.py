@@ -16,7 +16,7 @@ import pytest
 from pipelines import catalogue
 from pipelines.core import backend
 from pipelines.core.errors import InputError
-from pipelines.core.params import Train
+from pipelines.settings.schema import Train
 from tests.training import shared
 
 REPOSITORY = Path(__file__).resolve().parents[2]

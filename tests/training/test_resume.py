@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from pipelines import catalogue
-from pipelines.core import backend, files, paths, stage
+from pipelines.core import backend, files, paths
+from pipelines.stage import explain
 from tests.training import killed, rows
 
 backend.load()
@@ -76,7 +77,7 @@ def test_a_full_disk_stops_it_and_leaves_the_last_whole_checkpoint(project: Path
         patch.setattr(checkpoint.files, "write", full)
         with pytest.raises(OSError, match="No space left") as raised:
             rows.trained(settings)
-    assert stage.explain(raised.value)[0].startswith("the disk is full (")
+    assert explain(raised.value)[0].startswith("the disk is full (")
     assert [path.stem for path in paths.CHECKPOINTS.glob("*/step-*.safetensors")] == ["step-00000003"]
     assert not paths.MODEL.exists()
     resumed = rows.trained(settings)

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.core import backend, paths, tracking
+from pipelines.core import backend, paths
 from pipelines.core.errors import InputError
+from pipelines.registry import client
 from tests.training import rows
 
 backend.load()
 
 from pipelines import catalogue  # noqa: E402
 from pipelines.models import base  # noqa: E402
-from pipelines.training import fitting, warm  # noqa: E402
+from pipelines.training import fitting, warm_start  # noqa: E402
 
 FAMILIES = [
     pytest.param(name, marks=[] if name.startswith("gan") else [pytest.mark.slow]) for name in sorted(catalogue.MODELS)
@@ -40,7 +41,7 @@ def champion(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(place, folder)
         return 4
 
-    monkeypatch.setattr(tracking, "fetch", fetch)
+    monkeypatch.setattr(client, "fetch", fetch)
     return place
 
 
@@ -52,21 +53,21 @@ def test_it_begins_with_every_number_that_the_champion_s_training_ended_with(
     family = {"model.family": name, "model.preset": rows.preset(name)}
     rows.trained(settings, family)
     shutil.copytree(paths.MODEL, champion)
-    ended = warm.read(champion)
-    assert warm.steps(champion) == 6
+    ended = warm_start.read(champion)
+    assert warm_start.steps(champion) == 6
     seen: dict[str, np.ndarray] = {}
-    begin = warm.begin
+    begin = warm_start.begin
 
     def look(folder: Path, model: base.Family) -> None:
         begin(folder, model)
-        seen.update(warm.capture(model))
+        seen.update(warm_start.capture(model))
 
     monkeypatch.setattr(fitting.warm, "begin", look)
     rows.trained(settings, {**family, "train.init": "champion"})
     assert rows.equal(seen, ended)
     assert report()["parent_version"] == 4
-    assert warm.steps(paths.MODEL) == 12
-    assert not rows.equal(warm.read(paths.MODEL), ended)
+    assert warm_start.steps(paths.MODEL) == 12
+    assert not rows.equal(warm_start.read(paths.MODEL), ended)
 
 
 def test_the_learning_rate_begins_anew_and_lower_and_the_average_remembers_all() -> None:
@@ -118,7 +119,7 @@ def test_a_champion_without_its_training_s_state_is_said(champion: Path, setting
     rows.fill()
     rows.trained(settings)
     shutil.copytree(paths.MODEL, champion)
-    state = champion / warm.STATE
+    state = champion / warm_start.STATE
     whole = state.read_bytes()
     state.write_bytes(whole[:-40])
     with pytest.raises(InputError, match="cannot be read"):

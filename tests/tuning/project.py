@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from pipelines import reference
-from pipelines.core import params, paths
+from pipelines.core import paths
+from pipelines.settings.overlay import update_params
 from tests.conftest import REPOSITORY
 from tests.contracts import write_feedback, write_rows
 
@@ -43,6 +44,6 @@ def make(folder: Path) -> None:
         write_rows(paths.CLEAN, images, found.target[:ROWS].tolist(), classes, splits=splits)
         write_feedback(classes=classes)
         paths.APPROVAL.mkdir(parents=True)
-        reference.run(params.update([], [f"{key}={json.dumps(value)}" for key, value in SETTINGS.items()]))
+        reference.run(update_params([], [f"{key}={json.dumps(value)}" for key, value in SETTINGS.items()]))
     finally:
         os.chdir(before)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.params import Params
-from pipelines.feedback import database
-from pipelines.feedback.store import Store
+from pipelines.feedback.store import database
+from pipelines.feedback.store.event_store import Store
+from pipelines.settings.schema import Params
 from pipelines.tuning import study
 from pipelines.tuning.study import Study, StudyError
 from tests.conftest import REPOSITORY
@@ -20,9 +20,9 @@ from tests.conftest import REPOSITORY
 KEY = "train.batch_size"
 WORK = """
 import sys
-from pipelines.core import params
+from pipelines.settings.load import load_params
 from pipelines.tuning.study import Study
-found = Study(params.load(), [], ["data"])
+found = Study(load_params(), [], ["data"])
 print("open", flush=True)
 while (asked := found.ask(12)) is not None:
     if sys.argv[1:] == ["hang"]:

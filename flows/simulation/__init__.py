@@ -1,1 +1,0 @@
-"""The loop with simulated raters, in a copy of the project."""

@@ -1,0 +1,1 @@
+"""The use cases that commands and flows share: each is one function that returns what came of it."""

@@ -1,0 +1,1 @@
+"""Feedback from files: the formats, what is read, and what is rejected."""

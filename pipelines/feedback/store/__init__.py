@@ -1,0 +1,1 @@
+"""The database of events: its tables, their migrations, and what may be added, claimed and erased."""

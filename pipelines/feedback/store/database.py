@@ -1,0 +1,217 @@
+"""The one doorway to the database of events: where it is, how it is opened, and that its tables are the newest."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateSchema
+
+from pipelines.core import paths
+from pipelines.core.errors import GenloopError, InputError
+from pipelines.feedback.store import tables
+
+VARIABLE = "GENLOOP_DATABASE_URL"
+FILE = Path("data/feedback.db")  # in the project's root
+WAIT = 30  # seconds for whoever is writing
+IDLE = 5  # seconds after which a connection is looked at before it is used
+LOCK = 0x67656E6C6F6F70  # of PostgreSQL's advisory locks, the one of our migrations
+
+
+def address(given: str | None = None) -> URL:
+    """The database's URL: given, else of the environment, else of a file in the project; a relative file is in its root.
+
+    Raises:
+        InputError: it is none that we can use.
+    """
+    url = given or os.environ.get(VARIABLE) or f"sqlite:///{FILE}"
+    expected = f"{VARIABLE}: expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InputError(f"{expected}; what came is no URL") from None  # it may hold a password
+    kind = found.drivername.partition("+")[0]
+    if kind in ("postgresql", "postgres"):
+        return found.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise InputError(f"{expected}; came {kind}://…")
+    if not found.database or ":memory:" in found.database or found.database.startswith("file:"):
+        raise InputError(f"{expected}; came {url}: a database in memory keeps nothing, so name a file")
+    return found.set(drivername="sqlite", database=str(paths.root() / found.database))
+
+
+def reachable(given: str | None = None) -> bool:
+    """Whether there is a database to ask: a file that does not exist yet is not made by asking."""
+    url = address(given)
+    return url.drivername != "sqlite" or Path(str(url.database)).exists()
+
+
+def connect(given: str | None = None) -> Engine:
+    """The database with the newest tables, made where there is none.
+
+    Raises:
+        InputError: its URL is unusable, or a package for it is missing.
+        GenloopError: it does not answer, or a newer Genloop made it.
+    """
+    url = address(given)
+    with asking(url):
+        engine = sqlite(url) if url.drivername == "sqlite" else postgresql(url)
+        migrate(engine)
+    return engine
+
+
+def schema(name: str) -> str | None:
+    """The URL by which another tool has its tables in the schema `name` of our PostgreSQL; None where ours is a file.
+
+    Raises:
+        InputError: the database's URL is unusable, or a package for it is missing.
+        GenloopError: it does not answer.
+    """
+    url = address()
+    if url.drivername == "sqlite":
+        return None
+    with asking(url):
+        engine = postgresql(url)
+        with transactional(engine).begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})  # two at once would both make it
+            connection.execute(CreateSchema(name, if_not_exists=True))
+        engine.dispose()
+    return url.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
+
+
+def sqlite(url: URL) -> Engine:
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": WAIT})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves
+        connection.execute("PRAGMA synchronous = FULL")  # what is committed outlives a power cut, too
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+        connection.execute("PRAGMA trusted_schema = ON")  # lets a trigger call the next one
+        connection.create_function("genloop_digest", 1, tables.digest, deterministic=True)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and then writes fails at once when another wrote in between; this one waits.
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def postgresql(url: URL) -> Engine:
+    try:
+        engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": WAIT})
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{VARIABLE} names PostgreSQL, but the package {error.name} is missing: install Genloop with its extra, "
+            "`pip install 'genloop[postgres]'`"
+        ) from None
+
+    @event.listens_for(engine, "checkin")
+    def rest(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def wake(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        # A server that was restarted meanwhile has hung up. Asking it every time would cost a third of the writes.
+        if time.monotonic() - record.info.get("since", math.inf) > IDLE:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error:
+                raise DisconnectionError from None  # the pool connects anew
+
+    return engine
+
+
+def transactional(engine: Engine) -> Engine:
+    """The same connections, for several statements that all happen or none: on PostgreSQL the default is one each."""
+    return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="READ COMMITTED")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to their newest form; several processes may come first at the same time."""
+    with engine.connect().execution_options(reading=True) as connection:
+        if revision(connection, engine) == tables.REVISION:
+            return
+    with locked(engine) as connection:
+        if revision(connection, engine) == tables.REVISION:
+            return
+        upgrade(connection)
+
+
+def revision(connection: Connection, engine: Engine) -> str | None:
+    """The last migration that this database has seen."""
+    if not inspect(connection).has_table(tables.VERSION_TABLE):
+        return None
+    found = connection.execute(text(f"SELECT version_num FROM {tables.VERSION_TABLE}")).scalar()
+    if found is not None and found > tables.REVISION:
+        raise GenloopError(
+            f"{place(engine.url)}: its tables are of a newer Genloop (revision {found}, this one knows {tables.REVISION}); "
+            "update this Genloop"
+        )
+    return found
+
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[Connection]:
+    """A transaction that no other process's migration overlaps: all of it, or nothing."""
+    if engine.dialect.name == "sqlite":
+        with FileLock(f"{engine.url.database}.lock"):
+            with engine.connect() as connection:
+                connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
+            with engine.begin() as connection:
+                yield connection
+    else:
+        with transactional(engine).begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+            yield connection
+
+
+def upgrade(connection: Connection) -> None:
+    import logging
+
+    from alembic import command
+    from alembic.config import Config
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    command.upgrade(config, "head")
+
+
+def place(url: URL) -> str:
+    """For people: the file, or the URL without its password."""
+    return str(url.database) if url.drivername == "sqlite" else url.render_as_string(hide_password=True)
+
+
+@contextmanager
+def asking(url: URL, file: Path | None = None) -> Iterator[None]:
+    """What the database raises, in words. file: where it is, if it is a file, but not that of `url`."""
+    try:
+        yield
+    except DBAPIError as error:
+        lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+        where = str(file) if file and url.drivername == "sqlite" else place(url)
+        raise GenloopError(f"{where}: {explained(lines[0][:300])}") from None
+
+
+def explained(words: str) -> str:
+    if "locked" in words:
+        return f"{words}: another process has been writing for {WAIT} seconds; run again when it has ended"
+    if "not a database" in words or "malformed" in words:
+        return f"{words}; restore it from a backup, or move it away"
+    if "disk is full" in words or "No space left" in words:
+        return f"{words}; make room and run again"
+    return f"the database does not answer as it should: {words}; see {VARIABLE}"

@@ -1,0 +1,1 @@
+"""The model registry: everything that calls MLflow is here."""

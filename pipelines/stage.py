@@ -1,0 +1,46 @@
+"""How a stage starts and ends: its parent's death is its own, and a fault is said in words with an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from pipelines.core import paths
+from pipelines.core.errors import GenloopError
+from pipelines.core.processes import die_with_parent
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
+
+
+def main(run: Callable[[Params], None]) -> NoReturn:
+    """Run one stage in this process and leave with 0 done, 1 failed, 2 unusable input."""
+    name = os.path.basename(sys.argv[0]).removesuffix(".py")
+    die_with_parent()
+    os.chdir(paths.root())
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        run(load_params())
+    except BaseException as error:
+        message, code = explain(error)
+        if message is None:
+            raise
+        sys.stdout.flush()
+        print(f"{name}: {message}", file=sys.stderr)
+        sys.exit(code)
+    sys.exit(0)
+
+
+def explain(error: BaseException) -> tuple[str | None, int]:
+    """What to tell the user, and the exit code; None where it is our own mistake, which needs its traceback."""
+    if isinstance(error, GenloopError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; what was there before is untouched, run again to go on", 1
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full{f' ({error.filename})' if error.filename else ''}; make room and run again", 1
+    if isinstance(error, PermissionError):
+        return f"no permission for {error.filename}; change its owner or mode and run again", 1
+    return None, 1

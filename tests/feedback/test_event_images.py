@@ -1,0 +1,222 @@
+"""Beside each sealed file lie the pictures that its events speak of, drawn once, or the reason why there is none."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.core import images, paths
+from pipelines.core.errors import GenloopError, InputError
+from pipelines.feedback import samplers
+from pipelines.feedback.events import Event, Sample, parse
+from pipelines.feedback.sealed import event_images, seal, uploads
+from pipelines.feedback.sealed.event_images import Picture, Unknown
+from pipelines.registry import client
+
+FOLDER = paths.FEEDBACK
+
+
+class Flat:
+    """Draws a flat image whose grey is its label, or 200 without one; in the first pixel its seed."""
+
+    def __init__(self, version: int, classes: int = 3) -> None:
+        self.classes, self.conditional, self.generation = [str(label) for label in range(classes)], classes > 0, version
+        self.calls: list[tuple[list[int], list[int] | None]] = []
+
+    def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        assert seeds.dtype == np.int64
+        assert labels is None or labels.dtype == np.int32
+        self.calls.append((seeds.tolist(), None if labels is None else labels.tolist()))
+        drawn = np.full((len(seeds), 4, 4, 1), 200, np.uint8)
+        if labels is not None:
+            drawn[...] = 10 * labels[:, None, None, None]
+        drawn[:, 0, 0, 0] = seeds % 256
+        return drawn
+
+
+class Registry(dict[int, Flat]):
+    """Versions by number; how often each was loaded."""
+
+    def __init__(self, *versions: int, classes: int = 3) -> None:
+        super().__init__({version: Flat(version, classes) for version in versions})
+        self.loaded: list[int] = []
+
+    def __call__(self, version: int) -> Flat:
+        if version not in self:
+            raise Unknown(f"version {version} is not in the registry")
+        self.loaded.append(version)
+        return self[version]
+
+
+def event(number: int, kind: str, **said: Any) -> Event:
+    return parse({"id": f"e{number}", "type": kind, "rater": "ann", "at": "2026-01-31T12:00:00Z", **said})
+
+
+def sample(seed: int, label: int | None = 0, version: int = 1) -> dict[str, int]:
+    return {"version": version, "seed": seed, **({} if label is None else {"label": label})}
+
+
+def vote(number: int, *about: Any, **named: Any) -> Event:
+    return event(number, "vote", sample=sample(*about, **named), value=1)
+
+
+def found(batch: str = "a") -> list[Picture]:
+    return list(event_images.read(FOLDER, [batch]))
+
+
+@pytest.fixture
+def folder(project: Path) -> Path:
+    FOLDER.mkdir(parents=True)
+    return FOLDER
+
+
+def test_each_sample_is_drawn_once_whoever_speaks_of_it(folder: Path) -> None:
+    events = [
+        vote(1, 5, 2),
+        vote(2, 5, 2),
+        event(3, "choice", winner=sample(5, 2), loser=sample(6, 1)),
+        event(4, "report", sample=sample(7)),
+        event(5, "report", row="a" * 64),
+        event(6, "label", row="a" * 64, label=1),
+        event(7, "erase"),
+    ]
+    seal.write(folder, "a", events)
+    registry = Registry(1)
+    assert event_images.complete(folder, registry) == ["a"]
+    assert [(picture.seed, picture.label) for picture in found()] == [(7, 0), (6, 1), (5, 2)]
+    assert registry[1].calls == [([7, 6, 5], [0, 1, 2])]
+    first = found()[-1]
+    assert first.sample == Sample(version=1, seed=5, label=2)
+    assert (first.upload, first.missing) == (None, None)
+    assert first.generation == 2  # one more than that of the version
+    assert first.image is not None
+    pixels = images.decode_png(first.image)
+    assert pixels.shape == (4, 4, 1)
+    assert pixels[0, 0, 0] == 5
+    assert pixels[3, 3, 0] == 20
+
+
+def test_what_is_done_is_not_done_again(folder: Path) -> None:
+    seal.write(folder, "a", [vote(1, 1)])
+    assert event_images.complete(folder, Registry(1)) == ["a"]
+    before = event_images.path(folder, "a").read_bytes()
+    seal.write(folder, "b", [vote(2, 1)])
+    registry = Registry(1)
+    assert event_images.complete(folder, registry) == ["b"]  # with its own: each batch needs nobody else
+    assert registry.loaded == [1]
+    assert event_images.path(folder, "a").read_bytes() == before
+    assert len(found("b")) == 1
+    assert event_images.complete(folder, registry) == []
+
+
+def test_what_the_registry_does_not_know_is_missing_and_the_rest_is_drawn(folder: Path) -> None:
+    seal.write(folder, "a", [vote(1, 1), vote(2, 1, version=9), vote(3, 2, version=9), vote(4, 3, 7)])
+    event_images.complete(folder, Registry(1))
+    assert [picture.missing for picture in found()] == [
+        None,
+        "version 1 knows 3 classes, and no label 7",
+        *["version 9 is not in the registry"] * 2,
+    ]
+    assert [picture.image is None for picture in found()] == [False, True, True, True]
+    assert {picture.generation for picture in found() if picture.missing} == {0}
+
+
+def test_a_model_without_classes_draws_what_has_no_label(folder: Path) -> None:
+    seal.write(folder, "a", [vote(1, 1, None), vote(2, 2, 0), vote(3, 3, 1)])
+    registry = Registry(1, classes=0)
+    event_images.complete(folder, registry)
+    assert {picture.seed: picture.missing for picture in found()} == {
+        1: None,
+        2: None,
+        3: "version 1 knows no classes, and no label 1",
+    }
+    assert registry[1].calls == [([2], [0]), ([1], None)]
+
+
+def test_many_are_drawn_a_few_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_images, "AT_ONCE", 3)
+    seal.write(folder, "a", [vote(number, number, number % 5) for number in range(10)])
+    registry = Registry(1)
+    event_images.complete(folder, registry)
+    assert max(len(seeds) for seeds, _ in registry[1].calls) <= 3
+    for picture in found():
+        assert (picture.image is None) == (picture.label in (3, 4))
+        if picture.image:
+            assert images.decode_png(picture.image)[0, 0, 0] == picture.seed
+    with pq.ParquetFile(event_images.path(folder, "a")) as file:
+        assert file.num_row_groups == 4
+        assert file.schema_arrow == event_images.SCHEMA
+
+
+def test_nothing_to_draw_loads_nothing(folder: Path) -> None:
+    seal.write(folder, "a", [event(1, "label", row="a" * 64, label=1)])
+
+    def unwanted(version: int) -> Any:
+        raise AssertionError
+
+    heavy = {"keras", "mlflow", "tensorflow"} & set(sys.modules)
+    assert event_images.complete(folder, unwanted) == ["a"]
+    assert found() == []
+    assert {"keras", "mlflow", "tensorflow"} & set(sys.modules) == heavy
+
+
+def test_uploads_come_as_they_were_sent_and_what_is_lost_is_said(folder: Path) -> None:
+    seal.write(folder, "a", [event(1, "upload", image="a" * 64, label=1)])
+    with pytest.raises(GenloopError, match="data/uploads: events hold images that people sent, but this folder is not there"):
+        event_images.complete(folder, Registry())
+    assert not event_images.path(folder, "a").exists()
+
+    digest = uploads.keep(images.encode_png(np.zeros((8, 8, 3), np.uint8)), images.Limits(10**6, 64, 4096))
+    seal.write(folder, "a", [event(number, "upload", image=one) for number, one in enumerate([digest, digest, "b" * 64])])
+    event_images.complete(folder, Registry())
+    kept, lost = sorted(found(), key=lambda picture: picture.missing or "")
+    assert kept == Picture(None, None, None, digest, 0, uploads.read(digest), None)
+    assert lost.image is None
+    assert "restore it from a backup" in str(lost.missing)
+
+
+def test_a_registry_that_does_not_answer_leaves_what_was_done(folder: Path) -> None:
+    seal.write(folder, "a", [vote(1, 1)])
+    seal.write(folder, "b", [vote(2, 1, version=2)])
+
+    def shy(version: int) -> Flat:
+        if version == 2:
+            raise GenloopError("no answer")
+        return Flat(version)
+
+    with pytest.raises(GenloopError, match="no answer"):
+        event_images.complete(folder, shy)
+    assert sorted(path.name for path in folder.iterdir()) == ["events-a.parquet", "events-b.parquet", "images-a.parquet"]
+    assert event_images.complete(folder, Registry(1, 2)) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "words"),
+    [
+        (client.NoVersionError("'m' has no version 3; its versions: 1"), Unknown, "version 3 is not in the registry"),
+        (InputError("no registered model 'm' at sqlite:///mlflow.db"), GenloopError, "the next fold draws their pictures"),
+        (GenloopError("MLflow does not answer"), GenloopError, "the next fold draws their pictures"),
+        (OSError("no such file: weights.safetensors"), GenloopError, "if it is gone for good, delete it from the registry"),
+    ],
+)
+def test_what_the_registry_says_decides_what_is_lost(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], words: str
+) -> None:
+    def load(*_: Any) -> None:
+        raise raised
+
+    monkeypatch.setattr(client, "load", load)
+    with pytest.raises(expected, match=words) as caught:
+        samplers.of(settings())(3)
+    assert not isinstance(caught.value, InputError)  # to try again may help
+
+
+def test_a_drawer_knows_its_generation(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "load", lambda *_: Flat(0))
+    monkeypatch.setattr(client, "generation", lambda *_: 4)
+    assert samplers.of(settings())(3).generation == 4

@@ -1,0 +1,103 @@
+"""What a model drew, as it is kept: whole, and as good as the images themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.core import paths
+from pipelines.core.errors import InputError
+from pipelines.features.base import Features
+from pipelines.metrics.inputs import Benchmark
+from pipelines.scoring import approval, generated, views
+from pipelines.scoring.approval import Approval
+from pipelines.scoring.generated import Draws
+
+
+class Seeded:
+    """A model whose images are their seeds, and an extractor that reads them off."""
+
+    def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        return np.broadcast_to(seeds[:, None, None, None], (len(seeds), 4, 4, 1)).astype(np.uint8)
+
+    def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        return self.draw(seeds + (at * (others - seeds)).astype(int), labels)
+
+    def extract(self, images: np.ndarray) -> Features:
+        vectors = images[:, 0, 0].astype(np.float32)
+        return Features(vectors, np.concatenate([vectors, 255 - vectors], axis=1) / 255)
+
+
+def some(first: int, count: int, labels: np.ndarray | None = None, walked: bool = True) -> Draws:
+    extractor: Any = Seeded()
+    return generated.draw(Seeded(), extractor, "b", first, count, labels, walked)[1]
+
+
+def flat(draws: Draws) -> list[Any]:
+    """Everything in it."""
+    arrays = [draws.features.vectors, draws.features.probabilities, draws.coarse, draws.labels]
+    arrays += [draws.steps.here.vectors, draws.steps.there.vectors, draws.steps.epsilon] if draws.steps else [None]
+    return [draws.benchmark_id, draws.first, *(array if array is None else np.asarray(array).tolist() for array in arrays)]
+
+
+def test_it_is_read_as_it_was_written(project: Path) -> None:
+    labels = np.array([0, 1, 1], np.int32)
+    full = some(5, 3, labels)
+    for draws in (full, some(5, 3, walked=False), replace(full, features=Features(full.features.vectors, None))):
+        generated.write(Path("drawn.npz"), draws)
+        assert flat(generated.read(Path("drawn.npz"))) == flat(draws)
+        assert len(draws) == 3
+
+
+def test_what_is_not_whole_is_refused(project: Path) -> None:
+    place = Path("drawn.npz")
+    generated.write(place, some(0, 3))
+    whole = place.read_bytes()
+    for content in (b"", b"text", whole[:200], whole[: len(whole) // 2]):
+        place.write_bytes(content)
+        with pytest.raises(InputError, match=r"drawn.npz: not what a model drew .* `evaluate` writes it"):
+            generated.read(place)
+    np.savez(place, vectors=np.zeros((2, 2)))
+    with pytest.raises(InputError, match="benchmark_id"):
+        generated.read(place)
+
+
+def test_two_parts_are_what_one_draw_of_both_would_be() -> None:
+    joined = generated.join(some(10, 4, np.zeros(4, np.int32)), some(14, 6, np.ones(6, np.int32)))
+    at_once = some(10, 10, np.array([0] * 4 + [1] * 6, np.int32), walked=False)
+    assert flat(replace(joined, steps=None)) == flat(at_once)
+    assert joined.steps is not None
+    assert len(joined.steps.here.vectors) == 10
+    assert generated.join(some(0, 2), some(2, 2, walked=False)).steps is None
+
+
+def test_classes_come_in_the_holdout_s_shares() -> None:
+    labels = np.array([2, -1, 0, 0, 0, 2, -1])  # 3 to 2
+    for count in (1, 5, 17, 1000):
+        asked = generated.like_the_holdout(labels, count)
+        assert len(asked) == count
+        assert abs((asked == 0).sum() - 0.6 * count) <= 1
+        assert set(asked.tolist()) <= {0, 2}
+    assert generated.like_the_holdout(np.array([-1, -1]), 3).tolist() == [0, 0, 0]
+
+
+def test_what_people_think_of_kept_draws_is_what_they_think_of_the_images(project: Path) -> None:
+    extractor: Any = Seeded()
+    labels = np.array([0, 1, 1, 0], np.int32)
+    images, draws = generated.draw(Seeded(), extractor, "b", 50, 4, labels, walked=False)
+    pinned = Benchmark("b", ["x", "y"], draws.features, labels)
+    assert generated.trial(draws, pinned).drawn.approval is None  # nobody has voted yet
+    seen = views.of(draws.features, images, labels, of_classes=True)
+    model = Approval(np.linspace(-1, 1, seen.shape[1]), 0.1, "b")
+    approval.write(paths.APPROVAL, {}, model)
+    found = generated.trial(draws, pinned).drawn.approval
+    assert found is not None
+    assert found.tolist() == model.predict(seen).tolist()
+    assert len(set(found.tolist())) > 1
+    approval.write(paths.APPROVAL, {}, replace(model, benchmark_id="before"))
+    with pytest.raises(InputError, match="features of benchmark before, but the benchmark is b; run `approval` again"):
+        generated.trial(draws, pinned)
