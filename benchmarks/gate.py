@@ -126,10 +126,10 @@ def main() -> None:
         prepare(folder, options.steps)
         os.chdir(folder)
         backend.load()
-        settings = load_params()
-        noise = settings.promotion.noise if options.noise is None else options.noise
-        promotion = settings.promotion.model_copy(update={"noise": noise})
-        pairs = judge_all(settings.model_copy(update={"promotion": promotion}), options.pairs)
+        params = load_params()
+        noise = params.promotion.noise if options.noise is None else options.noise
+        promotion = params.promotion.model_copy(update={"noise": noise})
+        pairs = judge_all(params.model_copy(update={"promotion": promotion}), options.pairs)
     print("\n" + "\n".join(table(pairs)))
 
 
@@ -147,68 +147,68 @@ def prepare(folder: Path, steps: int) -> None:
     (folder / "data/ready").touch()
 
 
-def judge_all(settings: Params, count: int) -> list[Pair]:
+def judge_all(params: Params, count: int) -> list[Pair]:
     """Every pair, and a line about it as soon as it is judged."""
-    write_noise(settings)
+    write_noise(params)
     print(
         f"{'pair':<9}{'fid':>10}{'of the champion':>17}{'95 % of the difference':>25}{'counts':>9}{'samples':>9}  gate",
         flush=True,
     )
     pairs = []
     for number in range(count):
-        champion = trained(settings, 1 + number, 1)
+        champion = trained(params, 1 + number, 1)
         for name, kind in KINDS.items():
-            challenger = trained(settings, kind.first + number, kind.times)
+            challenger = trained(params, kind.first + number, kind.times)
             with mock.patch.object(gate, "Candidate", Kept):
-                verdict = gate.judge(settings, challenger, champion, lambda words: None)
-            pairs.append(Pair(name, number, verdict, (fid(settings, challenger), fid(settings, champion))))
+                verdict = gate.judge(params, challenger, champion, lambda words: None)
+            pairs.append(Pair(name, number, verdict, (fid(params, challenger), fid(params, champion))))
             print(line(pairs[-1]), flush=True)
     return pairs
 
 
-def trained(settings: Params, seed: int, times: float) -> int:
+def trained(params: Params, seed: int, times: float) -> int:
     """A model of this many times `train.steps`, in the folder of its seed, which is returned as its version."""
     folder = MODELS / str(seed)
     if not (folder / "model.json").exists():
         from pipelines.models import base
         from pipelines.training import dataset, fitting, hardware
 
-        family_class = catalogue.get(catalogue.MODELS, settings.model.family)
-        rows = dataset.read(settings, family_class.conditional)
-        spec = base.ImageSpec(settings.image.size, settings.image.channels, len(rows.classes))
-        steps = round(times * settings.train.steps)
-        training = settings.train.model_copy(update={"seed": seed, "steps": steps, "preview_every": steps})
+        family_class = catalogue.get(catalogue.MODELS, params.model.family)
+        rows = dataset.read(params, family_class.conditional)
+        spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
+        steps = round(times * params.train.steps)
+        training = params.train.model_copy(update={"seed": seed, "steps": steps, "preview_every": steps})
         with tempfile.TemporaryDirectory(prefix="genloop-") as temporary, redirect_stderr(io.StringIO()):
-            family, place = base.build(family_class, spec, settings.model.numbers, seed), Path(temporary)
+            family, place = base.build(family_class, spec, params.model.numbers, seed), Path(temporary)
             fitting.fit(family, rows, training, hardware.chosen(training), place / "checkpoints", place / "logs")
             with files.replacing(folder) as made:
-                base.save(made, family, settings.model.family, rows.classes)
+                base.save(made, family, params.model.family, rows.classes)
     return seed
 
 
 @cache
 def sight() -> Sight:
     """As the gate has it; one for all pairs, for it holds the extractor."""
-    settings = load_params()
-    form = Form(**settings.image.model_dump(), **settings.clean.model_dump(include={"fit", "filter"}))
+    params = load_params()
+    form = Form(**params.image.model_dump(), **params.clean.model_dump(include={"fit", "filter"}))
     return Sight(benchmark.read_pinned(paths.REFERENCE), form, False)
 
 
-def write_noise(settings: Params) -> None:
+def write_noise(params: Params) -> None:
     """data/noise.json, as the stage `noise` does."""
-    metrics = sorted({YIELDED_BY.get(rule.metric, rule.metric) for rule in settings.promotion.rules} & set(catalogue.METRICS))
+    metrics = sorted({YIELDED_BY.get(rule.metric, rule.metric) for rule in params.promotion.rules} & set(catalogue.METRICS))
     trainings, found = [], None
-    for seed in range(NOISE, NOISE + settings.promotion.noise):
-        found = Kept(settings, trained(settings, seed, 1), sight(), lambda words: None).scores(metrics)
+    for seed in range(NOISE, NOISE + params.promotion.noise):
+        found = Kept(params, trained(params, seed, 1), sight(), lambda words: None).scores(metrics)
         trainings.append({"seed": seed, "scores": {name: score.corrected for name, score in found.values.items()}})
     if found:
         content = {"benchmark_id": found.benchmark_id, "samples": found.samples, "trainings": trainings}
         files.write(paths.NOISE, json.dumps(content, indent=2) + "\n")
 
 
-def fid(settings: Params, model: int) -> float:
+def fid(params: Params, model: int) -> float:
     """By the samples that the gate scored first."""
-    first = (kept for (number, count, _), kept in Kept.known.items() if (number, count) == (model, settings.evaluate.samples))
+    first = (kept for (number, count, _), kept in Kept.known.items() if (number, count) == (model, params.evaluate.samples))
     return next(scores.values["fid"].value for scores in first)
 
 

@@ -54,35 +54,35 @@ def main() -> None:
             os.chdir(folder)
             os.environ[database.VARIABLE] = place
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-            settings = load_params(SETTINGS)
-            register(settings, folder, 2 * options.processes + 1)
-            rounds(name, settings, options.processes, options.rounds)
-            kills(name, settings, options.kills)
+            params = load_params(SETTINGS)
+            register(params, folder, 2 * options.processes + 1)
+            rounds(name, params, options.processes, options.rounds)
+            kills(name, params, options.kills)
 
 
-def register(settings: Params, folder: Path, versions: int) -> None:
+def register(params: Params, folder: Path, versions: int) -> None:
     """Versions that hold no model; the first one is champion."""
     client = tracking.client()
-    client.create_registered_model(settings.registry.model)
+    client.create_registered_model(params.registry.model)
     for _ in range(versions):
-        client.create_model_version(settings.registry.model, f"{folder}/mlruns")
-    tracking.point(settings, tracking.CHAMPION, 1)
-    history.settle(settings)
+        client.create_model_version(params.registry.model, f"{folder}/mlruns")
+    tracking.point(params, tracking.CHAMPION, 1)
+    history.settle(params)
 
 
-def rounds(name: str, settings: Params, processes: int, count: int) -> None:
+def rounds(name: str, params: Params, processes: int, count: int) -> None:
     ready = CONTEXT.Barrier(processes)
     pipes, workers = [], []
     for number in range(processes):
         ours, theirs = CONTEXT.Pipe()
         own = (2 + 2 * number, 3 + 2 * number)  # two, so that one of them is not champion
-        workers.append(CONTEXT.Process(target=promote, args=(dict(os.environ), settings, own, ready, theirs), daemon=True))
+        workers.append(CONTEXT.Process(target=promote, args=(dict(os.environ), params, own, ready, theirs), daemon=True))
         workers[-1].start()
         pipes.append(ours)
     said: Counter[str] = Counter()
     good, took = 0, []
     for _ in range(count):
-        champion = tracking.holder(settings, tracking.CHAMPION)
+        champion = tracking.holder(params, tracking.CHAMPION)
         started = time.perf_counter()
         for pipe in pipes:
             pipe.send(champion)
@@ -90,7 +90,7 @@ def rounds(name: str, settings: Params, processes: int, count: int) -> None:
         took.append(time.perf_counter() - started)
         words = [answer.split()[0] for answer in answers]
         said.update(words)
-        last = history.moves(settings)[-1]
+        last = history.moves(params)[-1]
         good += Counter(words) == {"won": 1, "lost": processes - 1} and f"won {last.to}" in answers and last.from_ == champion
     for pipe in pipes:
         pipe.send(None)
@@ -98,28 +98,28 @@ def rounds(name: str, settings: Params, processes: int, count: int) -> None:
         worker.join()
     print(
         f"{name}: {processes} promotions at once: exactly one winner in {good} of {count} rounds ({dict(said)}), history "
-        f"{fault(settings, count + 1) or 'complete and in order'}, median round {statistics.median(took):.2f} s",
+        f"{fault(params, count + 1) or 'complete and in order'}, median round {statistics.median(took):.2f} s",
         flush=True,
     )
 
 
-def promote(environment: dict[str, str], settings: Params, own: tuple[int, int], ready: Barrier, pipe: Connection) -> None:
+def promote(environment: dict[str, str], params: Params, own: tuple[int, int], ready: Barrier, pipe: Connection) -> None:
     os.environ.update(environment)  # the server that forks has an older one
     moves.try_out = lambda params, version: None
     while (champion := pipe.recv()) is not None:
         version = next(one for one in own if one != champion)
         ready.wait()
         try:
-            pipe.send(f"won {moves.move(settings, version, champion, f'process {own[0]}', 'promote', 'a benchmark').to}")
+            pipe.send(f"won {moves.move(params, version, champion, f'process {own[0]}', 'promote', 'a benchmark').to}")
         except moves.LostError:
             pipe.send("lost")
         except Exception as error:
             pipe.send(f"failed {error}")
 
 
-def fault(settings: Params, count: int | None = None) -> str | None:
+def fault(params: Params, count: int | None = None) -> str | None:
     """What is wrong with the history, alone or beside the alias."""
-    found = history.moves(settings)
+    found = history.moves(params)
     if count is not None and len(found) != count:
         return f"of {len(found)} moves where {count} were made"
     if [move.number for move in found] != list(range(1, len(found) + 1)):
@@ -130,28 +130,28 @@ def fault(settings: Params, count: int | None = None) -> str | None:
         return "out of order"
     if not all(move.done for move in found):
         return "with moves that are not done"
-    if tracking.holder(settings, tracking.CHAMPION) != found[-1].to:
+    if tracking.holder(params, tracking.CHAMPION) != found[-1].to:
         return "and alias disagree"
     return None
 
 
-def kills(name: str, settings: Params, count: int) -> None:
+def kills(name: str, params: Params, count: int) -> None:
     chance = random.Random(0)
-    before, faults, open_moves = len(history.moves(settings)), 0, 0
+    before, faults, open_moves = len(history.moves(params)), 0, 0
     for _ in range(count):
         ours, theirs = CONTEXT.Pipe()
-        worker = CONTEXT.Process(target=endlessly, args=(dict(os.environ), settings, theirs), daemon=True)
+        worker = CONTEXT.Process(target=endlessly, args=(dict(os.environ), params, theirs), daemon=True)
         worker.start()
         ours.recv()
         time.sleep(chance.uniform(0, LONGEST))
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGKILL)
         worker.join()
-        last = history.moves(settings)[-1]
+        last = history.moves(params)[-1]
         open_moves += not last.done
-        history.settle(settings)
-        faults += fault(settings) is not None
-    found = history.moves(settings)
+        history.settle(params)
+        faults += fault(params) is not None
+    found = history.moves(params)
     outside = sum(move.verdict == "outside" for move in found)
     print(
         f"{name}: {count} kills among {len(found) - before} promotions, {open_moves} of them in the middle of one: history and "
@@ -160,13 +160,13 @@ def kills(name: str, settings: Params, count: int) -> None:
     )
 
 
-def endlessly(environment: dict[str, str], settings: Params, pipe: Connection) -> None:
+def endlessly(environment: dict[str, str], params: Params, pipe: Connection) -> None:
     os.environ.update(environment)
     moves.try_out = lambda params, version: None
-    champion = tracking.holder(settings, tracking.CHAMPION)
+    champion = tracking.holder(params, tracking.CHAMPION)
     pipe.send("ready")
     while True:
-        champion = moves.move(settings, 3 if champion == 2 else 2, champion, "endless", "promote", "a benchmark").to
+        champion = moves.move(params, 3 if champion == 2 else 2, champion, "endless", "promote", "a benchmark").to
 
 
 if __name__ == "__main__":

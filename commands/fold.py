@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def fold(as_json: bool) -> None:
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
-    settings = load_params()
+    params = load_params()
 
     from operations import fold as folding
 
-    done = folding.fold(settings)
+    done = folding.fold(params)
     print(json.dumps(asdict(done), indent=2)) if as_json else show(done)
 
 

@@ -20,7 +20,7 @@ def forget(rater: str, yes: bool, as_json: bool) -> None:
     check(rater)
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
-    settings = load_params()
+    params = load_params()
 
     from pipelines.feedback import rater_lineage
     from pipelines.feedback.sealed import manifest
@@ -28,7 +28,7 @@ def forget(rater: str, yes: bool, as_json: bool) -> None:
     manifest.demand(paths.FEEDBACK, manifest.missing())
     with database() as store:
         found = rater_lineage.of(rater, store)
-    learned = versions(settings, found.sealed)
+    learned = versions(params, found.sealed)
     from operations.fold import plural
 
     # Said before anything is done: after it nobody could find it out again.
@@ -51,7 +51,7 @@ def forget(rater: str, yes: bool, as_json: bool) -> None:
         "committed": done.committed,
         "stages": done.stages,
         "superseded": done.superseded,
-        "still": still(rater, settings, learned, dvc_cache.remotes()),
+        "still": still(rater, params, learned, dvc_cache.remotes()),
     }
     print(json.dumps(state, indent=2)) if as_json else show(state)
 
@@ -80,7 +80,7 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def still(rater: str, settings: Params, learned: list[dict[str, Any]], remotes: list[str]) -> list[str]:
+def still(rater: str, params: Params, learned: list[dict[str, Any]], remotes: list[str]) -> list[str]:
     """What may hold something of the rater, and how it goes."""
     words = [
         "older versions of the data in DVC's cache: `dvc gc --workspace` deletes all that the workspace does not need",
@@ -89,9 +89,9 @@ def still(rater: str, settings: Params, learned: list[dict[str, Any]], remotes: 
         "files that feedback was imported from, and their .rejected.jsonl",
     ]
     if learned:
-        again = "genloop run --set train.init=scratch" if settings.train.init == "champion" else "genloop run"
+        again = "genloop run --set train.init=scratch" if params.train.init == "champion" else "genloop run"
         words.append(f"the models {serving(learned)}, and those that were trained on from them: `{again}` trains one without")
-    if rater in settings.feedback.experts:
+    if rater in params.feedback.experts:
         words.append(f"params.yaml: feedback.experts names {rater}; take the name out")
     return words
 

@@ -28,7 +28,7 @@ def generate(count: int, label: str | None, seed: int, version: int | None, out:
     out = out.absolute()
     check(count, seed, out)
     os.chdir(paths.root())
-    settings = load_params()
+    params = load_params()
 
     import numpy as np
 
@@ -38,10 +38,10 @@ def generate(count: int, label: str | None, seed: int, version: int | None, out:
     from pipelines.feedback.store.event_store import Store
     from pipelines.registry import client
 
-    drawer = client.load(settings, version)
+    drawer = client.load(params, version)
     seeds = np.arange(seed, seed + count, dtype=np.int64)
     labels = choose(label, seeds, drawer.classes, drawer.conditional)
-    images, seeds, withheld = allowed(drawer, seeds, labels, reported.Filter.read(settings), all_events.reported())
+    images, seeds, withheld = allowed(drawer, seeds, labels, reported.Filter.read(params), all_events.reported())
     files.write(out, picture(images, labels, drawer) if out.suffix == ".png" else archive(images, labels, seeds))
     if out.suffix == ".png":  # which people will look at, and may say something of; the other form says its seeds itself
         shown = labels.tolist() if drawer.conditional else [None] * count

@@ -22,45 +22,45 @@ def history(version: int | None, at: str | None, as_json: bool) -> None:
         raise InputError("history: expected VERSION or --at, came both; ask twice")
     then = moment(at) if at is not None else None
     os.chdir(paths.root())
-    settings = load_params()
+    params = load_params()
     if version is not None:
-        lineage(settings, version, as_json)
+        lineage(params, version, as_json)
         return
-    settle(settings)
+    settle(params)
     if then:
-        champion(settings, then, as_json)
+        champion(params, then, as_json)
         return
 
     from pipelines.promotion.history import moves
 
-    found = moves(settings)
+    found = moves(params)
     print(json.dumps([move.as_json() for move in found], indent=2)) if as_json else show(found)
 
 
-def settle(settings: Params) -> None:
+def settle(params: Params) -> None:
     """A registry that does not answer keeps nobody from reading what was entered."""
     from pipelines.promotion import history
 
     try:
-        history.settle(settings)
+        history.settle(params)
     except GenloopError as error:
         print(f"genloop: {error}; what follows is as far as the database knows", file=sys.stderr)
 
 
-def lineage(settings: Params, version: int, as_json: bool) -> None:
+def lineage(params: Params, version: int, as_json: bool) -> None:
     from pipelines.promotion import lineage
 
-    found = lineage.of(settings, version)
+    found = lineage.of(params, version)
     print(json.dumps(found.as_json(), indent=2) if as_json else "\n".join(found.lines()))
 
 
-def champion(settings: Params, then: datetime, as_json: bool) -> None:
+def champion(params: Params, then: datetime, as_json: bool) -> None:
     from pipelines.promotion.history import champion_at
     from pipelines.promotion.ledger import stamp
 
-    version = champion_at(settings, then)
+    version = champion_at(params, then)
     if as_json:
-        print(json.dumps({"at": stamp(then), "model": settings.registry.model, "champion": version}, indent=2))
+        print(json.dumps({"at": stamp(then), "model": params.registry.model, "champion": version}, indent=2))
     else:
         print(f"version {version}" if version is not None else "none is known to have been champion then")
 

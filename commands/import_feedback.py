@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def import_feedback(file: Path, form: str | None, at: str | None, like: str | None, dislike: str | None, as_json: bool) -> None:
     file = file.absolute()
     os.chdir(paths.root())
-    settings = load_params()
+    params = load_params()
 
     from pipelines.core.images import Limits
     from pipelines.core.progress import Progress
@@ -31,7 +31,7 @@ def import_feedback(file: Path, form: str | None, at: str | None, like: str | No
 
     if form is not None and form not in load.FORMATS:
         raise InputError(f"--format: {catalogue.unknown(form, load.FORMATS)}")
-    rules = load.Rules(moment(file, at), Limits(**settings.ingest.model_dump()), words(like, dislike))
+    rules = load.Rules(moment(file, at), Limits(**params.ingest.model_dump()), words(like, dislike))
     with Store.open() as store, Progress("import", total=None, unit="rows") as progress:
         tally = load.load(file, store, rules, form, lambda rows, done: progress.advance(rows, f"{done:.0%}"))
     print(json.dumps(summary(file, tally), indent=2)) if as_json else show(file, tally)

@@ -21,7 +21,7 @@ SHOWN, DIGITS = 5, 12  # row_ids of a kind, and how much of each; `genloop why` 
 
 def influence(rater: str, as_json: bool) -> None:
     os.chdir(paths.root())
-    settings = load_params()
+    params = load_params()
 
     from pipelines.feedback import rater_lineage
     from pipelines.feedback.sealed import manifest
@@ -42,7 +42,7 @@ def influence(rater: str, as_json: bool) -> None:
         "waiting": len(found.waiting),
         "standing": standing(rater),
         "rows": rater_lineage.touched(found.events),
-        "versions": versions(settings, found.sealed),
+        "versions": versions(params, found.sealed),
     }
     print(json.dumps(state, indent=2)) if as_json else show(state)
 
@@ -72,11 +72,11 @@ def standing(rater: str) -> dict[str, Any] | None:
     return {"weight": float(line["weight"]), "reliability": float(line["reliability"]), "set_aside": line["set_aside"]}
 
 
-def versions(settings: Params, batches: Collection[str]) -> list[dict[str, Any]]:
+def versions(params: Params, batches: Collection[str]) -> list[dict[str, Any]]:
     """Those that have learned from one of these folds, with what they serve as."""
     from pipelines.registry import client
 
-    learned = client.learned(settings).items() if batches else ()
+    learned = client.learned(params).items() if batches else ()
     return [{"version": number, "aliases": of.aliases} for number, of in learned if not set(batches).isdisjoint(of.batches)]
 
 

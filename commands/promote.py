@@ -24,24 +24,24 @@ def promote(version: int | None, dry_run: bool, force: bool, reason: str | None,
     check(dry_run, force, reason)
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
-    settings = load_params()
+    params = load_params()
 
     from pipelines.promotion import decisions
 
-    challenger, champion = decisions.sides(settings, version)
-    decision = judge(settings, challenger, champion, force, dry_run)
+    challenger, champion = decisions.sides(params, version)
+    decision = judge(params, challenger, champion, force, dry_run)
     if decision and not as_json:
         show(decision)
     if decision and not dry_run:
-        decisions.remember(settings, decision)
+        decisions.remember(params, decision)
     through = decision is not None and decision.word == "promote"
     if force:
-        overrule(settings, challenger, champion, str(reason), decision)
+        overrule(params, challenger, champion, str(reason), decision)
     elif through and not dry_run:
         assert decision is not None
-        if settings.promotion.require_approval and not yes:
+        if params.promotion.require_approval and not yes:
             ask(decision)
-        follow(settings, decision, reason or "")
+        follow(params, decision, reason or "")
     promoted = not dry_run and (through or force)
     if as_json:
         figures: dict[str, Any] = (
@@ -60,14 +60,14 @@ def check(dry_run: bool, force: bool, reason: str | None) -> None:
         raise InputError("--force and --dry-run contradict each other: one moves the alias, the other never does")
 
 
-def judge(settings: Params, challenger: int, champion: int | None, force: bool, dry_run: bool) -> Decision | None:
+def judge(params: Params, challenger: int, champion: int | None, force: bool, dry_run: bool) -> Decision | None:
     """What the gate says. Who overrules it need not wait for the noise floor, nor for a gate that fails: then None."""
     from pipelines.promotion import decisions
 
     try:
         if not force and not dry_run:  # which changes nothing, and the floor is kept and committed
-            measure(settings, champion)
-        return decisions.judge(settings, challenger, champion, say)
+            measure(params, champion)
+        return decisions.judge(params, challenger, champion, say)
     except GenloopError as error:
         if not force:
             raise
@@ -75,18 +75,18 @@ def judge(settings: Params, challenger: int, champion: int | None, force: bool, 
         return None
 
 
-def measure(settings: Params, champion: int | None) -> None:
+def measure(params: Params, champion: int | None) -> None:
     """The noise floor, where it is needed and of another configuration, or never measured."""
     from workspace import dvc, versioning
     from workspace.stages import repro
     from workspace.staleness import unmeasured
 
-    if champion is not None and unmeasured(settings):
-        say(f"measuring how far scores move with the seed alone: {settings.promotion.noise} trainings, once for these settings")
+    if champion is not None and unmeasured(params):
+        say(f"measuring how far scores move with the seed alone: {params.promotion.noise} trainings, once for these settings")
         with alone():
             repro(dvc.NOISE, dvc.noise() == "fresh", lambda line: None)  # it is shown as it comes, and kept nowhere
             dvc.check_cache(dvc.NOISE)
-            versioning.commit(settings, say)
+            versioning.commit(params, say)
 
 
 def ask(decision: Decision) -> None:
@@ -101,18 +101,18 @@ def ask(decision: Decision) -> None:
         raise GenloopError("nothing is promoted")
 
 
-def follow(settings: Params, decision: Decision, reason: str) -> None:
+def follow(params: Params, decision: Decision, reason: str) -> None:
     from pipelines.promotion import decisions, moves
 
-    decisions.move(settings, decision, moves.person(), reason)
+    decisions.move(params, decision, moves.person(), reason)
 
 
-def overrule(settings: Params, challenger: int, champion: int | None, reason: str, decision: Decision | None) -> None:
+def overrule(params: Params, challenger: int, champion: int | None, reason: str, decision: Decision | None) -> None:
     from pipelines.promotion import moves
 
     figures = decision.figures if decision else None
     benchmark_id = str(decision.figures["benchmark_id"]) if decision else None
-    moves.move(settings, challenger, champion, moves.person(), "forced", reason, figures, benchmark_id)
+    moves.move(params, challenger, champion, moves.person(), "forced", reason, figures, benchmark_id)
 
 
 def say(line: str) -> None:

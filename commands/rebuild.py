@@ -22,11 +22,11 @@ def rebuild(version: int, keep: bool, as_json: bool) -> bool:
     """Whether it is equal, bit for bit or by its scores."""
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
-    settings = load_params()
+    params = load_params()
 
     from operations import rebuild as rebuilding
 
-    done = rebuilding.rebuild(settings, version, keep)
+    done = rebuilding.rebuild(params, version, keep)
     print(json.dumps(done.as_json(), indent=2)) if as_json else show(done)
     if done.folder:
         print(f"it lies in {done.folder}; `git worktree remove --force` takes it away", file=sys.stderr)

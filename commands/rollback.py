@@ -14,37 +14,37 @@ from pipelines.settings.schema import Params
 
 def rollback(to: int | None, reason: str | None, as_json: bool) -> None:
     os.chdir(paths.root())
-    settings = load_params()
+    params = load_params()
 
     from pipelines.promotion import history, moves
     from pipelines.registry import client
 
-    for move in history.settle(settings):
+    for move in history.settle(params):
         if move.verdict == "outside":
             print(f"genloop: {move.reason}; now the history has it", file=sys.stderr)
-    champion = client.holder(settings, client.CHAMPION)
-    target = earlier(settings) if to is None else known(settings, to)
-    done = moves.move(settings, target, champion, moves.person(), "rollback", reason or "no reason was given")
+    champion = client.holder(params, client.CHAMPION)
+    target = earlier(params) if to is None else known(params, to)
+    done = moves.move(params, target, champion, moves.person(), "rollback", reason or "no reason was given")
     if as_json:
         print(json.dumps(done.as_json(), indent=2))
     else:
         print(f"version {target} is champion again{f', in place of version {champion}' if champion is not None else ''}")
 
 
-def earlier(settings: Params) -> int:
+def earlier(params: Params) -> int:
     from pipelines.promotion import history
 
-    version = history.before(settings)
+    version = history.before(params)
     if version is None:
         raise InputError("there is no earlier champion to go back to; see `genloop history`")
     return version
 
 
-def known(settings: Params, version: int) -> int:
+def known(params: Params, version: int) -> int:
     """Raises InputError where the version has never been champion: to make it that is for the gate."""
     from pipelines.promotion import history
 
-    champions = sorted({move.to for move in history.moves(settings) if move.to is not None})
+    champions = sorted({move.to for move in history.moves(params) if move.to is not None})
     if version not in champions:
         there = ", ".join(map(str, champions)) or "none"
         raise InputError(

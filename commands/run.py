@@ -23,14 +23,14 @@ def run(overlays: Iterable[Path], settings: Iterable[str], everything: bool) -> 
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
     with alone():
-        current = update_params(overlays, [from_root(setting, here) for setting in settings])
-        work = [*pending(current, everything)] or ["promote"] * decisions.due(current)
+        params = update_params(overlays, [from_root(setting, here) for setting in settings])
+        work = [*pending(params, everything)] or ["promote"] * decisions.due(params)
         if work:
             say(f"to do: {', '.join(work)}; starting Prefect")
             walk(everything)
         else:
-            catch_up(current)
-        summary.show(current, ran=bool(work))
+            catch_up(params)
+        summary.show(params, ran=bool(work))
 
 
 def walk(everything: bool) -> None:
@@ -42,13 +42,13 @@ def walk(everything: bool) -> None:
         retrain(everything)
 
 
-def catch_up(settings: Params) -> None:
+def catch_up(params: Params) -> None:
     """What a run that was killed at its end has left to do, which needs no Prefect."""
     from workspace import pushing, versioning
 
-    if versioning.waiting(settings):
-        versioning.commit(settings, say)
-    pushing.push(settings, say)
+    if versioning.waiting(params):
+        versioning.commit(params, say)
+    pushing.push(params, say)
 
 
 def say(line: str) -> None:

@@ -262,14 +262,14 @@ def pinned(channels: int, size: int | None, rows: int) -> Sight | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         advice = "make it again (`genloop run`), or name an --extractor"
         raise InputError(f"{folder}: no usable benchmark ({error}); {advice}") from None
-    settings = load_params(root / paths.PARAMS)
-    image = settings.image
+    params = load_params(root / paths.PARAMS)
+    image = params.image
     side, _, depth = shape or (image.size, image.size, image.channels)  # an extractor that is read from a file takes any
     if depth != channels or size not in (None, side):
         return None
     say(f"as the benchmark in {folder} sees them")
     extractor = catalogue.get(catalogue.FEATURES, name).load(folder)
-    form = Form(side, depth, image.background, settings.clean.fit, settings.clean.filter)
+    form = Form(side, depth, image.background, params.clean.fit, params.clean.filter)
     return Sight(name, extractor, form, classes, np.zeros(rows, bool))
 
 

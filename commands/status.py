@@ -26,16 +26,16 @@ def status(as_json: bool) -> None:
 
 def versions() -> dict[str, Any]:
     """The champion and the challenger; null where there is none. verdict: what the gate said of it last, null if nothing."""
-    settings = load_params()
-    found = client.versions(settings)
+    params = load_params()
+    found = client.versions(params)
     return {
-        alias: about and {**{key: about[key] for key in KEYS}, "verdict": verdict(settings, about["version"])}
+        alias: about and {**{key: about[key] for key in KEYS}, "verdict": verdict(params, about["version"])}
         for alias, about in found.items()
     }
 
 
-def verdict(settings: Params, version: int) -> str | None:
-    decision = decisions.said(client.version(settings, version).tags)
+def verdict(params: Params, version: int) -> str | None:
+    decision = decisions.said(client.version(params, version).tags)
     return decision.word if decision else None
 
 

@@ -13,16 +13,16 @@ from pipelines.registry import client
 from pipelines.settings.schema import Params
 
 
-def show(settings: Params, ran: bool) -> None:
+def show(params: Params, ran: bool) -> None:
     print("done" if ran else "nothing to do: every stage is fresh")
-    decision = judged(settings)
-    facts = [*scores(), *versions(settings), *verdict(decision), *files()]
+    decision = judged(params)
+    facts = [*scores(), *versions(params), *verdict(decision), *files()]
     width = max((len(name) for name, _ in facts), default=0)
     for name, words in facts:
         print(f"  {name:<{width}}  {words}")
     here = program()
     print("next:")
-    champion, challenger = (client.holder(settings, alias) for alias in (client.CHAMPION, client.CHALLENGER))
+    champion, challenger = (client.holder(params, alias) for alias in (client.CHAMPION, client.CHALLENGER))
     which = "" if champion or not challenger else f" --version {challenger}"
     print(f"  {here}genloop generate --count 64 --out grid.png{which}")
     print(f"  {here}genloop run --params examples/mnist.yaml --set sources.0.path=mnist.npz")
@@ -45,17 +45,17 @@ def scores() -> list[tuple[str, str]]:
     return facts
 
 
-def versions(settings: Params) -> list[tuple[str, str]]:
-    model = settings.registry.model
-    found = client.versions(settings).items()
+def versions(params: Params) -> list[tuple[str, str]]:
+    model = params.registry.model
+    found = client.versions(params).items()
     return [(alias, f"{model} version {about['version']}") for alias, about in found if about]
 
 
-def judged(settings: Params) -> Decision | None:
+def judged(params: Params) -> Decision | None:
     """What the gate said of the challenger; where there is none, of the champion."""
-    holders = [client.holder(settings, alias) for alias in (client.CHALLENGER, client.CHAMPION)]
+    holders = [client.holder(params, alias) for alias in (client.CHALLENGER, client.CHAMPION)]
     newest = next((number for number in holders if number is not None), None)
-    return None if newest is None else decisions.said(client.version(settings, newest).tags)
+    return None if newest is None else decisions.said(client.version(params, newest).tags)
 
 
 def verdict(decision: Decision | None) -> list[tuple[str, str]]:

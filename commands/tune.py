@@ -34,16 +34,16 @@ def tune(more: int | None, overlays: Iterable[Path], changes: Iterable[str], out
     out = out.absolute() if out else None
     os.chdir(paths.root())
     signal.signal(signal.SIGTERM, interrupt)
-    settings = set_up(overlays, [from_root(change, here) for change in changes])
+    params = set_up(overlays, [from_root(change, here) for change in changes])
 
     from pipelines.tuning import space
 
-    space.check(settings)
+    space.check(params)
     from pipelines.tuning import search  # only now: it takes a second, which a fault in the space need not wait
 
-    told = Told(settings.tune.metric)
+    told = Told(params.tune.metric)
     try:
-        found = search.run(settings, more, out or OUT, told)
+        found = search.run(params, more, out or OUT, told)
     except KeyboardInterrupt:
         raise GenloopError("interrupted; the trials until now are kept, and `genloop tune` goes on with the rest") from None
     print(json.dumps(record(found), indent=2)) if as_json else show(found)

@@ -42,20 +42,20 @@ def table(metrics: dict[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
-def show_decision(settings: Params, decision: Decision) -> None:
+def show_decision(params: Params, decision: Decision) -> None:
     """What the gate said, and what both versions draw from the same seeds."""
     create_table_artifact(table=table_of(decision), key="verdict", description=words(decision))
     for role, number in (("challenger", decision.challenger), ("champion", decision.champion)):
         if number is None:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            grid = client.artifact(client.version(settings, number), "samples.png", Path(folder))
+            grid = client.artifact(client.version(params, number), "samples.png", Path(folder))
             if grid:
                 about = f"What version {number} draws, the {role}"
                 create_image_artifact(image_url=inline(grid), key=f"samples-{role}", description=about)
 
 
-def show_history(settings: Params) -> None:
+def show_history(params: Params) -> None:
     """All that was ever champion, newest first."""
     from pipelines.promotion import history
 
@@ -68,9 +68,9 @@ def show_history(settings: Params) -> None:
             "verdict": move.verdict,
             "reason": move.reason,
         }
-        for move in reversed(history.moves(settings))
+        for move in reversed(history.moves(params))
     ]
-    create_table_artifact(table=table, key="history", description=f"Champions of {settings.registry.model}")
+    create_table_artifact(table=table, key="history", description=f"Champions of {params.registry.model}")
 
 
 def table_of(decision: Decision) -> list[dict[str, str]]:

@@ -26,13 +26,13 @@ def feedback() -> None:
     """fold -> what `retrain` does, when `feedback.min_events` have come since it last did; the gate may hear of them sooner."""
     os.chdir(paths.root())
     with going_on():
-        settings = load_params()
-        limited(fold, "fold", settings.flow)
-        if enough(settings):
-            walk(settings)
-        versioning.commit(settings, say)
-        gate(settings)
-        pushing.push(settings, say)
+        params = load_params()
+        limited(fold, "fold", params.flow)
+        if enough(params):
+            walk(params)
+        versioning.commit(params, say)
+        gate(params)
+        pushing.push(params, say)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -41,9 +41,9 @@ def fold() -> None:
     processes.run("fold", [sys.executable, "-m", "genloop", "fold"], begin("fold"))
 
 
-def enough(settings: Params) -> bool:
+def enough(params: Params) -> bool:
     """Whether so much waits to be learned from that it is worth a training; which, is said."""
-    count, least = waiting(), settings.feedback.min_events
+    count, least = waiting(), params.feedback.min_events
     words = f"{count:,} folded {'event waits' if count == 1 else 'events wait'} to be learned from"
     words += ": training" if count >= least else f"; training begins at feedback.min_events = {least:,}"
     terminal.show(f"── {words}\n".encode())

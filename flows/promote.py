@@ -47,59 +47,59 @@ def promote(version: int | None = None) -> None:
     """
     os.chdir(paths.root())
     with going_on():
-        settings = load_params()
-        if version is not None and version == client.holder(settings, client.CHAMPION):
+        params = load_params()
+        if version is not None and version == client.holder(params, client.CHAMPION):
             say(f"version {version} is champion already")  # while somebody was to be asked, somebody else has promoted it
             return
-        decision = decide(settings, *decisions.sides(settings, version))
+        decision = decide(params, *decisions.sides(params, version))
         if decision.word != "promote" or decision.declined:
             return
-        if not settings.promotion.require_approval:
-            move(settings, decision, "flow promote")
+        if not params.promotion.require_approval:
+            move(params, decision, "flow promote")
         elif deployment.id:
-            follow(settings, decision, ask(decision))
+            follow(params, decision, ask(decision))
         else:
             say(f"a person has to say yes: `genloop promote --version {decision.challenger}`")
 
 
-def gate(settings: Params) -> None:
+def gate(params: Params) -> None:
     """What a run ends with, in the flow that calls this: a challenger that has not been judged so far is judged."""
     from pipelines.promotion.moves import LostError
 
-    decisions.settle(settings)
-    challenger, champion = (client.holder(settings, alias) for alias in (client.CHALLENGER, client.CHAMPION))
+    decisions.settle(params)
+    challenger, champion = (client.holder(params, alias) for alias in (client.CHALLENGER, client.CHAMPION))
     if challenger is None or challenger == champion:
         return
-    decision = decide(settings, challenger, champion)
+    decision = decide(params, challenger, champion)
     if decision.word != "promote" or decision.declined:
         return
-    if settings.promotion.require_approval:
+    if params.promotion.require_approval:
         ask_later(challenger)
         return
     try:
-        move(settings, decision, f"flow {flow_run.flow_name}")
+        move(params, decision, f"flow {flow_run.flow_name}")
     except LostError as error:  # no fault of this run; the next one asks the gate about the champion that there is now
         say(str(error))
 
 
-def decide(settings: Params, challenger: int, champion: int | None) -> Decision:
+def decide(params: Params, challenger: int, champion: int | None) -> Decision:
     """What the gate says, which may have been asked before; it is on the run's page then."""
-    if decisions.known(settings, challenger, champion) is None:
-        if champion is not None and unmeasured(settings):
-            run_stage(dvc.NOISE, settings.flow, dvc.noise() == "fresh")
-            versioning.commit(settings, say)
-        limited(judge, "judge", settings.flow, settings, challenger, champion)
-    decision = decisions.known(settings, challenger, champion)
+    if decisions.known(params, challenger, champion) is None:
+        if champion is not None and unmeasured(params):
+            run_stage(dvc.NOISE, params.flow, dvc.noise() == "fresh")
+            versioning.commit(params, say)
+        limited(judge, "judge", params.flow, params, challenger, champion)
+    decision = decisions.known(params, challenger, champion)
     assert decision is not None  # the task has kept it
     say(decisions.words(decision))
-    artifacts.show_decision(settings, decision)
+    artifacts.show_decision(params, decision)
     return decision
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def judge(settings: Params, challenger: int, champion: int | None) -> None:
+def judge(params: Params, challenger: int, champion: int | None) -> None:
     log = begin("judge")
-    decisions.remember(settings, decisions.judge(settings, challenger, champion, log))
+    decisions.remember(params, decisions.judge(params, challenger, champion, log))
 
 
 def ask(decision: Decision) -> Answer:
@@ -117,19 +117,19 @@ def ask(decision: Decision) -> Answer:
     return answer
 
 
-def follow(settings: Params, decision: Decision, answer: Answer) -> None:
+def follow(params: Params, decision: Decision, answer: Answer) -> None:
     if answer.promote:
-        move(settings, decision, answer.name, answer.reason)
+        move(params, decision, answer.name, answer.reason)
         return
     said = f"{answer.name} said no" + (f": {answer.reason}" if answer.reason else "")
-    decisions.remember(settings, replace(decision, declined=said))
+    decisions.remember(params, replace(decision, declined=said))
     say(f"version {decision.challenger} is not promoted: {said}")
 
 
-def move(settings: Params, decision: Decision, by: str, reason: str = "") -> None:
-    decisions.move(settings, decision, by, reason)
+def move(params: Params, decision: Decision, by: str, reason: str = "") -> None:
+    decisions.move(params, decision, by, reason)
     say(f"version {decision.challenger} is champion now; `genloop rollback` takes it back")
-    artifacts.show_history(settings)
+    artifacts.show_history(params)
 
 
 def ask_later(challenger: int) -> None:

@@ -28,14 +28,14 @@ def retrain(everything: bool = False) -> None:
     """
     os.chdir(paths.root())
     with going_on():
-        settings = load_params()
-        walk(settings, everything)
-        versioning.commit(settings, say)
-        gate(settings)
-        pushing.push(settings, say)
+        params = load_params()
+        walk(params, everything)
+        versioning.commit(params, say)
+        gate(params)
+        pushing.push(params, say)
 
 
-def walk(settings: Params, everything: bool = False) -> None:
+def walk(params: Params, everything: bool = False) -> None:
     """Run what is stale, in the flow that calls this.
 
     Args:
@@ -43,9 +43,9 @@ def walk(settings: Params, everything: bool = False) -> None:
     """
     for name in dvc.stages():
         # Asked anew each time: a stage that made the same as before leaves those after it fresh.
-        work = pending(settings, everything)
+        work = pending(params, everything)
         if name in work:
-            run_stage(name, settings.flow, force=work[name])
+            run_stage(name, params.flow, force=work[name])
         else:
             terminal.show(f"── {name}: nothing new\n".encode())
     show_results()

@@ -77,42 +77,42 @@ def run(
 
 def take_turn(settings: Simulation, number: int, expert: Judge) -> None:
     """People say something of what the champion draws, and the next champion comes of it."""
-    current = lay_over({**settings.params, "train": {**WARM, **settings.params.get("train", {})}})
+    params = lay_over({**settings.params, "train": {**WARM, **settings.params.get("train", {})}})
     said = f"{settings.votes:,} votes by {settings.raters} raters on {settings.samples:,} samples"
     say(f"turn {number} of {settings.turns}: {said}")
-    shown = draw(settings, current, number, settings.samples)
+    shown = draw(settings, params, number, settings.samples)
     liked = expert.likes(shown.images, shown.labels)
     samples = shown.samples()
     sent = list(upload_images.images(settings, number, expert))
-    limits = Limits(**current.ingest.model_dump())
+    limits = Limits(**params.ingest.model_dump())
     kept = [uploads.keep(image, limits) for image, _ in sent]
     with Store.open() as store:
         store.add_samples(samples)
         store.add(raters.vote(settings, number, samples, liked))
         store.add(raters.report(settings, number, samples, liked))
         store.add(raters.upload(settings, number, kept, [label for _, label in sent]))
-    fold.fold(current, say)
-    catch_up(current)
+    fold.fold(params, say)
+    catch_up(params)
 
 
-def begin_with(current: Params, given: Path) -> None:
+def begin_with(params: Params, given: Path) -> None:
     """Where the project's trainings go on from a version, its copy begins with that one.
 
     The copy has no registry to look into, and would train for as few steps from nothing.
     """
-    init = current.train.init
+    init = params.train.init
     if init != "scratch":
-        client.fetch(current, given, None if init == "champion" else init)
+        client.fetch(params, given, None if init == "champion" else init)
 
 
-def catch_up(current: Params, given: Path | None = None) -> None:
+def catch_up(params: Params, given: Path | None = None) -> None:
     """Run every stage that is stale, and let the version that comes of it be champion.
 
     given: a model that takes the place of what `train` would make.
     """
     for name in dvc.stages():
         # Asked anew each time, as in `genloop run`: a stage that made the same as before leaves those after it fresh.
-        work = pending(current)
+        work = pending(params)
         if name == "train" and name in work and given is not None and given.is_dir():
             take_over(given)
         elif name in work:
@@ -120,7 +120,7 @@ def catch_up(current: Params, given: Path | None = None) -> None:
             repro(name, work[name], log=lambda line: None)
             dvc.check_cache(name)
     version = json.loads(client.RECEIPT.read_text(encoding="utf-8"))["version"]
-    client.point(current, client.CHAMPION, version)
+    client.point(params, client.CHAMPION, version)
 
 
 def take_over(given: Path) -> None:
@@ -153,9 +153,9 @@ def measure(settings: Simulation, number: int, expert: Judge, began: float) -> t
     return turn, fresh
 
 
-def draw(settings: Simulation, current: Params, turn: int, count: int) -> Drawn:
+def draw(settings: Simulation, params: Params, turn: int, count: int) -> Drawn:
     """Raises InputError where the taste goes by classes, and the model cannot be asked for one."""
-    found = samples.draw(current, settings.seed, turn, count)
+    found = samples.draw(params, settings.seed, turn, count)
     if settings.taste.of_labels and not found.classes:
         raise InputError(
             f"the taste {settings.taste.name!r} judges an image by the class asked for, and this model draws without classes; "

@@ -32,12 +32,12 @@ SEEN = (paths.CLEAN, paths.CURATED, paths.APPROVAL, paths.REFERENCE)  # what tra
 DONE, ESTIMATES = paths.REPORTS / "metrics.json", paths.REPORTS / "estimates.npz"  # of `evaluate`; it writes DONE last
 
 
-def run(settings: Params) -> None:
-    wanted = settings.promotion.noise
+def run(params: Params) -> None:
+    wanted = params.promotion.noise
     if not wanted:
         raise InputError("promotion.noise is 0, so there is nothing to measure; set it to the number of trainings, 4 say")
     # Beside the checkpoints, where a run that was cut off finds it again, and `train` takes away what nobody came back to.
-    folder = paths.CHECKPOINTS / f"noise-{stamp(settings)}"
+    folder = paths.CHECKPOINTS / f"noise-{stamp(params)}"
     found: dict[int, Scores] = {}
     for seed in range(FIRST, FIRST + 2 * wanted):
         if len(found) < wanted and trained(folder / f"seed-{seed}", seed):
@@ -88,9 +88,9 @@ def prepare(folder: Path, seed: int) -> None:
     update_params([], [f"train.seed={seed}", metrics], folder / paths.PARAMS)
 
 
-def stamp(settings: Params) -> str:
+def stamp(params: Params) -> str:
     """Of all that these trainings follow from: what was cut off must not be taken for something else."""
-    blocks = settings.model_dump(mode="json", include={"image", "model", "train", "evaluate"})
+    blocks = params.model_dump(mode="json", include={"image", "model", "train", "evaluate"})
     code = [path for path in sorted(CODE.rglob("*")) if path.suffix in (".py", ".html")]
     data = [path for folder in SEEN for path in sorted(folder.rglob("*")) if path.is_file()]
     stamps = [[path.name, files.sha256(path)] for path in (*code, *data)]

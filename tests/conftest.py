@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 NO_FEEDBACK = '{"files": {}, "forgotten": []}\n'  # data/feedback.json before anybody has said anything
 SHARED = REPOSITORY.parent / "shared" / "data"  # real data; what needs it skips where it is missing
 
-Settings = Callable[..., Params]
+MakeParams = Callable[..., Params]
 NUMBERS = count()
 VERSIONS = 9  # of the model in `registry`
 
@@ -47,10 +47,10 @@ def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def settings() -> Settings:
+def make_params() -> MakeParams:
     """The repository's params.yaml with some keys set, as `--set` does.
 
-    >>> settings({"sources": [{"type": "digits"}], "image.size": 8})
+    >>> make_params({"sources": [{"type": "digits"}], "image.size": 8})
     """
 
     def build(changes: dict[str, Any] | None = None) -> Params:

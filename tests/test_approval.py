@@ -23,7 +23,7 @@ from pipelines.feedback import curated
 from pipelines.metrics.inputs import Benchmark
 from pipelines.preference.weights import effective_share
 from pipelines.scoring import approval, benchmark, views
-from tests.conftest import REPOSITORY, Settings
+from tests.conftest import REPOSITORY, MakeParams
 from tests.contracts import pictures, write_feedback, write_rows
 
 CLASSES = ["a", "b", "c"]
@@ -112,10 +112,10 @@ def page() -> str:
 
 @pytest.mark.parametrize("choices", [False, True])
 def test_a_taste_moves_weights_towards_it_within_the_floor(
-    extractor: Thumbnail, settings: Settings, capsys: pytest.CaptureFixture[str], choices: bool
+    extractor: Thumbnail, make_params: MakeParams, capsys: pytest.CaptureFixture[str], choices: bool
 ) -> None:
     judge(400, heavy, choices)
-    stage.run(settings({"feedback.min_effective_share": 0.6}))
+    stage.run(make_params({"feedback.min_effective_share": 0.6}))
     found = report()
     assert found["changed"] is True
     assert (found["votes"], found["choices"]) == ((0, 200) if choices else (400, 0))
@@ -134,9 +134,9 @@ def test_a_taste_moves_weights_towards_it_within_the_floor(
     assert "what people prefer is put first in" in capsys.readouterr().out
 
 
-def test_the_model_predicts_for_images_nobody_has_seen(extractor: Thumbnail, settings: Settings) -> None:
+def test_the_model_predicts_for_images_nobody_has_seen(extractor: Thumbnail, make_params: MakeParams) -> None:
     judge(400, heavy)
-    stage.run(settings())
+    stage.run(make_params())
     model = approval.read()
     assert model is not None
     assert model.benchmark_id == "id"
@@ -145,9 +145,9 @@ def test_the_model_predicts_for_images_nobody_has_seen(extractor: Thumbnail, set
     assert p[heavy(fresh)].mean() > 0.8 > 0.2 > p[~heavy(fresh)].mean()
 
 
-def test_the_page_shows_what_was_understood(extractor: Thumbnail, settings: Settings) -> None:
+def test_the_page_shows_what_was_understood(extractor: Thumbnail, make_params: MakeParams) -> None:
     judge(400, heavy)
-    stage.run(settings())
+    stage.run(make_params())
     html = page()
     for name in ("real_most", "real_least", "samples_most", "samples_least"):
         assert html.count(f'<img class="{name}"') == 1
@@ -158,10 +158,10 @@ def test_the_page_shows_what_was_understood(extractor: Thumbnail, settings: Sett
 
 
 def test_too_few_votes_say_so_and_change_nothing(
-    extractor: Thumbnail, settings: Settings, capsys: pytest.CaptureFixture[str]
+    extractor: Thumbnail, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judge(60, heavy)
-    stage.run(settings())
+    stage.run(make_params())
     assert capsys.readouterr().out == "approval: 60 votes; it takes 100 judgements that are believed; nothing changes\n"
     assert approval.read() is approval.weights() is None
     assert report()["changed"] is False
@@ -170,9 +170,11 @@ def test_too_few_votes_say_so_and_change_nothing(
     assert extractor.seen == 0
 
 
-def test_votes_at_random_change_nothing(extractor: Thumbnail, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_votes_at_random_change_nothing(
+    extractor: Thumbnail, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
+) -> None:
     judge(400, at_random)
-    stage.run(settings())
+    stage.run(make_params())
     assert approval.read() is approval.weights() is None
     found = report()
     assert found["auc_low"] < 0.5
@@ -182,25 +184,25 @@ def test_votes_at_random_change_nothing(extractor: Thumbnail, settings: Settings
     assert bins()  # that it can foretell nothing is to be seen
 
 
-def test_a_floor_of_one_keeps_the_model_and_no_weights(extractor: Thumbnail, settings: Settings) -> None:
+def test_a_floor_of_one_keeps_the_model_and_no_weights(extractor: Thumbnail, make_params: MakeParams) -> None:
     judge(400, heavy)
-    stage.run(settings({"feedback.min_effective_share": 1.0}))
+    stage.run(make_params({"feedback.min_effective_share": 1.0}))
     assert approval.read() is not None
     assert approval.weights() is None
     assert "lets no row count more than another" in report()["why"]
 
 
-def test_what_is_not_believed_any_more_leaves_no_weights_behind(extractor: Thumbnail, settings: Settings) -> None:
+def test_what_is_not_believed_any_more_leaves_no_weights_behind(extractor: Thumbnail, make_params: MakeParams) -> None:
     judge(400, heavy)
-    stage.run(settings())
+    stage.run(make_params())
     judge(60, heavy)
-    stage.run(settings())
+    stage.run(make_params())
     assert approval.read() is approval.weights() is None
 
 
-def test_without_what_it_reads_it_says_what_to_run(project: Path, settings: Settings) -> None:
+def test_without_what_it_reads_it_says_what_to_run(project: Path, make_params: MakeParams) -> None:
     with pytest.raises(InputError, match="not what `curate` writes"):
-        stage.run(settings())
+        stage.run(make_params())
 
 
 def test_before_anybody_has_voted_it_loads_nothing_heavy(project: Path) -> None:

@@ -12,13 +12,13 @@ import pytest
 from pipelines import clean, validate
 from pipelines.core import form, images, paths, reports, rows, shards
 from pipelines.core.errors import InputError
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 from tests.contracts import pictures
 from tests.test_validate import write_raw
 
 
-def prepare(settings: Settings, pixels: list[np.ndarray], changes: dict[str, Any] | None = None) -> Any:
-    params = settings({"validate.hard": {}, "validate.soft": {}, **(changes or {})})
+def prepare(make_params: MakeParams, pixels: list[np.ndarray], changes: dict[str, Any] | None = None) -> Any:
+    params = make_params({"validate.hard": {}, "validate.soft": {}, **(changes or {})})
     write_raw(pixels, [number % 2 for number in range(len(pixels))])
     validate.run(params)
     return params
@@ -28,10 +28,10 @@ def quarantine() -> Counter[str]:
     return Counter(r for batch in shards.read(paths.QUARANTINE / "clean") for r in batch["reason"].to_pylist())
 
 
-def test_what_goes_in_comes_out_or_is_refused_with_its_reason(project: Path, settings: Settings) -> None:
+def test_what_goes_in_comes_out_or_is_refused_with_its_reason(project: Path, make_params: MakeParams) -> None:
     good = list(pictures(100, 20, 3))
     bad = [good[0], np.zeros((20, 20, 3), np.uint8), good[1][:, :3], good[2][:3]]
-    clean.run(prepare(settings, [*good, *bad]))
+    clean.run(prepare(make_params, [*good, *bad]))
     report = reports.read("clean")
     assert report["refused"] == {"exact_copy": 1, "near_copy": 0, "blank": 1, "too_small": 2, "aspect_ratio": 0}
     assert report["rows_in"] == report["rows_out"] + sum(report["refused"].values()) == 104
@@ -39,19 +39,19 @@ def test_what_goes_in_comes_out_or_is_refused_with_its_reason(project: Path, set
     assert quarantine() == {"exact_copy": 1, "blank": 1, "too_small": 2}
 
 
-def test_rules_apply_in_the_order_of_params(project: Path, settings: Settings) -> None:
+def test_rules_apply_in_the_order_of_params(project: Path, make_params: MakeParams) -> None:
     blank = np.zeros((20, 20, 1), np.uint8)
     rules = [{"rule": "blank"}, {"rule": "exact_copy"}]
-    clean.run(prepare(settings, [*pictures(50, 20, 1), blank, blank], {"clean.rules": rules}))
+    clean.run(prepare(make_params, [*pictures(50, 20, 1), blank, blank], {"clean.rules": rules}))
     assert quarantine() == {"blank": 2}
-    clean.run(prepare(settings, [*pictures(50, 20, 1), blank, blank], {"clean.rules": rules[::-1]}))
+    clean.run(prepare(make_params, [*pictures(50, 20, 1), blank, blank], {"clean.rules": rules[::-1]}))
     assert quarantine() == {"exact_copy": 1, "blank": 1}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_rows_become_of_one_form(project: Path, settings: Settings, channels: int) -> None:
+def test_rows_become_of_one_form(project: Path, make_params: MakeParams, channels: int) -> None:
     pixels = [*pictures(30, 40, 1), *pictures(30, 33, 3, seed=1), *pictures(30, 20, 3, seed=2)]
-    params = prepare(settings, [p[: 20 + i % 9] for i, p in enumerate(pixels)], {"image.channels": channels})
+    params = prepare(make_params, [p[: 20 + i % 9] for i, p in enumerate(pixels)], {"image.channels": channels})
     clean.run(params)
     for split in ("train", "holdout"):
         loaded = rows.load(paths.CLEAN, split)  # type: ignore[arg-type]
@@ -61,46 +61,46 @@ def test_rows_become_of_one_form(project: Path, settings: Settings, channels: in
     assert set(names) == {None}
 
 
-def test_a_row_keeps_its_split_however_the_data_grows(project: Path, settings: Settings) -> None:
+def test_a_row_keeps_its_split_however_the_data_grows(project: Path, make_params: MakeParams) -> None:
     def splits() -> dict[str, str]:
         read = [batch.to_pylist() for batch in shards.read(paths.CLEAN)]
         return {row["row_id"]: row["split"] for batch in read for row in batch}
 
     few, many = list(pictures(60, 16, 1)), list(pictures(200, 16, 1))
-    clean.run(prepare(settings, few))
+    clean.run(prepare(make_params, few))
     before = splits()
-    clean.run(prepare(settings, many[::-1] + few))
+    clean.run(prepare(make_params, many[::-1] + few))
     after = splits()
     assert {identity: after.get(identity) for identity in before} == before
     assert 0.1 < Counter(after.values())["holdout"] / len(after) < 0.3
 
 
-def test_denoising_takes_single_wrong_pixels_away(project: Path, settings: Settings) -> None:
+def test_denoising_takes_single_wrong_pixels_away(project: Path, make_params: MakeParams) -> None:
     flat = np.full((16, 16, 1), 100, np.uint8)
     flat[:, 8:] = 200
     noisy = flat.copy()
     noisy[4, 3], noisy[12, 12] = 255, 0
-    params = settings({"clean.denoise": "median"})
+    params = make_params({"clean.denoise": "median"})
     assert np.array_equal(form.normalise(noisy, params), flat)
-    assert np.array_equal(form.normalise(noisy, settings()), noisy)
+    assert np.array_equal(form.normalise(noisy, make_params()), noisy)
 
 
-def test_data_of_which_nothing_is_left_is_an_error(project: Path, settings: Settings) -> None:
-    params = prepare(settings, [np.zeros((20, 20, 1), np.uint8)] * 3)
+def test_data_of_which_nothing_is_left_is_an_error(project: Path, make_params: MakeParams) -> None:
+    params = prepare(make_params, [np.zeros((20, 20, 1), np.uint8)] * 3)
     with pytest.raises(InputError, match=r"every row was refused: .*'exact_copy': 2.*'blank': 1"):
         clean.run(params)
     assert not paths.CLEAN.exists()
 
 
-def test_too_few_rows_to_hold_some_out_is_an_error(project: Path, settings: Settings) -> None:
-    params = prepare(settings, list(pictures(3, 16, 1)), {"clean.holdout": 1e-6})
+def test_too_few_rows_to_hold_some_out_is_an_error(project: Path, make_params: MakeParams) -> None:
+    params = prepare(make_params, list(pictures(3, 16, 1)), {"clean.holdout": 1e-6})
     with pytest.raises(InputError, match="no row fell into the holdout split of 3"):
         clean.run(params)
     assert not paths.CLEAN.exists()
 
 
-def test_facts_of_other_rows_are_refused(project: Path, settings: Settings) -> None:
-    params = prepare(settings, list(pictures(30, 16, 1)))
+def test_facts_of_other_rows_are_refused(project: Path, make_params: MakeParams) -> None:
+    params = prepare(make_params, list(pictures(30, 16, 1)))
     for part in shards.parts(paths.RAW):
         part.unlink()
     write_raw(list(pictures(20, 16, 1, seed=5)), [0] * 20)

@@ -19,7 +19,7 @@ from pipelines import curate
 from pipelines.core import images, paths, shards
 from pipelines.core.errors import GenloopError
 from pipelines.feedback import curated
-from tests.conftest import REPOSITORY, Settings
+from tests.conftest import REPOSITORY, MakeParams
 from tests.contracts import pictures
 from tests.curation.data import Project, changes, quarantine, raters, rows, table
 
@@ -27,8 +27,8 @@ PEOPLE = [f"person-{number}" for number in range(7)]
 
 
 @pytest.fixture
-def there(project: Path, settings: Settings) -> Project:
-    return Project(settings, ["a", "b"])
+def there(project: Path, make_params: MakeParams) -> Project:
+    return Project(make_params, ["a", "b"])
 
 
 def chatter(there: Project, seed: int, count: int = 250) -> None:
@@ -70,9 +70,9 @@ def everything() -> dict[str, str]:
     return {**found, "quarantine": repr(sorted(quarantine().items()))}
 
 
-def test_nobody_has_said_anything(there: Project, settings: Settings, capsys: Any) -> None:
+def test_nobody_has_said_anything(there: Project, make_params: MakeParams, capsys: Any) -> None:
     paths.FACTS.rename("elsewhere")  # not even looked at
-    curate.run(settings())
+    curate.run(make_params())
     assert capsys.readouterr().out == "curate: no feedback yet\n"
     assert rows() == []
     assert shards.classes(paths.CURATED) == ["a", "b"]
@@ -157,12 +157,12 @@ def test_no_rater_is_named_outside_of_the_reports(there: Project) -> None:
         assert not any(person in repr(table(name)) for person in PEOPLE)
 
 
-def test_files_that_are_not_there_are_asked_for(there: Project, settings: Settings) -> None:
+def test_files_that_are_not_there_are_asked_for(there: Project, make_params: MakeParams) -> None:
     chatter(there, 1)
     there.said.seal()
     (paths.FEEDBACK / "images-a.parquet").unlink()
     with pytest.raises(GenloopError, match="dvc pull"):
-        curate.run(settings())
+        curate.run(make_params())
 
 
 def test_the_page_opens_without_a_network_and_shows_no_reported_picture(there: Project) -> None:
@@ -181,8 +181,8 @@ def test_the_page_opens_without_a_network_and_shows_no_reported_picture(there: P
 
 
 @pytest.mark.slow
-def test_ten_thousand_votes_beside_sixty_thousand_rows_take_seconds(project: Path, settings: Settings) -> None:
-    there = Project(settings, ["a", "b"])
+def test_ten_thousand_votes_beside_sixty_thousand_rows_take_seconds(project: Path, make_params: MakeParams) -> None:
+    there = Project(make_params, ["a", "b"])
     pixels = pictures(60_000, 16, 1, seed=1)
     there.write_rows(
         [np.asarray(images.from_array(image).resize((20, 20)))[:, :, None] for image in pixels]
@@ -193,7 +193,7 @@ def test_ten_thousand_votes_beside_sixty_thousand_rows_take_seconds(project: Pat
         there.said.vote(f"r{chance.randrange(60)}", chance.choice(samples), chance.choice([1, 1, -1]))
     there.said.seal()
     before = spent()
-    curate.run(settings({"image.size": 20}))
+    curate.run(make_params({"image.size": 20}))
     assert spent() - before < 15  # seconds, of all processes
 
 

@@ -26,7 +26,7 @@ from PIL import Image
 from pipelines import ingest
 from pipelines.core import files, images, paths, reports, shards
 from pipelines.core.errors import GenloopError, InputError
-from tests.conftest import REPOSITORY, Settings
+from tests.conftest import REPOSITORY, MakeParams
 
 CAT, DOG, GREY = (200, 20, 10), (10, 200, 20), 99
 
@@ -43,8 +43,8 @@ def put(path: Path, content: bytes) -> Path:
     return path
 
 
-def run(settings: Settings, *sources: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    ingest.run(settings({"sources": list(sources), **changes}))
+def run(make_params: MakeParams, *sources: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    ingest.run(make_params({"sources": list(sources), **changes}))
     report = reports.read("ingest")
     assert report["rows_in"] == report["rows_out"] + sum(report["refused"].values())
     assert report["rows_out"] == shards.count(paths.RAW) == sum(report["sources"].values())
@@ -69,8 +69,8 @@ def folder(path: Path) -> dict[str, str]:
     return {"type": "folder", "path": str(path)}
 
 
-def test_digits_become_rows(project: Path, settings: Settings) -> None:
-    report = run(settings, {"type": "digits"})
+def test_digits_become_rows(project: Path, make_params: MakeParams) -> None:
+    report = run(make_params, {"type": "digits"})
     assert report["rows_out"] == 1797
     assert report["sources"] == {"digits-0": 1797}
     assert list(report["classes"]) == list("0123456789") == shards.classes(paths.RAW)
@@ -91,23 +91,23 @@ def test_digits_become_rows(project: Path, settings: Settings) -> None:
     assert quarantine() == []
 
 
-def test_a_file_is_kept_as_it_came(project: Path, settings: Settings) -> None:
+def test_a_file_is_kept_as_it_came(project: Path, make_params: MakeParams) -> None:
     data = encoded(CAT, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0") + b"tail"
     put(project / "photos/cat/1.jpg", data)
-    run(settings, folder(project / "photos"))
+    run(make_params, folder(project / "photos"))
     (row,) = rows()
     assert row["image"] == {"bytes": data, "path": "cat/1.jpg"}
     assert row["row_id"] == images.row_id(images.decode_png(data))
 
 
-def test_sources_are_joined_by_the_names_of_their_classes(project: Path, settings: Settings) -> None:
+def test_sources_are_joined_by_the_names_of_their_classes(project: Path, make_params: MakeParams) -> None:
     put(project / "one/dog/1.png", encoded(DOG))
     put(project / "one/cat/1.png", encoded(CAT))
     put(project / "two/owl/1.png", encoded(CAT))
     put(project / "two/dog/1.png", encoded(DOG))
     put(project / "two/loose.png", encoded(DOG))
     np.savez("a.npz", images=np.zeros((3, 8, 8), np.uint8))
-    report = run(settings, folder(project / "one"), folder(project / "two"), {"type": "npz", "path": "a.npz"})
+    report = run(make_params, folder(project / "one"), folder(project / "two"), {"type": "npz", "path": "a.npz"})
     assert shards.classes(paths.RAW) == ["cat", "dog", "owl"]
     assert report["classes"] == {"cat": 1, "dog": 2, "owl": 1}
     assert report["unlabelled"] == 4
@@ -184,12 +184,12 @@ def zeros(megabytes: int) -> bytes:
     return zlib.compress(bytes(megabytes * 2**20), 9)
 
 
-def test_every_strange_file_is_a_row_or_a_refusal_with_its_reason(project: Path, settings: Settings) -> None:
+def test_every_strange_file_is_a_row_or_a_refusal_with_its_reason(project: Path, make_params: MakeParams) -> None:
     for name, (content, _) in strange_files().items():
         put(project / "photos" / name, content)
     os.mkfifo(project / "photos/pipe.png")
     (project / "photos/out.png").symlink_to("/etc/passwd")
-    run(settings, folder(project / "photos"))
+    run(make_params, folder(project / "photos"))
     expected = {name: reason for name, (_, reason) in strange_files().items()}
     expected |= {"pipe.png": "not a regular file", "out.png": "link out of the folder"}
     found = {row["image"]["path"]: row["reason"] for row in quarantine()}
@@ -200,11 +200,11 @@ def test_every_strange_file_is_a_row_or_a_refusal_with_its_reason(project: Path,
     assert kept["11-megabytes.png"] is None
 
 
-def test_good_ones_among_bad_ones_are_kept(project: Path, settings: Settings) -> None:
+def test_good_ones_among_bad_ones_are_kept(project: Path, make_params: MakeParams) -> None:
     put(project / "photos/cat/good.png", encoded(CAT))
     put(project / "photos/cat/zero.png", b"")
     put(project / "photos/dog/cut.png", half(encoded(DOG)))
-    report = run(settings, folder(project / "photos"))
+    report = run(make_params, folder(project / "photos"))
     assert report["refused"] == {"zero bytes": 1, "truncated or damaged": 1}
     assert report["classes"] == {"cat": 1, "dog": 0}
     assert {(row["source"], row["reason"]) for row in quarantine()} == {
@@ -213,16 +213,16 @@ def test_good_ones_among_bad_ones_are_kept(project: Path, settings: Settings) ->
     }
 
 
-def test_limits_come_from_params(project: Path, settings: Settings) -> None:
+def test_limits_come_from_params(project: Path, make_params: MakeParams) -> None:
     put(project / "photos/a.png", encoded(CAT))  # 20 x 16
     put(project / "photos/b.png", encoded(CAT, size=(8, 8)))
     np.savez("a.npz", images=np.zeros((2, 16, 20), np.uint8))
     both = folder(project / "photos"), {"type": "npz", "path": "a.npz"}
-    side = run(settings, *both, **{"ingest.max_side": 19})
+    side = run(make_params, *both, **{"ingest.max_side": 19})
     assert side["refused"] == {"side too long": 3}
-    pixels = run(settings, *both, **{"ingest.max_pixels": 300})
+    pixels = run(make_params, *both, **{"ingest.max_pixels": 300})
     assert pixels["refused"] == {"too many pixels": 3}
-    size = run(settings, *both, **{"ingest.max_bytes": 60})
+    size = run(make_params, *both, **{"ingest.max_bytes": 60})
     assert size["refused"] == {"too many bytes": 2}
 
 
@@ -268,47 +268,47 @@ def unusable(name: str, root: Path) -> dict[str, Any]:
         ("a fault at the end", "floats must be from 0 to 1"),
     ],
 )
-def test_unusable_input_writes_nothing(project: Path, settings: Settings, name: str, words: str) -> None:
+def test_unusable_input_writes_nothing(project: Path, make_params: MakeParams, name: str, words: str) -> None:
     source = unusable(name, project)
     with pytest.raises(InputError, match=words):
-        run(settings, source)
+        run(make_params, source)
     assert nothing_written()
-    run(settings, {"type": "digits"})
+    run(make_params, {"type": "digits"})
     before = rows()
     with pytest.raises(InputError, match=words):
-        run(settings, source)
+        run(make_params, source)
     assert rows() == before  # what was there before stays
 
 
-def test_urls_are_ingested(project: Path, settings: Settings) -> None:
+def test_urls_are_ingested(project: Path, make_params: MakeParams) -> None:
     filesystem = fsspec.filesystem("memory")
     filesystem.pipe_file("/ingest/photos/cat/1.png", encoded(CAT))
     np.savez("a.npz", images=np.zeros((3, 8, 8), np.uint8))
     filesystem.pipe_file("/ingest/a.npz", Path("a.npz").read_bytes())
     sources = {"type": "folder", "path": "memory://ingest/photos"}, {"type": "npz", "path": "memory://ingest/a.npz"}
-    assert run(settings, *sources)["sources"] == {"folder-0": 1, "npz-1": 3}
+    assert run(make_params, *sources)["sources"] == {"folder-0": 1, "npz-1": 3}
 
 
-def test_the_same_input_gives_the_same_shards(project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_input_gives_the_same_shards(project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(30):
         put(project / f"photos/{number % 3}/{number}.png", encoded((number, 0, 0)))
-    run(settings, folder(project / "photos"))
+    run(make_params, folder(project / "photos"))
     first = shards.content(paths.RAW)
     monkeypatch.setattr(ingest, "CHUNK_ROWS", 7)  # so that worker processes do it
-    run(settings, folder(project / "photos"))
+    run(make_params, folder(project / "photos"))
     assert shards.content(paths.RAW) == first
 
 
-def test_large_images_go_in_small_chunks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_go_in_small_chunks(make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "CHUNK_BYTES", 1000)
-    source = settings({"sources": [{"type": "digits"}]}).sources[0]
+    source = make_params({"sources": [{"type": "digits"}]}).sources[0]
     chunks = list(ingest.chunks("digits-0", source, source.classes()))
     assert {len(jobs) for jobs in chunks[:-1]} == {16}  # of 64 bytes each
     assert sum(len(jobs) for jobs in chunks) == 1797
 
 
-def test_a_full_disk_leaves_what_was_there(project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(settings, {"type": "digits"})
+def test_a_full_disk_leaves_what_was_there(project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(make_params, {"type": "digits"})
     before = shards.content(paths.RAW)
 
     def full(*arguments: object, **options: object) -> None:
@@ -316,7 +316,7 @@ def test_a_full_disk_leaves_what_was_there(project: Path, settings: Settings, mo
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
-        run(settings, {"type": "glyphs", "count": 3000})
+        run(make_params, {"type": "glyphs", "count": 3000})
     assert shards.content(paths.RAW) == before
     assert not list(Path("data").glob(".*"))
 
@@ -389,13 +389,13 @@ def test_a_stopped_run_leaves_nothing_that_passes_for_whole(tmp_path: Path, sent
         assert not partial.exists()
 
 
-def test_a_killed_worker_writes_nothing(project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_worker_writes_nothing(project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         put(project / f"photos/{number}.png", encoded(CAT))
     monkeypatch.setattr(ingest, "CHUNK_ROWS", 1)
     monkeypatch.setattr(ingest, "look", die)
     with pytest.raises(GenloopError, match="a worker process was killed"):
-        run(settings, folder(project / "photos"), {"type": "digits"})
+        run(make_params, folder(project / "photos"), {"type": "digits"})
     assert nothing_written()
 
 
@@ -403,15 +403,15 @@ def die(limits: object, jobs: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_the_report_is_json_that_others_can_read(project: Path, settings: Settings) -> None:
+def test_the_report_is_json_that_others_can_read(project: Path, make_params: MakeParams) -> None:
     put(project / "photos/new\nline/1.png", encoded(CAT))
-    run(settings, folder(project / "photos"))
+    run(make_params, folder(project / "photos"))
     report = json.loads(Path("data/reports/ingest.json").read_text())
     assert report["classes"] == {"new\nline": 1}
 
 
 @pytest.mark.timeout(60)
-def test_mnist_is_ingested_whole(project: Path, settings: Settings, real_data: Callable[[str], Path]) -> None:
-    report = run(settings, {"type": "npz", "path": str(real_data("mnist.npz"))})
+def test_mnist_is_ingested_whole(project: Path, make_params: MakeParams, real_data: Callable[[str], Path]) -> None:
+    report = run(make_params, {"type": "npz", "path": str(real_data("mnist.npz"))})
     assert (report["rows_out"], report["refused"]) == (70_000, {})
     assert report["classes"]["1"] == 7877

@@ -61,8 +61,8 @@ def seeds(calls: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return [(name, seed - noise.FIRST) for name, seed in calls]
 
 
-def test_each_training_has_a_seed_of_its_own_and_the_gate_reads_what_came_of_it(settings: Params, ran: Any) -> None:
-    noise.run(settings)
+def test_each_training_has_a_seed_of_its_own_and_the_gate_reads_what_came_of_it(params: Params, ran: Any) -> None:
+    noise.run(params)
     assert seeds(ran.calls) == [(name, seed) for seed in range(3) for name in ("train", "evaluate")]
     found = floor.read()
     assert found is not None
@@ -72,14 +72,14 @@ def test_each_training_has_a_seed_of_its_own_and_the_gate_reads_what_came_of_it(
     assert not list(paths.CHECKPOINTS.glob("noise-*"))
 
 
-def test_a_training_sees_the_project_s_data_and_settings_but_for_the_seed(settings: Params, project: Path) -> None:
+def test_a_training_sees_the_project_s_data_and_settings_but_for_the_seed(params: Params, project: Path) -> None:
     folder = Path("checkpoints/noise-x/seed-7")
     noise.prepare(folder, 7)
     there = load_params(folder / paths.PARAMS)
     assert there.train.seed == 7
     assert {"fid", "approval", "path_length"} <= set(there.evaluate.metrics)  # rules may come to ask for any
     same = {"train": {"seed", "preview_every"}, "evaluate": {"metrics"}}
-    assert there.model_dump(exclude=same) == settings.model_dump(exclude=same)
+    assert there.model_dump(exclude=same) == params.model_dump(exclude=same)
     for path in noise.SEEN:
         assert (folder / path / "part").read_text() == path.name
     (folder / paths.REPORTS / "metrics.json").write_text("{}")
@@ -87,7 +87,7 @@ def test_a_training_sees_the_project_s_data_and_settings_but_for_the_seed(settin
     noise.prepare(folder, 7)  # once more, as after a kill
 
 
-def test_what_was_cut_off_goes_on_and_what_is_another_configuration_does_not(settings: Params, ran: Any) -> None:
+def test_what_was_cut_off_goes_on_and_what_is_another_configuration_does_not(params: Params, ran: Any) -> None:
     def killed(name: str, seed: int) -> int:
         if (name, seed) == ("train", noise.FIRST + 2):
             raise KeyboardInterrupt
@@ -95,46 +95,46 @@ def test_what_was_cut_off_goes_on_and_what_is_another_configuration_does_not(set
 
     ran.ends = killed
     with pytest.raises(KeyboardInterrupt):
-        noise.run(settings)
+        noise.run(params)
     ran.calls.clear()
     ran.ends = lambda name, seed: 0
-    noise.run(settings)
+    noise.run(params)
     assert seeds(ran.calls) == [("train", 2), ("evaluate", 2)]
 
     ran.ends = killed
     with pytest.raises(KeyboardInterrupt):
-        noise.run(settings)
+        noise.run(params)
     (paths.CLEAN / "part").write_text("other rows")
     ran.calls.clear()
     ran.ends = lambda name, seed: 0
-    noise.run(settings)
+    noise.run(params)
     assert len(ran.calls) == 6
 
 
 def test_another_seed_takes_the_place_of_a_training_that_comes_to_nothing(
-    settings: Params, ran: Any, capfd: pytest.CaptureFixture
+    params: Params, ran: Any, capfd: pytest.CaptureFixture
 ) -> None:
     ran.ends = lambda name, seed: int((name, seed) == ("train", noise.FIRST + 1))
-    noise.run(settings)
+    noise.run(params)
     found = json.loads(paths.NOISE.read_text())
     assert [one["seed"] - noise.FIRST for one in found["trainings"]] == [0, 2, 3]
     assert "another seed takes its place" in capfd.readouterr().err
 
 
-def test_a_configuration_that_never_trains_is_said_with_what_to_do(settings: Params, ran: Any) -> None:
+def test_a_configuration_that_never_trains_is_said_with_what_to_do(params: Params, ran: Any) -> None:
     ran.ends = lambda name, seed: 1
     with pytest.raises(GenloopError, match=r"of 6 trainings .* 0 came to an end, expected 3.*promotion.noise: 0"):
-        noise.run(settings)
+        noise.run(params)
     assert not paths.NOISE.exists()
 
 
-def test_unusable_input_stops_at_once(settings: Params, ran: Any) -> None:
+def test_unusable_input_stops_at_once(params: Params, ran: Any) -> None:
     ran.ends = lambda name, seed: 2
     with pytest.raises(InputError, match="train found something unusable"):
-        noise.run(settings)
+        noise.run(params)
     assert len(ran.calls) == 1
 
 
-def test_no_training_asked_for_is_said(settings: Params, ran: Any) -> None:
+def test_no_training_asked_for_is_said(params: Params, ran: Any) -> None:
     with pytest.raises(InputError, match="nothing to measure"):
         noise.run(update_params([], ["promotion.noise=0"]))

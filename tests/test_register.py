@@ -25,7 +25,7 @@ from pipelines.registry import client as tracking
 from pipelines.registry import sampler
 from pipelines.scoring import approval, benchmark, generated, scores, views
 from pipelines.scoring.approval import Approval
-from tests.conftest import REPOSITORY, Settings
+from tests.conftest import REPOSITORY, MakeParams
 from tests.contracts import pictures, write_feedback, write_rows
 from tests.metrics.trials import trial
 
@@ -86,8 +86,8 @@ def made(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 @pytest.fixture
-def params(settings: Settings) -> Any:
-    return settings(CHANGES)
+def params(make_params: MakeParams) -> Any:
+    return make_params(CHANGES)
 
 
 def receipt() -> dict[str, Any]:
@@ -138,9 +138,9 @@ def test_scores_of_two_models_are_compared_by_the_interval_of_their_difference(m
         scores.difference(after, before, "fiid")
 
 
-def test_scores_of_two_benchmarks_are_not_compared(made: Path, settings: Settings) -> None:
+def test_scores_of_two_benchmarks_are_not_compared(made: Path, make_params: MakeParams) -> None:
     before = scores.read(paths.REPORTS / "estimates.npz")
-    changed = settings({**CHANGES, "reference.seed": 1})
+    changed = make_params({**CHANGES, "reference.seed": 1})
     reference.run(changed)
     evaluate.run(changed)
     with pytest.raises(InputError, match=f"of benchmark {before.benchmark_id} cannot be compared"):
@@ -164,23 +164,23 @@ def test_a_benchmark_of_other_data_is_refused(made: Path, params: Any) -> None:
 
 
 @pytest.mark.parametrize("part", ["holdout.npz", "train.npz", "extractor.safetensors"])
-def test_a_benchmark_put_together_from_two_is_refused(made: Path, settings: Settings, part: str) -> None:
+def test_a_benchmark_put_together_from_two_is_refused(made: Path, make_params: MakeParams, part: str) -> None:
     whole = (paths.REFERENCE / part).read_bytes()
-    reference.run(settings({**CHANGES, "reference.seed": 1}))
+    reference.run(make_params({**CHANGES, "reference.seed": 1}))
     (paths.REFERENCE / part).write_bytes(whole)
     with pytest.raises(InputError, match="its files are not those of benchmark"):
         benchmark.read(paths.REFERENCE)
 
 
-def test_the_benchmark_s_id_follows_what_moves_a_score_and_nothing_else(made: Path, settings: Settings) -> None:
+def test_the_benchmark_s_id_follows_what_moves_a_score_and_nothing_else(made: Path, make_params: MakeParams) -> None:
     before = reports.read("reference")["benchmark_id"]
-    reference.run(settings(CHANGES))
+    reference.run(make_params(CHANGES))
     assert reports.read("reference")["benchmark_id"] == before
-    reference.run(settings({**CHANGES, "train.steps": 9, "evaluate.samples": 10}))
+    reference.run(make_params({**CHANGES, "train.steps": 9, "evaluate.samples": 10}))
     assert reports.read("reference")["benchmark_id"] == before
     ids = {before}
     for change in ({"reference.seed": 1}, {"clean.filter": "box"}, {"reference.extractor": "random"}):
-        reference.run(settings({**CHANGES, **change}))
+        reference.run(make_params({**CHANGES, **change}))
         ids.add(reports.read("reference")["benchmark_id"])
     assert len(ids) == 4
 
@@ -278,15 +278,15 @@ def test_what_a_rebuild_needs_is_kept_with_the_version(made: Path, params: Any) 
 
 
 def test_a_first_version_beyond_a_limit_waits_as_challenger(
-    made: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+    made: Path, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = settings({**CHANGES, "promotion.rules": [{"metric": "fid", "kind": "at_most", "margin": 0.0}]})
+    params = make_params({**CHANGES, "promotion.rules": [{"metric": "fid", "kind": "at_most", "margin": 0.0}]})
     register.run(params)
     assert (receipt()["version"], receipt()["alias"]) == (1, "challenger")
     assert "no champion yet: fid at_most 0: its interval is" in capsys.readouterr().out
     make_model(seed=1)
     evaluate.run(params)
-    register.run(settings(CHANGES))
+    register.run(make_params(CHANGES))
     assert (receipt()["version"], receipt()["alias"]) == (2, "challenger")
     assert tracking.versions(params)["champion"] is None
     with pytest.raises(InputError, match=r"has no champion; its versions: 1, 2; `genloop promote`"):
@@ -389,8 +389,8 @@ def test_several_first_users_of_a_store_do_not_trip_over_each_other(project: Pat
         assert user.returncode == 0, errors
 
 
-def test_unlabelled_rows_are_scored_without_classes(project: Path, settings: Settings) -> None:
-    params = settings({**CHANGES, "evaluate.samples": 70})
+def test_unlabelled_rows_are_scored_without_classes(project: Path, make_params: MakeParams) -> None:
+    params = make_params({**CHANGES, "evaluate.samples": 70})
     write_rows(paths.CLEAN, pictures(160, 8, 1), [None] * 160, splits=["train", "holdout"] * 80)
     make_model(classes=0)
     reference.run(params)

@@ -14,7 +14,7 @@ from pipelines.core import facts, images, paths, reports, shards
 from pipelines.core.errors import InputError
 from pipelines.settings.schema import Expectations
 from pipelines.validation import expectations
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 from tests.contracts import pictures
 
 
@@ -32,10 +32,10 @@ def some(count: int = 120) -> tuple[list[np.ndarray], list[int | None]]:
     return list(pictures(count, 12, 1)), [number % 2 for number in range(count)]
 
 
-def test_sound_data_passes_and_its_facts_lie_in_the_order_of_its_rows(project: Path, settings: Settings) -> None:
+def test_sound_data_passes_and_its_facts_lie_in_the_order_of_its_rows(project: Path, make_params: MakeParams) -> None:
     pixels, labels = some()
     write_raw(pixels, labels)
-    validate.run(settings())
+    validate.run(make_params())
     measured = facts.read(paths.FACTS / "facts.parquet")
     assert measured["id"].tolist() == [bytes.fromhex(images.row_id(p)[:32]).rstrip(b"\0") for p in pixels]
     assert measured["label"].tolist() == labels
@@ -45,22 +45,22 @@ def test_sound_data_passes_and_its_facts_lie_in_the_order_of_its_rows(project: P
     assert report["great_expectations"]["success"] is True
 
 
-def test_rows_of_many_sizes_and_modes_keep_their_places(project: Path, settings: Settings) -> None:
+def test_rows_of_many_sizes_and_modes_keep_their_places(project: Path, make_params: MakeParams) -> None:
     random = np.random.default_rng(0)
     sizes = [(8 + i % 5, 9 + i % 3, 1 + i % 4) for i in range(110)]
     pixels = [random.integers(0, 256, size, np.uint8) for size in sizes]
     write_raw(pixels, [None] * 110, classes=[])
-    validate.run(settings({"validate.soft": {}}))
+    validate.run(make_params({"validate.soft": {}}))
     measured = facts.read(paths.FACTS / "facts.parquet")
     assert [(int(r["height"]), int(r["width"])) for r in measured] == [size[:2] for size in sizes]
     assert [r["mode"].decode() for r in measured] == [images.MODES[size[2]] for size in sizes]
 
 
-def test_a_broken_hard_expectation_stops_and_leaves_no_facts(project: Path, settings: Settings, capsys: Any) -> None:
+def test_a_broken_hard_expectation_stops_and_leaves_no_facts(project: Path, make_params: MakeParams, capsys: Any) -> None:
     pixels, labels = some(40)
     write_raw(pixels, labels)
     with pytest.raises(InputError, match=r"1 of \d+ expectations that must hold do not"):
-        validate.run(settings())
+        validate.run(make_params())
     assert not paths.FACTS.exists()
     assert "FAILED: number of rows at least 100; came: 40" in capsys.readouterr().out
     report = json.loads((paths.REPORTS / "validate.json").read_text())
@@ -69,18 +69,18 @@ def test_a_broken_hard_expectation_stops_and_leaves_no_facts(project: Path, sett
     assert "number of rows at least 100" in (paths.REPORTS / "data.html").read_text()
 
 
-def test_a_soft_expectation_warns_and_goes_on(project: Path, settings: Settings, capsys: Any) -> None:
+def test_a_soft_expectation_warns_and_goes_on(project: Path, make_params: MakeParams, capsys: Any) -> None:
     pixels, labels = some()
     write_raw([*pixels, *pixels[:10]], [*labels, *labels[:10]])
-    validate.run(settings())
+    validate.run(make_params())
     assert paths.FACTS.exists()
     assert "warning: copy: share of rows at most 0.01; came: 0.07692" in capsys.readouterr().out
 
 
-def test_the_page_opens_without_a_network_and_escapes_names(project: Path, settings: Settings) -> None:
+def test_the_page_opens_without_a_network_and_escapes_names(project: Path, make_params: MakeParams) -> None:
     pixels, labels = some()
     write_raw(pixels, labels, classes=["<script>alert(1)</script>", "b"])
-    validate.run(settings())
+    validate.run(make_params())
     page = (paths.REPORTS / "data.html").read_text()
     assert "http://" not in page
     assert "https://" not in page

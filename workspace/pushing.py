@@ -9,17 +9,17 @@ from pipelines.settings.schema import Params
 from workspace import dvc, dvc_cache, git, snapshot
 
 
-def waiting(settings: Params) -> bool:
-    return settings.versioning.push and git.ahead()
+def waiting(params: Params) -> bool:
+    return params.versioning.push and git.ahead()
 
 
-def push(settings: Params, log: Callable[[str], None]) -> None:
+def push(params: Params, log: Callable[[str], None]) -> None:
     """`dvc push`, then `git push`, where there are commits that have not been pushed.
 
     Raises:
         GenloopError: there is nowhere to push to, or it failed. What is here stays, and the next run pushes it.
     """
-    if not waiting(settings):
+    if not waiting(params):
         return
     later = "all is kept here, and the next run pushes it"
     if not dvc_cache.remotes():

@@ -48,9 +48,9 @@ def copy(start: Path, folder: Path, apart: Path) -> None:
             place(path, folder / path)
         copy_data(folder)
         link_cache(folder)
-        settings = load_params(folder / paths.PARAMS)
+        params = load_params(folder / paths.PARAMS)
     # A relative path would be looked for beside the copy.
-    sources = [(number, getattr(source, "path", None)) for number, source in enumerate(settings.sources)]
+    sources = [(number, getattr(source, "path", None)) for number, source in enumerate(params.sources)]
     absolute = [f"sources.{number}.path={json.dumps(str(start / path))}" for number, path in sources if path and local(path)]
     update_params([], absolute, folder / paths.PARAMS)
     commit(folder)

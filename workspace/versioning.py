@@ -19,7 +19,7 @@ MADE_OF = (str(paths.MODEL), str(paths.REPORTS / "metrics.json"))  # what a vers
 COMMIT, DIRTY = "genloop.git_commit", "genloop.git_dirty"  # tags of a version
 
 
-def commit(settings: Params, log: Callable[[str], None]) -> bool:
+def commit(params: Params, log: Callable[[str], None]) -> bool:
     """Commit what DVC has recorded since the last commit, and nothing else; whether there is such a commit now.
 
     The version that came of it gets the commit as its own.
@@ -27,20 +27,20 @@ def commit(settings: Params, log: Callable[[str], None]) -> bool:
     Raises:
         GenloopError: git should have, and could not; or the registry does not answer.
     """
-    if not settings.versioning.commit:
+    if not params.versioning.commit:
         return False
     files, done = records(), False
     if git.changed(files):
         done = git.commit(files, message(), log)
     elif files and (reason := git.why_not(files)):
         log(f"nothing is committed: {reason}")
-    own(settings)
+    own(params)
     return done
 
 
-def waiting(settings: Params) -> bool:
+def waiting(params: Params) -> bool:
     """Whether a run that was killed has left something to commit."""
-    return settings.versioning.commit and git.changed(records())
+    return params.versioning.commit and git.changed(records())
 
 
 def records() -> list[Path]:
@@ -84,17 +84,17 @@ def registered() -> dict[str, Any]:
         return {}
 
 
-def own(settings: Params) -> None:
+def own(params: Params) -> None:
     """Tag the newest version with the last commit if that one has its data, and the commit that it was made at has not."""
     receipt, head = registered(), git.head()
-    if head is None or receipt.get("model") != settings.registry.model:
+    if head is None or receipt.get("model") != params.registry.model:
         return
     made = outputs(dvc.RECORD.read_text() if dvc.RECORD.is_file() else None)
     if not made or outputs(git.committed(dvc.RECORD)) != made:
         return
-    tagged = client.version(settings, receipt["version"]).tags.get(COMMIT)
+    tagged = client.version(params, receipt["version"]).tags.get(COMMIT)
     if tagged is None or outputs(git.committed(dvc.RECORD, tagged)) != made:
-        client.tag(settings, receipt["version"], {COMMIT: head, DIRTY: str(git.dirty()).lower()})
+        client.tag(params, receipt["version"], {COMMIT: head, DIRTY: str(git.dirty()).lower()})
 
 
 def outputs(record: str | None) -> dict[str, str]:

@@ -59,53 +59,53 @@ class Decision:
         return "; ".join(parts) or ("no rule speaks against it" if self.word == "promote" else "no rule could be judged")
 
 
-def sides(settings: Params, version: int | None = None) -> tuple[int, int | None]:
+def sides(params: Params, version: int | None = None) -> tuple[int, int | None]:
     """The version that is to be promoted, by default the challenger, and the champion.
 
     Raises:
         InputError: there is none such, or it is champion already.
     """
-    settle(settings)
-    champion = client.holder(settings, CHAMPION)
+    settle(params)
+    champion = client.holder(params, CHAMPION)
     if version is None:
-        version = client.holder(settings, CHALLENGER)
+        version = client.holder(params, CHALLENGER)
         if version is None:
             there = f"version {champion} is champion" if champion else "nor a champion"
             words = "`genloop run` makes one, and --version N takes any version"
-            raise InputError(f"{settings.registry.model} has no challenger, {there}; {words}")
-    client.version(settings, version)
+            raise InputError(f"{params.registry.model} has no challenger, {there}; {words}")
+    client.version(params, version)
     if version == champion:
-        raise InputError(f"version {version} of {settings.registry.model} is champion already; --version N takes another one")
+        raise InputError(f"version {version} of {params.registry.model} is champion already; --version N takes another one")
     return version, champion
 
 
-def settle(settings: Params) -> None:
+def settle(params: Params) -> None:
     """Let history and alias agree before anything is judged: a promotion that was killed is finished first."""
     from pipelines.promotion import history
 
-    history.settle(settings)
+    history.settle(params)
 
 
-def judge(settings: Params, challenger: int, champion: int | None, say: Callable[[str], None]) -> Decision:
+def judge(params: Params, challenger: int, champion: int | None, say: Callable[[str], None]) -> Decision:
     """Ask the gate, whatever it has said before. The noise floor should have been measured by now."""
     from pipelines.promotion import gate
 
-    by = basis(settings, champion)
-    verdict = gate.judge(settings, challenger, champion, say)
+    by = basis(params, champion)
+    verdict = gate.judge(params, challenger, champion, say)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return Decision(verdict.as_json(), [rule.why for rule in verdict.rules], by, at)
 
 
-def basis(settings: Params, champion: int | None) -> dict[str, Any]:
+def basis(params: Params, champion: int | None) -> dict[str, Any]:
     """What a verdict rests on. Features and rules give the same one each time; people's votes go on."""
-    promotion = settings.promotion
+    promotion = params.promotion
     found = {
         "champion": champion,
         "benchmark_id": reports.read("reference")["benchmark_id"],
         "rules": [rule.model_dump(mode="json") for rule in promotion.rules],
         "noise": promotion.noise,
         "max_samples": promotion.max_samples,
-        "drawn": settings.evaluate.model_dump(include={"seed", "samples"}),
+        "drawn": params.evaluate.model_dump(include={"seed", "samples"}),
         "files": {str(path): files.sha256(path) for path in (approval.MODEL, paths.NOISE) if path.exists()},
     }
     return found | ({"votes": votes()} if any(rule.metric == "online_approval" for rule in promotion.rules) else {})
@@ -126,14 +126,14 @@ def votes() -> int:
     return counts.new + counts.folded
 
 
-def remember(settings: Params, decision: Decision) -> None:
-    client.tag(settings, decision.challenger, {TAG: json.dumps(asdict(decision))})
+def remember(params: Params, decision: Decision) -> None:
+    client.tag(params, decision.challenger, {TAG: json.dumps(asdict(decision))})
 
 
-def known(settings: Params, challenger: int, champion: int | None) -> Decision | None:
+def known(params: Params, challenger: int, champion: int | None) -> Decision | None:
     """What the gate has said of this version, if it would say the same again."""
-    found = said(client.version(settings, challenger).tags)
-    return found if found and found.basis == basis(settings, champion) else None
+    found = said(client.version(params, challenger).tags)
+    return found if found and found.basis == basis(params, champion) else None
 
 
 def said(tags: dict[str, str]) -> Decision | None:
@@ -172,16 +172,16 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"  # a hyphen would be a list, where Markdown is read
 
 
-def due(settings: Params) -> bool:
+def due(params: Params) -> bool:
     """Whether a run has to end with the gate: of the challenger it has not been asked, or its word has not been followed."""
-    challenger, champion = client.holder(settings, CHALLENGER), client.holder(settings, CHAMPION)
+    challenger, champion = client.holder(params, CHALLENGER), client.holder(params, CHAMPION)
     if challenger is None or challenger == champion:
         return False
-    decision = known(settings, challenger, champion)
-    return decision is None or (decision.word == "promote" and not (decision.declined or settings.promotion.require_approval))
+    decision = known(params, challenger, champion)
+    return decision is None or (decision.word == "promote" and not (decision.declined or params.promotion.require_approval))
 
 
-def move(settings: Params, decision: Decision, by: str, reason: str = "") -> None:
+def move(params: Params, decision: Decision, by: str, reason: str = "") -> None:
     """The alias moves to the version that the gate lets through.
 
     Raises:
@@ -190,4 +190,4 @@ def move(settings: Params, decision: Decision, by: str, reason: str = "") -> Non
     from pipelines.promotion import moves
 
     figures, reason = decision.figures, reason or decision.reason()
-    moves.move(settings, decision.challenger, decision.champion, by, "promote", reason, figures, str(figures["benchmark_id"]))
+    moves.move(params, decision.challenger, decision.champion, by, "promote", reason, figures, str(figures["benchmark_id"]))

@@ -50,7 +50,7 @@ class Found:
     plot: Path
 
 
-def run(settings: Params, more: int | None, out: Path, told: Told = lambda *_: None) -> Found:
+def run(params: Params, more: int | None, out: Path, told: Told = lambda *_: None) -> Found:
     """The study of these settings and this data, with `tune.trials` trials, or `more` than it has.
 
     Args:
@@ -60,17 +60,17 @@ def run(settings: Params, more: int | None, out: Path, told: Told = lambda *_: N
         InputError: the space or the data are unusable; no trial was begun.
         GenloopError: all trials failed, or a database does not answer.
     """
-    space.check(settings)
-    held_out = cross_validation.read(settings)
-    study = Study(settings, held_out, dataset.content())
+    space.check(params)
+    held_out = cross_validation.read(params)
+    study = Study(params, held_out, dataset.content())
     have = counted(study)
-    wanted = settings.tune.trials if more is None else have + more
+    wanted = params.tune.trials if more is None else have + more
     records = None
     try:
         if have < wanted:
             print(f"tune: {study.name} has {have} of {wanted} trials", file=sys.stderr, flush=True)
-            records = Records(settings, study.name)
-            work(study, settings, held_out, wanted, records, told)
+            records = Records(params, study.name)
+            work(study, params, held_out, wanted, records, told)
     finally:  # also of what there is until somebody stops it
         found = written(study, out)
     if not found.best:
@@ -82,11 +82,11 @@ def run(settings: Params, more: int | None, out: Path, told: Told = lambda *_: N
     return found
 
 
-def work(study: Study, settings: Params, held_out: list[Part], wanted: int, records: Records, told: Told) -> None:
-    backend.load(settings.train.deterministic)
+def work(study: Study, params: Params, held_out: list[Part], wanted: int, records: Records, told: Told) -> None:
+    backend.load(params.train.deterministic)
     from pipelines.tuning.trial import Bench
 
-    bench = Bench(settings, held_out)
+    bench = Bench(params, held_out)
     while (asked := study.ask(wanted)) is not None:
         try:
             while study.torn:
@@ -127,10 +127,10 @@ def attempt(study: Study, asked: optuna.Trial, bench: Bench, name: str) -> None:
         study.failed(asked, reason(error))
 
 
-def with_values(settings: Params, values: dict[str, object]) -> Params:
-    steps = settings.tune.steps
-    fixed = {"init": "scratch", "steps": steps, "seed": settings.tune.seed, "preview_every": -(-steps // 4)}
-    return space.laid(settings, {**{f"train.{key}": value for key, value in fixed.items()}, **values})
+def with_values(params: Params, values: dict[str, object]) -> Params:
+    steps = params.tune.steps
+    fixed = {"init": "scratch", "steps": steps, "seed": params.tune.seed, "preview_every": -(-steps // 4)}
+    return space.laid(params, {**{f"train.{key}": value for key, value in fixed.items()}, **values})
 
 
 def reason(error: Exception) -> str:

@@ -45,10 +45,10 @@ def test_an_empty_history_is_said_and_makes_no_database(here: Path) -> None:
 
 
 def test_every_move_is_listed_oldest_first(here: Path) -> None:
-    settings = load_params()
-    client.point(settings, CHAMPION, 1)
-    moves.move(settings, 2, 1, "ann", "promote", "better [by far]")
-    client.point(settings, CHAMPION, 3)  # as in MLflow's own page
+    params = load_params()
+    client.point(params, CHAMPION, 1)
+    moves.move(params, 2, 1, "ann", "promote", "better [by far]")
+    client.point(params, CHAMPION, 3)  # as in MLflow's own page
     found = json.loads(history("--json").out)
     assert [(move["from"], move["to"], move["verdict"]) for move in found] == [
         (None, 1, "first"), (1, 2, "promote"), (2, 3, "outside"),
@@ -61,13 +61,13 @@ def test_every_move_is_listed_oldest_first(here: Path) -> None:
 
 
 def test_who_was_champion_at_a_time_is_answered(here: Path) -> None:
-    settings = load_params()
-    moves.move(settings, 2, None, "ann", "promote", "better")
-    first = promoted.moves(settings)[0].at
-    moves.move(settings, 3, 2, "ann", "promote", "better")
+    params = load_params()
+    moves.move(params, 2, None, "ann", "promote", "better")
+    first = promoted.moves(params)[0].at
+    moves.move(params, 3, 2, "ann", "promote", "better")
     assert history("--at", first.isoformat()).out == "version 2\n"
     found = json.loads(history("--at", first.replace(tzinfo=None).isoformat(), "--json").out)
-    assert (found["model"], found["champion"]) == (settings.registry.model, 2)
+    assert (found["model"], found["champion"]) == (params.registry.model, 2)
     assert json.loads(history("--at", "2020-01-01", "--json").out)["champion"] is None
 
 

@@ -28,10 +28,10 @@ def here(registry: Any, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(REPOSITORY / name, project)
     monkeypatch.delenv(database.VARIABLE, raising=False)
     monkeypatch.setattr(moves, "try_out", lambda params, version: None)
-    settings = load_params()
-    client.point(settings, CHAMPION, 1)
-    moves.move(settings, 2, 1, "ann", "promote", "better")
-    moves.move(settings, 3, 2, "ann", "promote", "better")
+    params = load_params()
+    client.point(params, CHAMPION, 1)
+    moves.move(params, 2, 1, "ann", "promote", "better")
+    moves.move(params, 3, 2, "ann", "promote", "better")
     return project
 
 
@@ -76,7 +76,7 @@ def test_a_champion_that_was_deleted_is_replaced_by_the_one_before(here: Path, r
 
 
 def test_what_does_not_load_any_more_does_not_come_back(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(settings: Any, version: int) -> None:
+    def broken(make_params: Any, version: int) -> None:
         raise GenloopError(f"version {version} cannot be used")
 
     monkeypatch.setattr(moves, "try_out", broken)

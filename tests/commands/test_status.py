@@ -17,7 +17,7 @@ from pipelines.feedback.store import database
 from pipelines.feedback.store.event_store import Store
 from pipelines.promotion import decisions
 from pipelines.registry import client
-from tests.conftest import REPOSITORY, Settings
+from tests.conftest import REPOSITORY, MakeParams
 from tests.support.fake_registry import Registry
 from tests.support.votes import votes
 from workspace import dvc
@@ -72,19 +72,19 @@ def test_a_database_that_does_not_answer_leaves_the_rest_to_be_said(asked: Path)
 
 
 def test_what_the_gate_said_is_shown(
-    asked: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    asked: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry = Registry()
     registry.install(monkeypatch)
     found = {alias: {"version": number, "metrics": {}, "benchmark_id": "abc"} for alias, number in registry.aliases.items()}
     monkeypatch.setattr(client, "versions", lambda _: found)
     assert [of["verdict"] for of in status.versions().values()] == [None, None]
-    decisions.remember(settings(), decisions.judge(settings(), 3, 2, lambda _: None))
+    decisions.remember(make_params(), decisions.judge(make_params(), 3, 2, lambda _: None))
     assert [of["verdict"] for of in status.versions().values()] == [None, "promote"]
     assert re.search(r"challenger +3 .* promote", CliRunner().invoke(genloop.app, ["status"]).stdout)
 
-    summary.show(settings(), ran=True)
+    summary.show(make_params(), ran=True)
     assert "  gate        version 3 against champion 2: promote (fid: surely better)\n" in capsys.readouterr().out
     registry.aliases[client.CHAMPION] = None
-    summary.show(settings(), ran=True)
+    summary.show(make_params(), ran=True)
     assert "genloop generate --count 64 --out grid.png --version 3\n" in capsys.readouterr().out

@@ -60,19 +60,19 @@ def test_a_study_ends_in_an_overlay_a_plot_and_runs(tunable: Path) -> None:
     assert found["best"] == {"trial": best["number"], "value": best["value"], "settings": best["settings"]}
     assert "trial 0, 1 of 2: kid " in done.err
 
-    settings = load_params()
+    params = load_params()
     assert parse_yaml(Path(found["overlay"]).read_text(), "overlay") == {
         "model": {"change": {"learning_rate": best["settings"][RATE]}},
         "train": {"batch_size": best["settings"][BATCH]},
     }
     laid = update_params([Path(found["overlay"])])  # as `genloop run --params` does
     assert laid.model.numbers["learning_rate"] == best["settings"][RATE]
-    assert laid.tune == settings.tune
+    assert laid.tune == params.tune
     with Image.open(found["plot"]) as plot:
         assert plot.width > 800
 
     client = tracking.client()
-    experiment = tracking.experiment_id(client, settings.registry.experiment)
+    experiment = tracking.experiment_id(client, params.registry.experiment)
     runs = {run.data.tags["mlflow.runName"]: run for run in client.search_runs([experiment])}
     assert set(runs) == {found["study"], "trial 0", "trial 1"}
     trial, parent = runs["trial 0"], runs[found["study"]]

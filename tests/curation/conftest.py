@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 from tests.curation.data import Project
 
 
 @pytest.fixture
-def there(project: Path, settings: Settings) -> Project:
+def there(project: Path, make_params: MakeParams) -> Project:
     """Two classes, a and b."""
-    return Project(settings, ["a", "b"])
+    return Project(make_params, ["a", "b"])
 
 
 @pytest.fixture
-def without_classes(project: Path, settings: Settings) -> Project:
-    return Project(settings, [])
+def without_classes(project: Path, make_params: MakeParams) -> Project:
+    return Project(make_params, [])

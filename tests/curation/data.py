@@ -13,7 +13,7 @@ import numpy as np
 from pipelines import curate
 from pipelines.core import facts, files, images, paths, reports, shards
 from pipelines.feedback import curated
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 from tests.contracts import pictures
 from tests.curation.sealed import Feedback
 
@@ -29,8 +29,8 @@ def data() -> tuple[np.ndarray, facts.Facts]:
 class Project:
     """said: what people say, to be added to before `curate` is called."""
 
-    def __init__(self, settings: Settings, classes: list[str]) -> None:
-        self.settings, self.classes, self.said = settings, classes, Feedback()
+    def __init__(self, make_params: MakeParams, classes: list[str]) -> None:
+        self.settings, self.classes, self.said = make_params, classes, Feedback()
         self.pixels, measured = data()
         self.ids = [images.row_id(image) for image in self.pixels]
         self.seed = 0

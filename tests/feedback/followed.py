@@ -36,8 +36,8 @@ def make(folder: Path) -> Made:
         shutil.copy(REPOSITORY / name, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        settings = load_params()
-        there = Project(lambda _: settings, ["a", "b"])
+        params = load_params()
+        there = Project(lambda _: params, ["a", "b"])
         good, bad, sent, *rest = there.new(20)
         liked, ugly = there.said.sample(good, label=1), there.said.sample(bad)
         for image in rest:  # so that people are known to agree

@@ -205,18 +205,18 @@ def test_a_registry_that_does_not_answer_leaves_what_was_done(folder: Path) -> N
     ],
 )
 def test_what_the_registry_says_decides_what_is_lost(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], words: str
+    make_params: Any, monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], words: str
 ) -> None:
     def load(*_: Any) -> None:
         raise raised
 
     monkeypatch.setattr(client, "load", load)
     with pytest.raises(expected, match=words) as caught:
-        samplers.of(settings())(3)
+        samplers.of(make_params())(3)
     assert not isinstance(caught.value, InputError)  # to try again may help
 
 
-def test_a_drawer_knows_its_generation(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drawer_knows_its_generation(make_params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "load", lambda *_: Flat(0))
     monkeypatch.setattr(client, "generation", lambda *_: 4)
-    assert samplers.of(settings())(3).generation == 4
+    assert samplers.of(make_params())(3).generation == 4

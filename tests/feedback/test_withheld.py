@@ -16,7 +16,7 @@ from pipelines.feedback import curated, withheld
 from pipelines.feedback.withheld import Filter
 from pipelines.metrics.inputs import Benchmark
 from pipelines.scoring import benchmark
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 from tests.contracts import pictures, write_feedback
 
 SIZE = {"image.size": 8}
@@ -57,9 +57,9 @@ def flat(grey: int) -> np.ndarray:
     return np.full((8, 8, 1), grey, np.uint8)
 
 
-def test_what_is_near_is_withheld_and_what_is_far_is_not(project: Path, real: np.ndarray, settings: Settings) -> None:
+def test_what_is_near_is_withheld_and_what_is_far_is_not(project: Path, real: np.ndarray, make_params: MakeParams) -> None:
     report(flat(100), flat(200))
-    found = Filter.read(settings(SIZE))
+    found = Filter.read(make_params(SIZE))
     assert found.reach == pytest.approx([80, 80])
     assert found.withheld(np.stack([flat(grey) for grey in (100, 91, 109, 80, 115, 205, 0)])).tolist() == [
         True, True, True, False, False, True, False,
@@ -68,16 +68,16 @@ def test_what_is_near_is_withheld_and_what_is_far_is_not(project: Path, real: np
 
 @pytest.mark.parametrize(("reach", "withheld"), [(0.0, [True, False, False]), (2.0, [True, True, False])])
 def test_the_reach_is_a_setting_and_the_very_image_is_always_withheld(
-    project: Path, real: np.ndarray, settings: Settings, reach: float, withheld: list[bool]
+    project: Path, real: np.ndarray, make_params: MakeParams, reach: float, withheld: list[bool]
 ) -> None:
     report(flat(100))
-    found = Filter.read(settings({**SIZE, "feedback.report_reach": reach}))
+    found = Filter.read(make_params({**SIZE, "feedback.report_reach": reach}))
     assert found.withheld(np.stack([flat(100), flat(115), flat(130)])).tolist() == withheld
 
 
-def test_of_some_reports_the_very_image_alone_is_withheld(project: Path, real: np.ndarray, settings: Settings) -> None:
+def test_of_some_reports_the_very_image_alone_is_withheld(project: Path, real: np.ndarray, make_params: MakeParams) -> None:
     report(flat(100), wide=False)
-    assert Filter.read(settings(SIZE)).withheld(np.stack([flat(grey) for grey in (100, 99, 101)])).tolist() == [
+    assert Filter.read(make_params(SIZE)).withheld(np.stack([flat(grey) for grey in (100, 99, 101)])).tolist() == [
         True,
         False,
         False,
@@ -85,31 +85,33 @@ def test_of_some_reports_the_very_image_alone_is_withheld(project: Path, real: n
 
 
 def test_a_version_of_another_size_is_looked_at_in_the_project_s_form(
-    project: Path, real: np.ndarray, settings: Settings
+    project: Path, real: np.ndarray, make_params: MakeParams
 ) -> None:
     report(flat(100))
     large = np.stack([np.full((16, 16, 3), grey, np.uint8) for grey in (100, 200)])
-    assert Filter.read(settings(SIZE)).withheld(large).tolist() == [True, False]
+    assert Filter.read(make_params(SIZE)).withheld(large).tolist() == [True, False]
 
 
 def test_where_nothing_is_reported_all_is_shown_and_nothing_heavy_loads(
-    project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(benchmark, "read", lambda folder: pytest.fail("nothing to look at"))
     monkeypatch.setattr(backend, "load", lambda: pytest.fail("nothing to look at"))
     for _ in range(2):  # without data/curated, and with an empty one
-        assert not Filter.read(settings()).withheld(pictures(5, 8, 1)).any()
+        assert not Filter.read(make_params()).withheld(pictures(5, 8, 1)).any()
         write_feedback()
 
 
-def test_a_report_that_cannot_be_heeded_is_an_error(project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_cannot_be_heeded_is_an_error(
+    project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(backend, "load", lambda: None)
     report(flat(100))
     with pytest.raises(InputError, match="no usable benchmark"):
-        Filter.read(settings(SIZE))
+        Filter.read(make_params(SIZE))
     (paths.CURATED / "reported.parquet").unlink()
     with pytest.raises(InputError, match="not what `curate` writes"):
-        Filter.read(settings(SIZE))
+        Filter.read(make_params(SIZE))
 
 
 def test_the_usual_distance_is_the_median_of_nearest_neighbours() -> None:

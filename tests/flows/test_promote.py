@@ -81,13 +81,13 @@ def test_a_person_is_waited_for_and_what_they_say_counts(
     shutil.copy(empty_registry, serving.tiny.folder)
     text = paths.PARAMS.read_text()
     files.write(paths.PARAMS, text.replace("require_approval: false", "require_approval: true"))
-    settings = load_params()
+    params = load_params()
     files.write(paths.REPORTS / "reference.json", '{"benchmark_id": "abc"}')
     for alias, number in ((client.CHAMPION, 2), (client.CHALLENGER, 3)):
-        client.point(settings, alias, number)
+        client.point(params, alias, number)
     with monkeypatch.context() as patch:
         patch.setattr("pipelines.promotion.gate.judge", Registry().judge)
-        decisions.remember(settings, decisions.judge(settings, 3, 2, print))
+        decisions.remember(params, decisions.judge(params, 3, 2, print))
 
     serving.start()
     retrain = serving.ask("retrain")
@@ -102,7 +102,7 @@ def test_a_person_is_waited_for_and_what_they_say_counts(
     serving.client.resume_flow_run(asking.id, {"promote": False, "name": "ann", "reason": "the eights"})
     serving.says("version 3 is not promoted: ann said no: the eights")
     until(lambda: serving.state(asking.id) == "COMPLETED", 180)
-    decision = decisions.known(settings, 3, 2)
+    decision = decisions.known(params, 3, 2)
     assert decision is not None
     assert decision.declined == "ann said no: the eights"
     last = serving.ask("retrain")

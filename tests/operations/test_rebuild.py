@@ -25,7 +25,7 @@ from pipelines.registration import machine, origin
 from pipelines.registry import client
 from pipelines.registry.client import Version
 from pipelines.settings.schema import Params
-from tests.conftest import REPOSITORY, Settings
+from tests.conftest import REPOSITORY, MakeParams
 from workspace.stages import StageError
 
 GRAPH = """
@@ -170,16 +170,16 @@ def state(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in names.items() if not name.startswith(noted)}
 
 
-def rebuild(settings: Settings, keep: bool = False) -> rebuilding.Rebuilt:
-    return rebuilding.rebuild(settings(), 1, keep, lambda words: None)
+def rebuild(make_params: MakeParams, keep: bool = False) -> rebuilding.Rebuilt:
+    return rebuilding.rebuild(make_params(), 1, keep, lambda words: None)
 
 
 def words(done: rebuilding.Rebuilt) -> dict[str, Any]:
     return {name: made.verdict for name, made in done.stages.items()}
 
 
-def test_the_same_on_the_same_machine_is_equal_to_the_bit(registry: Registry, settings: Settings) -> None:
-    done = rebuild(settings)
+def test_the_same_on_the_same_machine_is_equal_to_the_bit(registry: Registry, make_params: MakeParams) -> None:
+    done = rebuild(make_params)
     assert (done.verdict, done.why, done.changes) == ("bit-equal", [], {})
     assert words(done) == {"clean": "bit-equal", "train": "bit-equal", "evaluate": "bit-equal"}
     assert done.weights.equal
@@ -187,11 +187,11 @@ def test_the_same_on_the_same_machine_is_equal_to_the_bit(registry: Registry, se
 
 
 def test_other_weights_are_judged_by_their_scores_and_explained(
-    registry: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.known = replace(registry.known, packages={**machine.packages(), "numpy": "0.1"})
     monkeypatch.setenv("EXTRA_TRAIN", "0.001")
-    near = rebuild(settings)
+    near = rebuild(make_params)
     assert (near.verdict, words(near)["train"], words(near)["clean"]) == ("metric-equal", "metric-equal", "bit-equal")
     assert near.weights.largest == pytest.approx(0.001, rel=0.01)
     assert near.why == [f"numpy: 0.1 then, {machine.packages()['numpy']} here"]
@@ -199,19 +199,19 @@ def test_other_weights_are_judged_by_their_scores_and_explained(
 
 @pytest.mark.slow
 def test_weights_that_score_otherwise_are_different(
-    registry: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXTRA_TRAIN", "5")
-    far = rebuild(settings)
+    far = rebuild(make_params)
     assert (far.verdict, far.scores["fid"].difference, far.scores["fid"].equal) == ("different", 15.0, False)
 
 
 @pytest.mark.slow
 def test_what_one_stage_makes_otherwise_is_not_laid_to_the_next(
-    registry: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXTRA_CLEAN", "0.001")
-    done = rebuild(settings)
+    done = rebuild(make_params)
     assert words(done) == {"clean": "different", "train": "bit-equal", "evaluate": "bit-equal"}
     assert done.verdict == "different"
     assert done.stages["clean"].differs == {
@@ -223,13 +223,13 @@ def test_what_one_stage_makes_otherwise_is_not_laid_to_the_next(
 
 @pytest.mark.slow
 def test_a_dirty_tree_is_made_again_with_its_changes(
-    registry: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The settings as the run had them; `champion` is whoever was that then."""
     place = registry.kept / client.WORKSPACE / "params.yaml"
     place.write_text(place.read_text().replace("init: scratch", "init: champion").replace("steps: 1000", "steps: 7"))
     registry.known = replace(registry.known, parents=[1])
-    done = rebuild(settings, keep=True)
+    done = rebuild(make_params, keep=True)
     assert done.folder is not None
     made = (done.folder / "init.txt").read_text()
     git("worktree", "remove", "--force", str(done.folder))
@@ -239,10 +239,12 @@ def test_a_dirty_tree_is_made_again_with_its_changes(
 
 
 @pytest.mark.slow
-def test_a_stage_that_fails_leaves_nothing(registry: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_fails_leaves_nothing(
+    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EXTRA_CLEAN", "no number")
     with pytest.raises(StageError, match="clean: stopped with exit code 1"):
-        rebuild(settings)
+        rebuild(make_params)
     assert not list(rebuilding.PLACE.glob("version-1/*"))
 
 
@@ -255,19 +257,19 @@ def test_a_stage_that_fails_leaves_nothing(registry: Registry, settings: Setting
     ],
 )
 def test_what_cannot_be_made_again_is_said_at_once(
-    registry: Registry, settings: Settings, change: dict[str, Any], said: str
+    registry: Registry, make_params: MakeParams, change: dict[str, Any], said: str
 ) -> None:
     registry.known = replace(registry.known, **change)
     with pytest.raises(InputError, match=said):
-        rebuild(settings)
+        rebuild(make_params)
 
 
-def test_data_that_nobody_has_any_more_is_said(registry: Registry, settings: Settings) -> None:
+def test_data_that_nobody_has_any_more_is_said(registry: Registry, make_params: MakeParams) -> None:
     cache = Path(".dvc/cache")
     cache.rename("../cache")
     try:
         with pytest.raises(InputError, match=r"data of version 1 cannot be had: .* there is no remote to ask"):
-            rebuild(settings)
+            rebuild(make_params)
     finally:
         shutil.rmtree(cache, ignore_errors=True)
         Path("../cache").rename(cache)

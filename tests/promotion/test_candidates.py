@@ -11,7 +11,7 @@ import pytest
 from pipelines.promotion.candidates import Candidate, Sight
 from pipelines.scoring import generated
 from pipelines.scoring.image_sets import Form
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 from tests.promotion import fakes
 from tests.promotion.fakes import FIRST, PINNED, Registry
 
@@ -24,10 +24,10 @@ def registry(project: Any, monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 @pytest.fixture
-def candidate(registry: Registry, settings: Settings) -> Any:
-    params = settings({"evaluate.seed": FIRST, "evaluate.samples": 200})
+def candidate(registry: Registry, make_params: MakeParams) -> Any:
+    params = make_params({"evaluate.seed": FIRST, "evaluate.samples": 200})
     return lambda number=1, sight=SIGHT, changes=None: Candidate(
-        settings({"evaluate.seed": FIRST, "evaluate.samples": 200, **changes}) if changes else params,
+        make_params({"evaluate.seed": FIRST, "evaluate.samples": 200, **changes}) if changes else params,
         number,
         sight,
         registry.said.append,

@@ -16,7 +16,7 @@ from pipelines.promotion.online_approval import Online
 from pipelines.promotion.verdict import Verdict
 from pipelines.scoring import approval, scores
 from pipelines.scoring.approval import Approval
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 from tests.promotion import fakes
 from tests.promotion.fakes import FIRST, PINNED, Registry
 
@@ -30,7 +30,7 @@ def registry(project: Any, monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 @pytest.fixture
-def judge(registry: Registry, settings: Settings) -> Any:
+def judge(registry: Registry, make_params: MakeParams) -> Any:
     """Version 2 against version 1, or against nobody; settings as `--set` takes them."""
 
     def judged(*asked: dict[str, Any], champion: int | None = 1, **changes: Any) -> Verdict:
@@ -40,7 +40,7 @@ def judge(registry: Registry, settings: Settings) -> Any:
             **{key.replace("__", "."): changes[key] for key in changes},
         }
         found = {"promotion.rules": list(asked), "evaluate.seed": FIRST, "evaluate.samples": 200, "image.size": 8, **found}
-        params = settings(found)
+        params = make_params(found)
         return gate.judge(params, 2, champion, registry.said.append)
 
     return judged

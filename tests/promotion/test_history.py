@@ -15,7 +15,7 @@ from pipelines.promotion.ledger import Ledger, Move
 from pipelines.registry import client
 from pipelines.registry.client import CHALLENGER, CHAMPION
 from pipelines.settings.schema import Params
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 from tests.promotion.registry import CREATED, Registry, install
 
 
@@ -25,11 +25,11 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 @pytest.fixture
-def params(url: str, known: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Params:
+def params(url: str, known: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> Params:
     """A database, a registry with no champion, and versions that are taken for usable."""
     monkeypatch.setenv(database.VARIABLE, url)
     monkeypatch.setattr(moves, "try_out", lambda params, version: None)
-    return settings()
+    return make_params()
 
 
 def promote(params: Params, *versions: int) -> None:
@@ -45,10 +45,10 @@ def rollback(params: Params) -> int | None:
 
 
 def test_where_nothing_was_ever_champion_asking_makes_nothing(
-    project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(database.VARIABLE, f"sqlite:///{project}/feedback.db")
-    params = settings()
+    params = make_params()
     assert history.settle(params) == history.moves(params) == []
     assert history.before(params) is None
     assert history.champion_at(params, datetime.now(UTC)) is None
@@ -146,9 +146,9 @@ def test_the_champions_that_were_never_rolled_back(went: list[str], stack: list[
     assert history.champions(found) == stack
 
 
-def test_models_have_histories_of_their_own(params: Params, settings: Settings) -> None:
+def test_models_have_histories_of_their_own(params: Params, make_params: MakeParams) -> None:
     promote(params, 1)
-    assert history.moves(settings({"registry.model": "another"})) == []
+    assert history.moves(make_params({"registry.model": "another"})) == []
 
 
 @pytest.mark.parametrize("table", ["promotion_moves", "promotion_done"])

@@ -14,7 +14,7 @@ from pipelines.promotion import lineage
 from pipelines.registry import client
 from pipelines.registry.client import CHAMPION, NoVersionError, Version
 from pipelines.settings.schema import Params
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 
 TAGS = {
     "genloop.git_commit": "c0ffee",
@@ -35,8 +35,8 @@ ARTIFACTS = {"feedback.json": '{"batches": ["x", "y"], "events": 70}', "packages
 
 
 @pytest.fixture
-def params(settings: Settings) -> Params:
-    return settings()
+def params(make_params: MakeParams) -> Params:
+    return make_params()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pipelines.promotion.moves import LostError
 from pipelines.registry import client
 from pipelines.registry.client import CHALLENGER, CHAMPION
 from pipelines.settings.schema import Params
-from tests.conftest import VERSIONS, Settings
+from tests.conftest import VERSIONS, MakeParams
 from tests.promotion import killed
 from tests.promotion.registry import Registry, install
 
@@ -30,21 +30,21 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 @pytest.fixture
-def params(url: str, known: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Params:
+def params(url: str, known: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> Params:
     """A database, a registry whose version 1 is champion, and versions that are taken for usable."""
-    return prepared(url, settings, monkeypatch)
+    return prepared(url, make_params, monkeypatch)
 
 
 @pytest.fixture
-def real(url: str, registry: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Params:
+def real(url: str, registry: Any, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> Params:
     """The same with a registry of MLflow's."""
-    return prepared(url, settings, monkeypatch)
+    return prepared(url, make_params, monkeypatch)
 
 
-def prepared(url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Params:
+def prepared(url: str, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.setenv(database.VARIABLE, url)
     monkeypatch.setattr(moves, "try_out", lambda params, version: None)
-    found = settings()
+    found = make_params()
     client.point(found, CHAMPION, 1)
     return found
 
@@ -244,11 +244,11 @@ class Drawer:
     ],
 )
 def test_what_does_not_load_and_draw_never_becomes_champion(
-    project: Path, registry: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, drawn: Any, words: str
+    project: Path, registry: Any, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, drawn: Any, words: str
 ) -> None:
     monkeypatch.setenv(database.VARIABLE, f"sqlite:///{project}/feedback.db")
     monkeypatch.setattr(client, "load_uri", lambda uri: Drawer(drawn))
-    params = settings()
+    params = make_params()
     client.point(params, CHAMPION, 1)
     with pytest.raises(GenloopError, match=rf"version 2 cannot be used: .*{words}.*no alias has moved"):
         move(params, 2, 1)

@@ -12,7 +12,7 @@ from pipelines.core import files, paths
 from pipelines.feedback.curated import About
 from pipelines.registration import card
 from pipelines.settings.schema import Params
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 
 METRICS: dict[str, Any] = {
     "fid": 12.0,
@@ -39,8 +39,8 @@ none,,,
 
 
 @pytest.fixture
-def params(settings: Settings) -> Params:
-    return settings({"sources": [{"type": "digits"}, {"type": "folder", "path": "mine"}]})
+def params(make_params: MakeParams) -> Params:
+    return make_params({"sources": [{"type": "digits"}, {"type": "folder", "path": "mine"}]})
 
 
 @pytest.fixture

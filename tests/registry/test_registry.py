@@ -8,11 +8,11 @@ import pytest
 
 from pipelines.registry import client
 from pipelines.registry.client import Learned
-from tests.conftest import Settings
+from tests.conftest import MakeParams
 
 
-def test_of_every_version_it_is_known_which_folds_it_has_learned_from(project: Path, settings: Settings) -> None:
-    params = settings()
+def test_of_every_version_it_is_known_which_folds_it_has_learned_from(project: Path, make_params: MakeParams) -> None:
+    params = make_params()
     name = params.registry.model
     assert client.learned(params) == {}
     assert not Path("mlflow.db").exists()  # asking made none
@@ -37,8 +37,10 @@ def test_of_every_version_it_is_known_which_folds_it_has_learned_from(project: P
     }
 
 
-def test_a_registry_that_does_not_answer_is_said(project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registry_that_does_not_answer_is_said(
+    project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(client.GenloopError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer"):
-        client.learned(settings())
+        client.learned(make_params())

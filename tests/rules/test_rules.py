@@ -82,7 +82,7 @@ def test_neighbours_are_all_pairs_of_equal_keys() -> None:
     assert found == {frozenset(pair) for pair in ((0, 2), (0, 4), (2, 4), (1, 5))}
 
 
-def test_the_defaults_refuse_less_than_half_a_percent_of_mnist(real_data, settings) -> None:  # type: ignore[no-untyped-def]
+def test_the_defaults_refuse_less_than_half_a_percent_of_mnist(real_data, make_params) -> None:  # type: ignore[no-untyped-def]
     with np.load(real_data("mnist.npz")) as arrays:
         digits = arrays["x_train"][:12_000]
     measured = np.zeros(len(digits), facts.FACT)
@@ -91,6 +91,6 @@ def test_the_defaults_refuse_less_than_half_a_percent_of_mnist(real_data, settin
     for name, values in facts.measure(digits).items():
         measured[name] = values
     refused = np.zeros(len(digits), bool)
-    for rule in settings().clean.rules:
+    for rule in make_params().clean.rules:
         refused |= ~rule.keep(measured)
     assert refused.mean() < 0.005

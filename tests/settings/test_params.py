@@ -15,7 +15,7 @@ from pipelines import catalogue
 from pipelines.core.errors import InputError
 from pipelines.settings.load import load_params
 from pipelines.settings.overlay import update_params
-from tests.conftest import REPOSITORY, Settings
+from tests.conftest import REPOSITORY, MakeParams
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def settings_file(project: Path) -> Path:
     return path
 
 
-def test_the_repository_s_settings_are_allowed(settings: Settings) -> None:
-    assert settings().registry.model == "genloop-digits"
+def test_the_repository_s_settings_are_allowed(make_params: MakeParams) -> None:
+    assert make_params().registry.model == "genloop-digits"
 
 
 @pytest.mark.parametrize(
@@ -77,23 +77,23 @@ def test_the_repository_s_settings_are_allowed(settings: Settings) -> None:
         ("validate.hard.row", [1, 2], ["validate.hard.row: unknown key", "did you mean `rows`?"]),
     ],
 )
-def test_a_fault_is_named(settings: Settings, key: str, value: object, words: list[str]) -> None:
+def test_a_fault_is_named(make_params: MakeParams, key: str, value: object, words: list[str]) -> None:
     with pytest.raises(InputError) as caught:
-        settings({key: value})
+        make_params({key: value})
     for word in words:
         assert word in str(caught.value)
 
 
-def test_an_extractor_from_a_file_needs_both_its_place_and_its_checksum(settings: Settings) -> None:
+def test_an_extractor_from_a_file_needs_both_its_place_and_its_checksum(make_params: MakeParams) -> None:
     named = {"reference.extractor": "inception", "reference.weights": "graph.pb"}
     with pytest.raises(InputError, match=r"reference\.sha256"):
-        settings(named)
-    assert settings({**named, "reference.sha256": "0" * 64}).reference.weights == "graph.pb"
+        make_params(named)
+    assert make_params({**named, "reference.sha256": "0" * 64}).reference.weights == "graph.pb"
 
 
-def test_every_fault_has_its_line(settings: Settings) -> None:
+def test_every_fault_has_its_line(make_params: MakeParams) -> None:
     with pytest.raises(InputError) as caught:
-        settings({"train.steps": -1, "evaluate.samples": 0, "nonsense": 1})
+        make_params({"train.steps": -1, "evaluate.samples": 0, "nonsense": 1})
     assert len(str(caught.value).splitlines()) == 3
 
 

@@ -31,11 +31,11 @@ def fill(count: int = 30, classes: tuple[str, ...] = CLASSES, **columns: Any) ->
     write_feedback(classes=classes)
 
 
-def trained(settings: Callable[..., Params], changes: dict[str, Any] | None = None) -> dict[str, np.ndarray]:
+def trained(make_params: Callable[..., Params], changes: dict[str, Any] | None = None) -> dict[str, np.ndarray]:
     """The weights that the stage makes in the working directory, by name."""
     from safetensors.numpy import load_file
 
-    train.run(settings({**TINY, **(changes or {})}))
+    train.run(make_params({**TINY, **(changes or {})}))
     return load_file(Path(paths.MODEL) / "weights.safetensors")
 
 

@@ -23,8 +23,8 @@ def name(number: int) -> str:
     return f"{number:064d}"
 
 
-def read(settings, conditional: bool = True) -> dataset.Dataset:
-    return dataset.read(settings(TINY), conditional)
+def read(make_params, conditional: bool = True) -> dataset.Dataset:
+    return dataset.read(make_params(TINY), conditional)
 
 
 @pytest.fixture
@@ -32,52 +32,52 @@ def filled(project) -> None:
     write_rows(paths.CLEAN, pictures(30, 8, 1), LABELS, rows.CLASSES)
 
 
-def test_without_feedback_it_is_the_data_as_it_was(filled, settings) -> None:
+def test_without_feedback_it_is_the_data_as_it_was(filled, make_params) -> None:
     write_feedback(classes=rows.CLASSES)
-    found = read(settings)
+    found = read(make_params)
     assert (found.labels.tolist(), found.weights.tolist()) == (LABELS, [1.0] * 30)
 
 
-def test_rows_of_feedback_are_trained_on_too(filled, settings) -> None:
+def test_rows_of_feedback_are_trained_on_too(filled, make_params) -> None:
     added = pictures(4, 8, 1, seed=1)
     write_rows(paths.CURATED, added, [2, 2, 1, None], rows.CLASSES)
     write_feedback()
-    found = read(settings)
+    found = read(make_params)
     assert found.labels.tolist() == [*LABELS, 2, 2, 1]
     assert np.array_equal(found.images[30:], added[:3])
     assert found.unlabelled == 1
 
 
-def test_a_reported_row_is_left_out_and_a_corrected_label_stands(filled, settings) -> None:
+def test_a_reported_row_is_left_out_and_a_corrected_label_stands(filled, make_params) -> None:
     changes = [{"row_id": name(3), "removed": True}, {"row_id": name(4), "label": 0}, {"row_id": name(99), "label": 1}]
     write_feedback(changes, classes=rows.CLASSES)
-    found = read(settings)
+    found = read(make_params)
     assert found.labels.tolist() == [*LABELS[:3], 0, *LABELS[5:]]
     assert np.array_equal(found.images[3], pictures(30, 8, 1)[4])
 
 
-def test_the_approval_weighs_the_rows_that_it_names(filled, settings) -> None:
+def test_the_approval_weighs_the_rows_that_it_names(filled, make_params) -> None:
     write_feedback([{"row_id": name(0), "removed": True}], classes=rows.CLASSES)
     paths.APPROVAL.mkdir(parents=True)
     ids = np.array([name(number) for number in reversed(range(20))])
     approval.write_weights(paths.APPROVAL, ids, np.linspace(0.1, 2.0, 20), np.full(20, 0.5))
     expected = [*np.linspace(0.1, 2.0, 20)[::-1][1:], *[1.0] * 10]
-    assert read(settings).weights == pytest.approx(expected, rel=1e-6)
+    assert read(make_params).weights == pytest.approx(expected, rel=1e-6)
 
 
-def test_an_unconditional_family_needs_no_label(filled, settings) -> None:
+def test_an_unconditional_family_needs_no_label(filled, make_params) -> None:
     write_rows(paths.CURATED, pictures(2, 8, 1, seed=1), [None, 1])
     write_feedback()
-    found = read(settings, conditional=False)
+    found = read(make_params, conditional=False)
     assert (len(found), found.classes, set(found.labels.tolist())) == (32, [], {0})
 
 
-def test_a_stage_that_has_not_run_is_named(filled, settings) -> None:
+def test_a_stage_that_has_not_run_is_named(filled, make_params) -> None:
     with pytest.raises(InputError, match=r"data/curated.*run"):
-        read(settings)
+        read(make_params)
 
 
-def test_other_feedback_is_another_training(filled, settings) -> None:
+def test_other_feedback_is_another_training(filled, make_params) -> None:
     write_feedback(classes=rows.CLASSES)
     seen = [dataset.content()]
     write_feedback([{"row_id": name(3), "removed": True}])

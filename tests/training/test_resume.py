@@ -40,7 +40,7 @@ def wait_for(found, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_resume_after_sigkill_is_bit_identical(family: str, project: Path, settings) -> None:
+def test_resume_after_sigkill_is_bit_identical(family: str, project: Path, make_params) -> None:
     rows.fill()
     process = start(project, family)
     wait_for(lambda: len(list(paths.CHECKPOINTS.glob("*/step-*.safetensors"))) == 2, process)
@@ -49,13 +49,13 @@ def test_resume_after_sigkill_is_bit_identical(family: str, project: Path, setti
     process.wait()
     assert not paths.MODEL.exists()
 
-    resumed = rows.trained(settings, killed.changes(family))
+    resumed = rows.trained(make_params, killed.changes(family))
     report = json.loads((paths.REPORTS / "train.json").read_text())
     assert 10 <= report["resumed_from"] < 30
     history = (paths.REPORTS / "training.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in history[1:]] == ["5", "10", "15", "20", "25", "30"]
 
-    straight = rows.trained(settings, killed.changes(family))  # the checkpoints are gone by now
+    straight = rows.trained(make_params, killed.changes(family))  # the checkpoints are gone by now
     assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 0
     assert rows.equal(resumed, straight)
 
@@ -64,7 +64,7 @@ class StopError(Exception):
     pass
 
 
-def test_a_full_disk_stops_it_and_leaves_the_last_whole_checkpoint(project: Path, settings, monkeypatch) -> None:
+def test_a_full_disk_stops_it_and_leaves_the_last_whole_checkpoint(project: Path, make_params, monkeypatch) -> None:
     rows.fill()
     write = files.write
 
@@ -76,13 +76,13 @@ def test_a_full_disk_stops_it_and_leaves_the_last_whole_checkpoint(project: Path
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.files, "write", full)
         with pytest.raises(OSError, match="No space left") as raised:
-            rows.trained(settings)
+            rows.trained(make_params)
     assert explain(raised.value)[0].startswith("the disk is full (")
     assert [path.stem for path in paths.CHECKPOINTS.glob("*/step-*.safetensors")] == ["step-00000003"]
     assert not paths.MODEL.exists()
-    resumed = rows.trained(settings)
+    resumed = rows.trained(make_params)
     assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 3
-    assert rows.equal(resumed, rows.trained(settings))
+    assert rows.equal(resumed, rows.trained(make_params))
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,44 +98,44 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty"])
 def test_an_unreadable_newest_checkpoint_falls_back_to_the_one_before(
-    damage: str, project: Path, settings, monkeypatch
+    damage: str, project: Path, make_params, monkeypatch
 ) -> None:
     rows.fill()
     changes = {"train.steps": 12}
     with monkeypatch.context() as patch:
         interrupt_at(10, patch)
         with pytest.raises(StopError):
-            rows.trained(settings, changes)
+            rows.trained(make_params, changes)
     files = sorted(paths.CHECKPOINTS.glob("*/step-*.safetensors"))
     assert [path.stem for path in files] == ["step-00000006", "step-00000009"]  # two are kept
     whole = files[-1].read_bytes()
     spoiled = {"torn": whole[:-100], "flipped": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], "empty": b""}[damage]
     files[-1].write_bytes(spoiled)
 
-    resumed = rows.trained(settings, changes)
+    resumed = rows.trained(make_params, changes)
     assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 6
-    assert rows.equal(resumed, rows.trained(settings, changes))
+    assert rows.equal(resumed, rows.trained(make_params, changes))
 
 
-def test_a_kill_between_training_and_saving_costs_no_training(project: Path, settings, monkeypatch) -> None:
+def test_a_kill_between_training_and_saving_costs_no_training(project: Path, make_params, monkeypatch) -> None:
     rows.fill()
     with monkeypatch.context() as patch:
         patch.setattr("pipelines.models.base.save", lambda *args: (_ for _ in ()).throw(StopError))
         with pytest.raises(StopError):
-            rows.trained(settings)
+            rows.trained(make_params)
     assert not paths.MODEL.exists()
-    resumed = rows.trained(settings)
+    resumed = rows.trained(make_params)
     assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 6
-    assert rows.equal(resumed, rows.trained(settings))
+    assert rows.equal(resumed, rows.trained(make_params))
 
 
-def test_other_settings_do_not_find_the_checkpoint(project: Path, settings, monkeypatch) -> None:
+def test_other_settings_do_not_find_the_checkpoint(project: Path, make_params, monkeypatch) -> None:
     rows.fill()
     with monkeypatch.context() as patch:
         interrupt_at(4, patch)
         with pytest.raises(StopError):
-            rows.trained(settings)
-    rows.trained(settings, {"train.seed": 9})
+            rows.trained(make_params)
+    rows.trained(make_params, {"train.seed": 9})
     assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 0
 
 

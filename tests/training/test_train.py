@@ -22,9 +22,9 @@ from pipelines.models import base  # noqa: E402
 from pipelines.training import checkpoint, collapse, dataset, watch  # noqa: E402
 
 
-def test_it_leaves_a_model_that_draws_and_says_how_it_went(project: Path, settings) -> None:
+def test_it_leaves_a_model_that_draws_and_says_how_it_went(project: Path, make_params) -> None:
     rows.fill()
-    rows.trained(settings)
+    rows.trained(make_params)
 
     family = base.load(paths.MODEL, catalogue.get(catalogue.MODELS, base.describe(paths.MODEL).family))
     assert base.draw(family, range(3)).shape == (3, 8, 8, 1)
@@ -42,10 +42,10 @@ def test_it_leaves_a_model_that_draws_and_says_how_it_went(project: Path, settin
     assert not list(paths.CHECKPOINTS.glob("*/*")), "done, so nothing to go on from"
 
 
-def test_events_are_read_by_tensorboard(project: Path, settings) -> None:
+def test_events_are_read_by_tensorboard(project: Path, make_params) -> None:
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     rows.fill()
-    rows.trained(settings)
+    rows.trained(make_params)
     (logs,) = paths.LOGS.glob("train/*")
     events = loader.EventAccumulator(str(logs))
     events.Reload()
@@ -54,39 +54,39 @@ def test_events_are_read_by_tensorboard(project: Path, settings) -> None:
     assert [event.step for event in events.Images("samples")] == [3, 6]
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_others(project: Path, settings) -> None:
+def test_the_same_seed_gives_the_same_weights_and_another_others(project: Path, make_params) -> None:
     rows.fill()
-    first, second = rows.trained(settings), rows.trained(settings)
-    other = rows.trained(settings, {"train.seed": 1})
+    first, second = rows.trained(make_params), rows.trained(make_params)
+    other = rows.trained(make_params, {"train.seed": 1})
     assert rows.equal(first, second)
     assert not rows.equal(first, other)
 
 
 @pytest.mark.parametrize("family", sorted(catalogue.MODELS))
-def test_unlabelled_rows_train_an_unconditional_model(family: str, project: Path, settings) -> None:
+def test_unlabelled_rows_train_an_unconditional_model(family: str, project: Path, make_params) -> None:
     rows.fill(classes=())
-    rows.trained(settings, {"model.family": family, "model.preset": rows.preset(family)})
+    rows.trained(make_params, {"model.family": family, "model.preset": rows.preset(family)})
     assert base.describe(paths.MODEL).spec.classes == 0
 
 
-def test_a_single_class_is_enough(project: Path, settings) -> None:
+def test_a_single_class_is_enough(project: Path, make_params) -> None:
     rows.fill(classes=("only",))
-    rows.trained(settings)
+    rows.trained(make_params)
     assert base.describe(paths.MODEL).classes == ["only"]
 
 
-def test_rows_without_a_label_among_labelled_ones_are_left_out_and_counted(project: Path, settings) -> None:
+def test_rows_without_a_label_among_labelled_ones_are_left_out_and_counted(project: Path, make_params) -> None:
     labels = [None if number < 5 else number % 3 for number in range(30)]
     write_rows(paths.CLEAN, pictures(30, 8, 1), labels, rows.CLASSES)
     write_feedback(classes=rows.CLASSES)
-    rows.trained(settings)
+    rows.trained(make_params)
     report = json.loads((paths.REPORTS / "train.json").read_text())
     assert (report["rows"], report["rows_unlabelled"]) == (25, 5)
 
 
-def test_the_holdout_is_never_trained_on(project: Path, settings) -> None:
+def test_the_holdout_is_never_trained_on(project: Path, make_params) -> None:
     rows.fill(splits=["holdout" if number % 3 == 0 else "train" for number in range(30)])
-    rows.trained(settings)
+    rows.trained(make_params)
     assert json.loads((paths.REPORTS / "train.json").read_text())["rows"] == 20
 
 
@@ -101,25 +101,25 @@ def test_the_holdout_is_never_trained_on(project: Path, settings) -> None:
         ({"weights": [float("nan")] * 30}, {}, "weights from nan"),
     ],
 )
-def test_unusable_rows_are_said_in_words(prepare, changes, words: str, project: Path, settings) -> None:
+def test_unusable_rows_are_said_in_words(prepare, changes, words: str, project: Path, make_params) -> None:
     rows.fill(**prepare)
     with pytest.raises(InputError, match=words):
-        rows.trained(settings, changes)
+        rows.trained(make_params, changes)
     assert not paths.MODEL.exists()
 
 
-def test_a_diverged_training_says_so_and_saves_nothing(project: Path, settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_diverged_training_says_so_and_saves_nothing(project: Path, make_params, monkeypatch: pytest.MonkeyPatch) -> None:
     rows.fill()
     kind = catalogue.get(catalogue.MODELS, "gan")
     whole = kind.objective
     monkeypatch.setattr(kind, "objective", lambda self, *args, **more: whole(self, *args, **more) * float("nan"))
     with pytest.raises(GenloopError, match=r"diverged at step 1: .*not finite.*train.seed"):
-        rows.trained(settings)
+        rows.trained(make_params)
     assert not paths.MODEL.exists()
     assert not list(paths.CHECKPOINTS.glob("*/*"))
 
 
-def test_weights_that_are_not_finite_stop_it_even_where_the_loss_is(project: Path, settings, monkeypatch) -> None:
+def test_weights_that_are_not_finite_stop_it_even_where_the_loss_is(project: Path, make_params, monkeypatch) -> None:
     """The step that spoils the weights still reports the loss that it started from."""
     rows.fill()
     follow = watch.Watch.on_train_batch_end
@@ -132,19 +132,19 @@ def test_weights_that_are_not_finite_stop_it_even_where_the_loss_is(project: Pat
 
     monkeypatch.setattr(watch.Watch, "on_train_batch_end", spoil)
     with pytest.raises(GenloopError, match=r"diverged at step 3: weights of generator/.* are not finite"):
-        rows.trained(settings)
+        rows.trained(make_params)
     assert not paths.MODEL.exists()
     assert not list(paths.CHECKPOINTS.glob("*/*"))
 
 
-def test_a_collapsed_model_is_not_saved(project: Path, settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_collapsed_model_is_not_saved(project: Path, make_params, monkeypatch: pytest.MonkeyPatch) -> None:
     rows.fill()
     kind = catalogue.get(catalogue.MODELS, "gan")
     monkeypatch.setattr(
         kind, "call", lambda self, inputs, training=False: self.generator([inputs["latents"] * 0, inputs["label"]])
     )
     with pytest.raises(GenloopError, match=r"collapsed: at step 6 .*0.0%"):
-        rows.trained(settings)
+        rows.trained(make_params)
     assert not paths.MODEL.exists()
 
 
@@ -168,11 +168,11 @@ def test_spread_sees_within_classes_only() -> None:
     assert collapse.spread(images, labels * 0) == pytest.approx(100)
 
 
-def test_code_and_settings_are_in_the_key(project: Path, settings) -> None:
+def test_code_and_settings_are_in_the_key(project: Path, make_params) -> None:
     rows.fill()
 
     def key(changes) -> str:
-        values = settings({**rows.TINY, **changes})
+        values = make_params({**rows.TINY, **changes})
         return checkpoint.key(train.settings(values), train.code(values.model.family))
 
     assert key({}) == key({"evaluate.samples": 77})
@@ -192,7 +192,7 @@ def test_code_and_settings_are_in_the_key(project: Path, settings) -> None:
     assert key({}) != before
 
 
-def test_a_class_drawn_as_two_images_again_and_again_is_a_collapse(project: Path, settings) -> None:
+def test_a_class_drawn_as_two_images_again_and_again_is_a_collapse(project: Path, make_params) -> None:
     """Its spread is as large as that of real rows; only its images have twins."""
     random = np.random.default_rng(0)
     real = random.integers(0, 256, (64, 8, 8, 1)).astype(np.uint8)
@@ -208,10 +208,10 @@ def test_a_class_drawn_as_two_images_again_and_again_is_a_collapse(project: Path
     assert variety.shares(fresh, shown)["apart"] == pytest.approx(1, abs=0.1)
 
 
-def test_a_loss_beyond_all_bounds_stops_it_although_it_is_finite(project: Path, settings, monkeypatch) -> None:
+def test_a_loss_beyond_all_bounds_stops_it_although_it_is_finite(project: Path, make_params, monkeypatch) -> None:
     rows.fill()
     kind = catalogue.get(catalogue.MODELS, "gan")
     whole = kind.objective
     monkeypatch.setattr(kind, "objective", lambda self, *args, **more: whole(self, *args, **more) * 1e9)
     with pytest.raises(GenloopError, match=r"diverged at step 1: a loss is beyond 1e\+07"):
-        rows.trained(settings)
+        rows.trained(make_params)

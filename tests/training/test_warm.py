@@ -47,11 +47,11 @@ def champion(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_it_begins_with_every_number_that_the_champion_s_training_ended_with(
-    name: str, champion: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+    name: str, champion: Path, make_params: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows.fill()
     family = {"model.family": name, "model.preset": rows.preset(name)}
-    rows.trained(settings, family)
+    rows.trained(make_params, family)
     shutil.copytree(paths.MODEL, champion)
     ended = warm_start.read(champion)
     assert warm_start.steps(champion) == 6
@@ -63,7 +63,7 @@ def test_it_begins_with_every_number_that_the_champion_s_training_ended_with(
         seen.update(warm_start.capture(model))
 
     monkeypatch.setattr(fitting.warm, "begin", look)
-    rows.trained(settings, {**family, "train.init": "champion"})
+    rows.trained(make_params, {**family, "train.init": "champion"})
     assert rows.equal(seen, ended)
     assert report()["parent_version"] == 4
     assert warm_start.steps(paths.MODEL) == 12
@@ -81,49 +81,49 @@ def test_the_learning_rate_begins_anew_and_lower_and_the_average_remembers_all()
     assert [model.optimizer_for(100, first).ema_momentum for first in (0, 500)] == pytest.approx([1 - 1 / 5, 1 - 1 / 30])
 
 
-def test_the_same_warm_start_gives_the_same_weights_twice(champion: Path, settings: Any) -> None:
+def test_the_same_warm_start_gives_the_same_weights_twice(champion: Path, make_params: Any) -> None:
     rows.fill()
-    rows.trained(settings)
+    rows.trained(make_params)
     shutil.copytree(paths.MODEL, champion)
-    once, again = (rows.trained(settings, {"train.init": "champion"}) for _ in range(2))
+    once, again = (rows.trained(make_params, {"train.init": "champion"}) for _ in range(2))
     assert rows.equal(once, again)
 
 
 def test_without_a_champion_it_begins_from_scratch_and_says_so(
-    champion: Path, settings: Any, capsys: pytest.CaptureFixture[str]
+    champion: Path, make_params: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows.fill()
-    warmed = rows.trained(settings, {"train.init": "champion"})
+    warmed = rows.trained(make_params, {"train.init": "champion"})
     assert "has no champion yet to go on from; from scratch" in capsys.readouterr().out
     assert report()["parent_version"] is None
-    assert rows.equal(warmed, rows.trained(settings))
+    assert rows.equal(warmed, rows.trained(make_params))
 
 
-def test_another_architecture_is_said_part_by_part(champion: Path, settings: Any) -> None:
+def test_another_architecture_is_said_part_by_part(champion: Path, make_params: Any) -> None:
     rows.fill()
-    rows.trained(settings)
+    rows.trained(make_params)
     shutil.copytree(paths.MODEL, champion)
     before = (paths.MODEL / "weights.safetensors").read_bytes()
     with pytest.raises(InputError, match=r"its preset is .* ask for .*; set train.init to scratch"):
-        rows.trained(settings, {"train.init": "champion", "model.preset": "small"})
+        rows.trained(make_params, {"train.init": "champion", "model.preset": "small"})
     with pytest.raises(InputError, match=r"its family is gan, and params\.yaml and the data ask for gan-dense"):
-        rows.trained(settings, {"train.init": "champion", "model.family": "gan-dense", "model.preset": "small"})
+        rows.trained(make_params, {"train.init": "champion", "model.family": "gan-dense", "model.preset": "small"})
     shutil.rmtree(paths.CLEAN)
     rows.fill(classes=("left", "right"))
     with pytest.raises(InputError, match="its spec is"):
-        rows.trained(settings, {"train.init": "champion"})
+        rows.trained(make_params, {"train.init": "champion"})
     assert (paths.MODEL / "weights.safetensors").read_bytes() == before
 
 
-def test_a_champion_without_its_training_s_state_is_said(champion: Path, settings: Any) -> None:
+def test_a_champion_without_its_training_s_state_is_said(champion: Path, make_params: Any) -> None:
     rows.fill()
-    rows.trained(settings)
+    rows.trained(make_params)
     shutil.copytree(paths.MODEL, champion)
     state = champion / warm_start.STATE
     whole = state.read_bytes()
     state.write_bytes(whole[:-40])
     with pytest.raises(InputError, match="cannot be read"):
-        rows.trained(settings, {"train.init": "champion"})
+        rows.trained(make_params, {"train.init": "champion"})
     state.unlink()
     with pytest.raises(InputError, match="registered without the state of its training"):
-        rows.trained(settings, {"train.init": "champion"})
+        rows.trained(make_params, {"train.init": "champion"})

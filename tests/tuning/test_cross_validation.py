@@ -26,13 +26,13 @@ def ids(found) -> set[str]:
 
 @pytest.mark.parametrize("folds", [1, 2, 5])
 def test_no_row_is_on_both_sides(tunable: Path, folds: int) -> None:
-    settings = update_params([], [f"tune.folds={folds}"])
+    params = update_params([], [f"tune.folds={folds}"])
     held_out, train = (rows.ids(paths.CLEAN, split, "real") for split in ("holdout", "train"))
-    found = cross_validation.read(settings)
-    bench = Bench(settings, found)
+    found = cross_validation.read(params)
+    bench = Bench(params, found)
     assert len(found) == folds
     for part in found:
-        seen = ids(bench.training(settings, True, part).ids)
+        seen = ids(bench.training(params, True, part).ids)
         judged = ids(part.benchmark.ids)
         assert judged == ids(part.ids)
         assert seen | judged == train
@@ -60,9 +60,9 @@ def test_features_and_labels_are_those_of_the_rows(tunable: Path) -> None:
 
 
 def test_a_part_stays_when_the_data_grows_and_another_seed_deals_anew(tunable: Path) -> None:
-    settings = load_params()
+    params = load_params()
     few, many = (np.array([f"{number:064d}" for number in range(count)]) for count in (200, 300))
-    (before,), (after,) = cross_validation.dealt(few, settings), cross_validation.dealt(many, settings)
+    (before,), (after,) = cross_validation.dealt(few, params), cross_validation.dealt(many, params)
     assert after[:200].tolist() == before.tolist()
     (other,) = cross_validation.dealt(few, update_params([], ["tune.seed=1"]))
     assert other.tolist() != before.tolist()
@@ -74,10 +74,10 @@ def test_rows_of_feedback_are_trained_on_in_every_part(tunable: Path) -> None:
     with shards.Writer(paths.CURATED, classes=[str(number) for number in range(10)]):
         pass
     write_rows(paths.CURATED, pictures(6, 8, 1), [1] * 6, [str(number) for number in range(10)])
-    settings = update_params([], ["tune.folds=2"])
-    found = cross_validation.read(settings)
-    bench = Bench(settings, found)
-    sizes = [len(bench.training(settings, True, part)) for part in found]
+    params = update_params([], ["tune.folds=2"])
+    found = cross_validation.read(params)
+    bench = Bench(params, found)
+    sizes = [len(bench.training(params, True, part)) for part in found]
     train = len(rows.ids(paths.CLEAN, "train", "real"))
     overlapping = sum(f"{number:064d}" in rows.ids(paths.CLEAN, "train", "real") for number in range(6))  # ids of write_rows
     assert sum(sizes) == train + 2 * (6 - overlapping) + overlapping

@@ -28,32 +28,32 @@ RATE = "model.change.learning_rate"
         ({"train.augment.adaptive": [True]}, ["train.augment.adaptive", "set flip, shift"]),
     ],
 )  # fmt: skip
-def test_what_is_not_allowed_is_named_before_any_trial(settings, tried, words) -> None:
+def test_what_is_not_allowed_is_named_before_any_trial(make_params, tried, words) -> None:
     with pytest.raises(InputError) as caught:
-        space.check(settings({"tune.space": tried}))
+        space.check(make_params({"tune.space": tried}))
     for word in words:
         assert word in str(caught.value)
 
 
-def test_what_params_yaml_brings_along_is_allowed(settings) -> None:
-    space.check(settings())
+def test_what_params_yaml_brings_along_is_allowed(make_params) -> None:
+    space.check(make_params())
     for family in ("vae", "diffusion"):
-        space.check(settings({"model.family": family}))
+        space.check(make_params({"model.family": family}))
 
 
-def test_of_many_choices_each_is_looked_at(settings) -> None:
+def test_of_many_choices_each_is_looked_at(make_params) -> None:
     tried = {
         RATE: [number / 1000 for number in range(1, 100)],
         "train.augment.flip": [True, False],
         "train.batch_size": [*range(2, 90), 1],
     }
     with pytest.raises(InputError, match=r"train\.batch_size"):
-        space.check(settings({"tune.space": tried}))
+        space.check(make_params({"tune.space": tried}))
 
 
-def test_whole_numbers_are_tried_where_a_setting_takes_those_alone(settings) -> None:
+def test_whole_numbers_are_tried_where_a_setting_takes_those_alone(make_params) -> None:
     found = space.distributions(
-        settings(
+        make_params(
             {
                 "tune.space": {
                     "train.batch_size": {"low": 16, "high": 64, "step": 16},
@@ -76,16 +76,16 @@ def test_whole_numbers_are_tried_where_a_setting_takes_those_alone(settings) -> 
     }
 
 
-def test_the_first_trial_is_what_there_is_as_far_as_the_space_has_it(settings) -> None:
+def test_the_first_trial_is_what_there_is_as_far_as_the_space_has_it(make_params) -> None:
     tried = {RATE: {"low": 0.001, "high": 0.01}, "train.batch_size": [32, 64], "model.preset": ["tiny", "small"]}
-    assert space.now(settings({"tune.space": tried})) == {RATE: 0.003, "model.preset": "small"}  # the batch size is 128
+    assert space.now(make_params({"tune.space": tried})) == {RATE: 0.003, "model.preset": "small"}  # the batch size is 128
     steps = {"train.augment.shift": {"low": 0.0, "high": 0.5, "step": 0.25}}
-    assert space.now(settings({"tune.space": steps, "train.augment.shift": 0.1})) == {}
-    assert space.now(settings({"tune.space": steps, "train.augment.shift": 0.25})) == {"train.augment.shift": 0.25}
+    assert space.now(make_params({"tune.space": steps, "train.augment.shift": 0.1})) == {}
+    assert space.now(make_params({"tune.space": steps, "train.augment.shift": 0.25})) == {"train.augment.shift": 0.25}
 
 
-def test_a_trial_s_settings_are_params_with_its_own_training(settings) -> None:
-    before = settings({"train.init": "champion", "tune.steps": 10})
+def test_a_trial_s_settings_are_params_with_its_own_training(make_params) -> None:
+    before = make_params({"train.init": "champion", "tune.steps": 10})
     after = search.with_values(before, {RATE: 0.5, "train.batch_size": 32})
     assert after.model.numbers["learning_rate"] == 0.5
     assert (after.train.batch_size, after.train.init, after.train.steps, after.train.preview_every) == (32, "scratch", 10, 3)

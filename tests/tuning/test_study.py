@@ -34,8 +34,8 @@ while (asked := found.ask(12)) is not None:
 
 
 @pytest.fixture
-def tuned(configured: Path, settings) -> Params:
-    return settings({"tune.startup": 2})
+def tuned(configured: Path, make_params) -> Params:
+    return make_params({"tune.startup": 2})
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -82,13 +82,17 @@ def test_it_stands_beside_the_events(tuned: Params, url: str) -> None:
     assert study.FILE.exists() == url.startswith("sqlite")
 
 
-def test_other_data_or_another_space_is_another_study_and_more_trials_are_not(settings, configured: Path) -> None:
-    one = Study(settings(), [], ["data"]).name
-    assert Study(settings({"tune.trials": 99, "tune.pruner": "none"}), [], ["data"]).name == one
+def test_other_data_or_another_space_is_another_study_and_more_trials_are_not(make_params, configured: Path) -> None:
+    one = Study(make_params(), [], ["data"]).name
+    assert Study(make_params({"tune.trials": 99, "tune.pruner": "none"}), [], ["data"]).name == one
     changes = ({"tune.space": {KEY: [8]}}, {"tune.steps": 9}, {"model.preset": "tiny"}, {"train.augment.flip": True})
-    others = {one, Study(settings(), [], ["other"]).name, *(Study(settings(change), [], ["data"]).name for change in changes)}
+    others = {
+        one,
+        Study(make_params(), [], ["other"]).name,
+        *(Study(make_params(change), [], ["data"]).name for change in changes),
+    }
     assert len(others) == 6
-    applied = settings({"train.batch_size": 64, "model.change.learning_rate": 0.001, "train.augment.shift": 0.05})
+    applied = make_params({"train.batch_size": 64, "model.change.learning_rate": 0.001, "train.augment.shift": 0.05})
     assert Study(applied, [], ["data"]).name == one, "the space has these"
 
 
@@ -136,9 +140,9 @@ def test_two_processes_work_at_one_study(tuned: Params, configured: Path) -> Non
     assert all(trial.value == trial.values[KEY] for trial in found.trials())
 
 
-def test_what_is_worse_half_way_is_stopped_once_enough_are_done(tuned: Params, settings, configured: Path) -> None:
+def test_what_is_worse_half_way_is_stopped_once_enough_are_done(tuned: Params, make_params, configured: Path) -> None:
     for pruner in ("median", "halving"):
-        found = Study(settings({"tune.startup": 2, "tune.pruner": pruner, "tune.seed": len(pruner)}), [], ["data"])
+        found = Study(make_params({"tune.startup": 2, "tune.pruner": pruner, "tune.seed": len(pruner)}), [], ["data"])
         for _ in range(2):
             trial = found.ask(9)
             assert [found.look(trial, step, 10.0 - step / 75) for step in (75, 150, 225)] == [False] * 3
@@ -148,9 +152,9 @@ def test_what_is_worse_half_way_is_stopped_once_enough_are_done(tuned: Params, s
         assert not found.look(good, 75, 1.0), pruner
 
 
-def test_a_file_that_is_no_database_is_said(settings, configured: Path, monkeypatch) -> None:
+def test_a_file_that_is_no_database_is_said(make_params, configured: Path, monkeypatch) -> None:
     monkeypatch.delenv(database.VARIABLE)
     study.FILE.parent.mkdir(exist_ok=True)
     study.FILE.write_text("not a database, but a text that is long enough to be looked at as one" * 20)
     with pytest.raises(StudyError, match=r"^data/tune\.db: .*not a database"):
-        Study(settings(), [], ["data"])
+        Study(make_params(), [], ["data"])

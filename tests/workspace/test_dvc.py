@@ -97,7 +97,7 @@ def test_an_output_that_never_reached_the_cache_is_said(ran: Tiny) -> None:
         dvc.check_cache("one")
 
 
-def test_the_noise_is_measured_once_for_a_configuration_and_never_by_a_plain_repro(ran: Tiny, settings) -> None:
+def test_the_noise_is_measured_once_for_a_configuration_and_never_by_a_plain_repro(ran: Tiny, make_params) -> None:
     (ran.folder / "noise").mkdir()
     stage = "{wdir: .., cmd: echo 1 > noise.txt, deps: [one.txt], params: [train.steps], outs: [noise.txt]}"
     (ran.folder / "noise/dvc.yaml").write_text(f"stages: {{noise: {stage}}}\n")
@@ -109,15 +109,15 @@ def test_the_noise_is_measured_once_for_a_configuration_and_never_by_a_plain_rep
     assert ran.start("-m", "dvc", "repro", "-q", "--single-item", dvc.NOISE).wait() == 0
     assert dvc.noise() == "fresh"
     dvc.check_cache(dvc.NOISE)
-    assert not unmeasured(settings())
+    assert not unmeasured(make_params())
     update_params([], ["train.seed=77"])
     assert dvc.noise() == "fresh"
     update_params([], ["train.steps=7"])
     assert dvc.noise() == "stale"
     assert set(dvc.status().values()) == {"fresh"}
-    assert unmeasured(settings())
-    assert not unmeasured(settings({"promotion.noise": 0}))
-    assert not unmeasured(settings({"promotion.rules": [{"metric": "memorisation", "kind": "at_most", "margin": 0.6}]}))
+    assert unmeasured(make_params())
+    assert not unmeasured(make_params({"promotion.noise": 0}))
+    assert not unmeasured(make_params({"promotion.rules": [{"metric": "memorisation", "kind": "at_most", "margin": 0.6}]}))
 
 
 def test_no_repository_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,27 +127,27 @@ def test_no_repository_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_receipt_that_the_registry_does_not_know_registers_again(
-    tiny: Tiny, settings, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, make_params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dvc, "status", lambda: {"evaluate": "fresh", "register": "fresh"})
     monkeypatch.setattr(client, "receipt_known", lambda _: False)
-    assert pending(settings()) == {"register": True}  # DVC thinks it fresh, and must be told
+    assert pending(make_params()) == {"register": True}  # DVC thinks it fresh, and must be told
     monkeypatch.setattr(client, "receipt_known", lambda _: True)
-    assert pending(settings()) == {}
-    assert pending(settings(), everything=True) == {"evaluate": True, "register": True}
+    assert pending(make_params()) == {}
+    assert pending(make_params(), everything=True) == {"evaluate": True, "register": True}
 
 
 def test_a_floor_from_before_people_s_taste_was_known_is_measured_anew(
-    project: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+    project: Path, make_params: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dvc, "noise", lambda: "fresh")
-    asked = settings({"promotion.rules": [{"metric": "approval", "kind": "better"}]})
+    asked = make_params({"promotion.rules": [{"metric": "approval", "kind": "better"}]})
     trainings = [{"seed": seed, "scores": {"fid": 1.0 + seed}} for seed in range(2)]
     files.write(paths.NOISE, json.dumps({"benchmark_id": "b", "trainings": trainings}))
     assert not unmeasured(asked)
     approval.write(paths.APPROVAL, {}, approval.Approval(np.ones(3), 0.0, "b"))
     assert unmeasured(asked)
-    assert not unmeasured(settings())  # whose rule of approval asks for no gain
+    assert not unmeasured(make_params())  # whose rule of approval asks for no gain
     for number, training in enumerate(trainings):
         training["scores"]["approval"] = 0.5 + number / 10
     files.write(paths.NOISE, json.dumps({"benchmark_id": "b", "trainings": trainings}))
