@@ -1,4 +1,4 @@
-"""Lists the benchmarks; each is a command of its own, for some take half an hour."""
+"""Lists the benchmarks; each is a command of its own, because some take half an hour."""
 
 from __future__ import annotations
 

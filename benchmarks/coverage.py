@@ -2,7 +2,7 @@
 
     python -m benchmarks.coverage
 
-Nominal are 95 %. For comparison, the percentile bootstrap: 200 resamples with replacement of the same rows' groups.
+The nominal rate is 95 %. For comparison, the percentile bootstrap: 200 resamples with replacement of the same rows' groups.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipelines.metrics import fid, intervals
-from pipelines.metrics.base import Rows
-from pipelines.metrics.moments import Grouped, Moments
+from pipelines.metrics.base import FeatureRows
+from pipelines.metrics.moments import GroupedMoments, Moments
 
 RESAMPLES = 200
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Width of the features, numbers of drawn and real rows, and how far two models are from the real distribution."""
+    """Width of the features, numbers of generated and real rows, and how far two models are from the real distribution."""
 
     width: int
-    drawn: int
+    generated: int
     real: int
     shifts: tuple[float, float]
 
     def distributions(self) -> list[Moments]:
-        """Of the real rows and of both models; the scatter is that of two rows, so that it is the covariance."""
+        """Moments of the real rows and of both models. The number of rows is 2, so that the scatter is the covariance."""
         random = np.random.default_rng(self.width)
         mixing, other = random.standard_normal((2, self.width, self.width)) / np.sqrt(self.width)
         found = []
@@ -58,7 +58,7 @@ def main() -> None:
             held = np.array(list(pool.map(trial, [setting] * trials, range(trials), chunksize=5)))
             real, a, b = setting.distributions()
             print(
-                f"{setting.width} features, {setting.drawn:,} drawn, {setting.real:,} real rows, distances "
+                f"{setting.width} features, {setting.generated:,} generated, {setting.real:,} real rows, distances "
                 f"{fid.frechet(a, real):.4f} and {fid.frechet(b, real):.4f}: the interval holds the distance in "
                 f"{held[:, 0].mean():.1%}, that of the difference in {held[:, 1].mean():.1%}, "
                 f"a percentile bootstrap in {held[:, 2].mean():.1%} of {trials} trials",
@@ -70,35 +70,35 @@ def trial(setting: Setting, seed: int) -> tuple[bool, bool, bool]:
     """Whether the interval of the first distance, that of the difference, and the bootstrap's hold the truth."""
     random = np.random.default_rng([7, seed])
     moments = setting.distributions()
-    counts = (setting.real, setting.drawn, setting.drawn)
+    counts = (setting.real, setting.generated, setting.generated)
     real, a, b = (
-        Rows(random.standard_normal((count, setting.width)) @ np.linalg.cholesky(of.covariance).T + of.mean)
+        FeatureRows(random.standard_normal((count, setting.width)) @ np.linalg.cholesky(of.covariance).T + of.mean)
         for count, of in zip(counts, moments, strict=True)
     )
-    first, second = (fid.compare(drawn, real) for drawn in (a, b))
+    first, second = (fid.compare(model, real) for model in (a, b))
     truths = [fid.frechet(of, moments[0]) for of in moments[1:]]
-    _, apart = intervals.difference(first, second)
+    _, interval = intervals.difference(first, second)
     return (
-        inside(truths[0], first.interval),
-        inside(truths[0] - truths[1], apart),
-        inside(truths[0], bootstrap(a, real, random)),
+        contains(truths[0], first.interval),
+        contains(truths[0] - truths[1], interval),
+        contains(truths[0], bootstrap(a, real, random)),
     )
 
 
-def inside(truth: float, interval: intervals.Interval) -> bool:
+def contains(truth: float, interval: intervals.Interval) -> bool:
     return interval.low <= truth <= interval.high
 
 
-def bootstrap(drawn: Rows, real: Rows, random: np.random.Generator) -> intervals.Interval:
-    found = [fid.frechet(resampled(drawn.moments, random), resampled(real.moments, random)) for _ in range(RESAMPLES)]
+def bootstrap(generated: FeatureRows, real: FeatureRows, random: np.random.Generator) -> intervals.Interval:
+    found = [fid.frechet(resample(generated.moments, random), resample(real.moments, random)) for _ in range(RESAMPLES)]
     low, high = np.quantile(found, [0.025, 0.975])
     return intervals.Interval(float(low), float(high))
 
 
-def resampled(groups: Grouped, random: np.random.Generator) -> Moments:
+def resample(groups: GroupedMoments, random: np.random.Generator) -> Moments:
     chosen = random.integers(len(groups.counts), size=len(groups.counts))
-    again = Grouped(groups.counts[chosen], groups.means[chosen], groups.scatters[chosen])
-    return again.pooled(np.ones(len(chosen), bool))
+    resampled = GroupedMoments(groups.counts[chosen], groups.means[chosen], groups.scatters[chosen])
+    return resampled.pooled(np.ones(len(chosen), bool))
 
 
 if __name__ == "__main__":

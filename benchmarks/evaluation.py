@@ -36,13 +36,13 @@ def images(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def main() -> None:
     backend.load()
-    from pipelines.features.base import Settings
+    from pipelines.features.base import ExtractorSettings
     from pipelines.features.domain import Domain
-    from pipelines.metrics.base import Trial
-    from pipelines.metrics.inputs import Benchmark, Drawn, Steps
+    from pipelines.metrics.base import Comparison
+    from pipelines.metrics.inputs import Benchmark, GeneratedFeatures, LatentSteps
 
     train, labels = images(TRAIN, 0)
-    extractor = Domain.fit(train, labels, 10, Settings(steps=200, seed=0))
+    extractor = Domain.fit(train, labels, 10, ExtractorSettings(steps=200, seed=0))
     real, real_labels = images(REAL, 1)
     names = [str(label) for label in range(10)]
     pinned = Benchmark("benchmark", names, extractor.extract(real), real_labels, extractor.extract(train))
@@ -50,12 +50,12 @@ def main() -> None:
     here, there = images(PATHS, 3)[0], images(PATHS, 4)[0]
 
     start = began = time.perf_counter()
-    steps = Steps(extractor.extract(here), extractor.extract(there), 0.05)
-    trial = Trial(Drawn(extractor.extract(drawn), drawn_labels, steps), pinned)
+    steps = LatentSteps(extractor.extract(here), extractor.extract(there), 0.05)
+    comparison = Comparison(GeneratedFeatures(extractor.extract(drawn), drawn_labels, steps), pinned)
     print(f"features of {DRAWN + 2 * PATHS:,} images: {time.perf_counter() - start:.1f} s")
     for name in catalogue.METRICS:
         start = time.perf_counter()
-        found = scores.measure(trial, [name])
+        found = scores.measure(comparison, [name])
         print(f"{name}: {time.perf_counter() - start:.1f} s ({', '.join([*found.values, *found.tables, *found.missing])})")
     print(f"all: {time.perf_counter() - began:.1f} s")
 

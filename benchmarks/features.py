@@ -52,12 +52,12 @@ print(json.dumps(best))
 
 def main() -> None:
     backend.load()
-    from pipelines.features.base import Settings
+    from pipelines.features.base import ExtractorSettings
     from pipelines.features.domain import Domain
 
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (COUNT, SIDE, SIDE, 1), dtype=np.uint8)
-    extractor = Domain.fit(images[:512], random.integers(0, 10, 512).astype(np.int32), 10, Settings(steps=1, seed=0))
+    extractor = Domain.fit(images[:512], random.integers(0, 10, 512).astype(np.int32), 10, ExtractorSettings(steps=1, seed=0))
     extractor.extract(images[:BATCH])
     peers.python()
     ours = theirs = 0.0

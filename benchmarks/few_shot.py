@@ -4,8 +4,8 @@
     python -m benchmarks.few_shot cifar10-train.parquet --flip
 
 FID against the class's other training images, over the features of a `domain` extractor that learned all ten classes. Where a
-training is stopped because what it draws has collapsed, its last checkpoint counts. The lowest FID of the training's course is
-shown beside it, for one may stop in time, if one knows when.
+training is stopped because its images have collapsed, its last checkpoint counts. The lowest FID along the training is shown
+beside it, because one may stop in time, if one knows when.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from PIL import Image
 from pipelines import catalogue
 from pipelines.core import backend, files, grids
 from pipelines.core.errors import GenloopError
-from pipelines.settings.load import check_params, parse_yaml, read_text
-from pipelines.settings.overlay import lay_over
+from pipelines.settings.load import check_params, lay_over, parse_yaml, read_text
 
 SAMPLES = 5_000
 CHANGES = {"shift": 0.1, "rotate": 8, "cutout": 0.4, "adaptive": True}
@@ -41,11 +40,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="keep the grids here")
     options = parser.parse_args()
     backend.load()
-    from pipelines.features.base import Settings
+    from pipelines.features.base import ExtractorSettings
     from pipelines.features.domain import Domain
 
     images, labels = read(options.data)
-    extractor = Domain.fit(images, labels, 10, Settings(steps=600, seed=0))
+    extractor = Domain.fit(images, labels, 10, ExtractorSettings(steps=600, seed=0))
     of_class = images[labels == options.label]
     few, others = of_class[: options.rows], of_class[options.rows :]
     real = features(extractor, others)
@@ -54,11 +53,11 @@ def main() -> None:
     for name, augment in (("without", {}), ("adaptive", {**CHANGES, "flip": options.flip})):
         found = []
         for seed in range(options.seeds):
-            family, course, said = trained(few, augment, options.steps, seed, extractor, real)
+            family, course, end = train(few, augment, options.steps, seed, extractor, real)
             found.append(course[-1])
-            print(f"{name}, seed {seed}: FID {course[-1]:.3f}, lowest {min(course):.3f}; {said}", flush=True)
+            print(f"{name}, seed {seed}: FID {course[-1]:.3f}, lowest {min(course):.3f}; {end}", flush=True)
             if options.out:
-                page = grids.grid(draw(family, 64), columns=8)
+                page = grids.grid(generate(family, 64), columns=8)
                 files.write(options.out / f"{name}-{seed}.png", grids.png(page))
         means.append(sum(found) / len(found))
     print(f"adaptive augmentation: {means[1] / means[0]:.2f} times the FID")
@@ -74,47 +73,49 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]), table["label"].to_numpy().astype(np.int32)
 
 
-def trained(
+def train(
     few: np.ndarray, augment: dict[str, Any], steps: int, seed: int, extractor: Any, real: np.ndarray
 ) -> tuple[Any, list[float], str]:
-    """The model, FID along its training, and how that ended."""
+    """The trained model, FID along its training, and how the training ended."""
+    import keras
+
     from pipelines.models import base
-    from pipelines.training import checkpoint, fitting, hardware, preview, watch
+    from pipelines.training import checkpoint, fit, hardware, preview
     from pipelines.training.dataset import Dataset
+    from pipelines.training.training_run import TrainingRun
 
     document = parse_yaml(read_text(Path("params.yaml")), "params.yaml")
     settings = {"steps": steps, "batch_size": 64, "seed": seed, "preview_every": max(1, steps // 8), "augment": augment}
     lay_over(document, {"train": settings})
     train = check_params(document, "settings").train
-    preset = catalogue.literal(catalogue.MODELS, "gan", "PRESETS")["small"]
-    family = base.build(catalogue.get(catalogue.MODELS, "gan"), base.ImageSpec(few.shape[1], few.shape[3], 0), preset, seed)
+    gan = catalogue.get(catalogue.MODELS, "gan")
+    family = base.build(gan, base.ImageSpec(few.shape[1], few.shape[3], 0), gan.presets["small"], seed)
     dataset = Dataset(few, np.zeros(len(few), np.int32), np.ones(len(few)), [], 0)
     course: list[float] = []
-    epoch_end = watch.Watch.on_epoch_end
 
-    def look(self: Any, epoch: int, logs: Any = None) -> None:
-        with preview.averaged(self.model):
-            course.append(distance(features(extractor, draw(self.model, SAMPLES)), real))
-        epoch_end(self, epoch, logs)
+    class Course(keras.callbacks.Callback):
+        """FID after each preview; none after the one at which the training is stopped."""
 
-    watch.Watch.on_epoch_end = look  # type: ignore[method-assign]
-    said = "to the end"
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            with preview.averaged_weights(self.model):
+                course.append(distance(features(extractor, generate(self.model, SAMPLES)), real))
+
+    end = "to the end"
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         checkpoints = Path(temporary) / "checkpoints"
+        run = TrainingRun(dataset, train, hardware.choose(train), checkpoints, Path(temporary) / "logs")
         try:
-            fitting.fit(family, dataset, train, hardware.chosen(train), checkpoints, Path(temporary) / "logs")
+            fit.fit(family, run, [Course()])
         except GenloopError as error:
-            said = f"stopped: {error}"
+            end = f"stopped: {error}"
             checkpoint.restore(checkpoints, family)
-            preview.average(family)
-        finally:
-            watch.Watch.on_epoch_end = epoch_end  # type: ignore[method-assign]
+            preview.set_averaged_weights(family)
     if augment:
-        said += f"; augmented with probability {float(base.value(family.probability)):.2f} in the end"
-    return family, course, said
+        end += f"; augmented with probability {float(base.value(family.probability)):.2f} in the end"
+    return family, course, end
 
 
-def draw(family: Any, count: int) -> np.ndarray:
+def generate(family: Any, count: int) -> np.ndarray:
     from pipelines.models import base
 
     return base.draw(family, range(count))
@@ -125,10 +126,11 @@ def features(extractor: Any, images: np.ndarray) -> np.ndarray:
     return found.astype(np.float64)
 
 
-def distance(one: np.ndarray, other: np.ndarray) -> float:
+def distance(a: np.ndarray, b: np.ndarray) -> float:
     from pipelines.metrics import fid
+    from pipelines.metrics.moments import Moments
 
-    return float(fid.distance(one, other))
+    return float(fid.frechet(Moments.from_rows(a), Moments.from_rows(b)))
 
 
 if __name__ == "__main__":

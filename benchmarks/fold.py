@@ -1,4 +1,4 @@
-"""Folding: its cost beside what is folded already, and what SIGKILL at random moments does to it.
+"""Folding: its cost as the number of folded events grows, and what SIGKILL at random moments does to it.
 
     python -m benchmarks.fold
 
@@ -21,12 +21,12 @@ from pathlib import Path
 from benchmarks import workspace
 from pipelines.feedback.events import Event, parse
 from pipelines.feedback.sealed import seal
-from pipelines.feedback.store.event_store import Store
+from pipelines.feedback.store.event_store import EventStore
 
 NEW, ROUNDS = 10_000, 5
 FOLD = "import sys; from pathlib import Path; from pipelines.feedback.sealed import seal; "
-FOLD += "from pipelines.feedback.store.event_store import Store; "
-FOLD += "seal.fold(Store.open(sys.argv[1]), Path(sys.argv[2]))"
+FOLD += "from pipelines.feedback.store.event_store import EventStore; "
+FOLD += "seal.fold(EventStore.open(sys.argv[1]), Path(sys.argv[2]))"
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--there", type=int, nargs="*", default=[10_000, 1_000_000], help="events sealed already")
     parser.add_argument("--kills", type=int, default=200)
     options = parser.parse_args()
-    seconds = [cost(there) for there in options.there]
+    seconds = [cost(count) for count in options.there]
     if len(seconds) > 1:
         print(f"{seconds[-1] / seconds[0]:.2f} times the time")
     kills(options.kills)
@@ -57,22 +57,22 @@ def votes(first: int, count: int) -> list[Event]:
     ]
 
 
-def cost(there: int) -> float:
-    """Median seconds to seal NEW events beside so many."""
+def cost(sealed: int) -> float:
+    """Median seconds to seal NEW events where `sealed` events are sealed already."""
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         folder = Path(temporary) / "feedback"
-        with Store.open(f"sqlite:///{temporary}/feedback.db") as store:
-            for first in range(0, there, NEW):
+        with EventStore.open(f"sqlite:///{temporary}/feedback.db") as store:
+            for first in range(0, sealed, NEW):
                 store.add(votes(first, NEW))
                 seal.fold(store, folder)
-            taken = []
+            seconds = []
             for number in range(ROUNDS):
-                store.add(votes(there + number * NEW, NEW))
+                store.add(votes(sealed + number * NEW, NEW))
                 start = time.perf_counter()
-                assert seal.fold(store, folder).sealed == NEW
-                taken.append(time.perf_counter() - start)
-    found = sorted(taken)[ROUNDS // 2]
-    print(f"{NEW:,} events sealed beside {there:,}: {found:.2f} s (median of {ROUNDS})", flush=True)
+                assert seal.fold(store, folder).events == NEW
+                seconds.append(time.perf_counter() - start)
+    found = sorted(seconds)[ROUNDS // 2]
+    print(f"{NEW:,} events sealed beside {sealed:,}: {found:.2f} s (median of {ROUNDS})", flush=True)
     return found
 
 
@@ -82,7 +82,7 @@ def kills(count: int) -> None:
         folder, url = Path(temporary) / "feedback", f"sqlite:///{temporary}/feedback.db"
         command = [sys.executable, "-c", FOLD, url, str(folder)]
         done = sent = 0
-        with Store.open(url) as store:
+        with EventStore.open(url) as store:
             begin = time.perf_counter()
             subprocess.run(command, cwd=workspace.REPOSITORY, check=True)
             usual = time.perf_counter() - begin
@@ -94,7 +94,7 @@ def kills(count: int) -> None:
                 process.send_signal(signal.SIGKILL)
                 done += process.wait() == -signal.SIGKILL
             seal.fold(store, folder)
-        found = Counter(event.id for event in seal.read(folder))
+        found = Counter(name for path in seal.sealed_files(folder) for name in seal.ids(folder, seal.footer(path)[0]))
         lost, doubled = sent - len(found), sum(times - 1 for times in found.values())
         print(f"{done} folds killed at random moments, {sent:,} events: {lost} lost, {doubled} doubled")
 

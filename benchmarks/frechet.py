@@ -69,7 +69,7 @@ def main() -> None:
             np.save(file, array)
         for _ in range(ROUNDS):
             start = time.perf_counter()
-            fitted = Moments.of(sets[0]), Moments.of(sets[1])
+            fitted = Moments.from_rows(sets[0]), Moments.from_rows(sets[1])
             middle = time.perf_counter()
             values["genloop"] = fid.frechet(*fitted)
             seconds["genloop"].append([middle - start, time.perf_counter() - middle])

@@ -5,7 +5,7 @@
 
 A pair has a champion, trained for --steps, and a challenger: the same with another seed, or trained for half as long, or for
 four times as long. The gate judges by the rules of params.yaml; the noise floor comes from trainings that are in no pair. The
-plain comparison promotes where the challenger's FID is below the champion's. Models and what they drew are kept in --out: a
+plain comparison promotes where the challenger's FID is below the champion's. Models and their samples are kept in --out: a
 benchmark that was stopped goes on, and judges every pair anew.
 """
 
@@ -14,30 +14,31 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from unittest import mock
 
 from benchmarks import measure, workspace
 from pipelines import catalogue
-from pipelines.core import backend, files, paths
+from pipelines.core import backend, files, processes
+from pipelines.core.project import Project
 from pipelines.promotion import gate
-from pipelines.promotion.candidates import Candidate, Sight, Versioned
-from pipelines.promotion.rules import Judged
-from pipelines.promotion.verdict import Verdict
+from pipelines.promotion.decisions import Contest
+from pipelines.promotion.gate import BenchmarkSampler, Conditions, Contender, GateResult
+from pipelines.promotion.rules import RuleResult
 from pipelines.registry import sampler
-from pipelines.scoring import benchmark, generated
-from pipelines.scoring.generated import Draws
-from pipelines.scoring.image_sets import Form
-from pipelines.scoring.scores import YIELDED_BY, Scores
-from pipelines.settings.load import load_params
-from pipelines.settings.overlay import update_params
+from pipelines.registry.client import Registry
+from pipelines.registry.versions import Version
+from pipelines.scoring import generated
+from pipelines.scoring.generated import GeneratedSamples
+from pipelines.scoring.scores import Scores
+from pipelines.settings.load import load_params, update_params
 from pipelines.settings.schema import Params
 
 BEFORE = ("ingest", "validate", "clean", "reference", "curate", "approval")
@@ -52,7 +53,6 @@ SETTINGS = (
     "train.batch_size=128",
     "evaluate.samples=1500",
 )
-MODELS = Path("models")
 STEPS = 60
 WORDS = {"promote": 10, "reject": 10, "undecided": 11}  # and the widths of their columns
 NOISE = 9000  # seed of the first training for the noise floor
@@ -78,40 +78,51 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Pair:
-    """fids: of challenger and champion, by the samples that everybody draws."""
+    """fids: of challenger and champion, by the samples of the first look."""
 
     kind: str
     number: int
-    verdict: Verdict
+    verdict: GateResult
     fids: tuple[float, float]
 
     @property
-    def plainly(self) -> bool:
+    def better_by_fid(self) -> bool:
         return self.fids[0] < self.fids[1]
 
 
-class Kept(Candidate):
-    """A model of this benchmark in the place of a registered version; what it drew and scored is kept."""
+class KeptContender(Contender):
+    """A model of this benchmark in the place of a registered version; its samples and scores are kept."""
 
     known: dict[tuple[int, int, tuple[str, ...]], Scores] = {}  # noqa: RUF012
 
-    def __init__(self, params: Params, number: int, _: Sight, say: Callable[[str], None]) -> None:
-        self.params, self.number, self.sight, self.say = params, number, sight(), say
-        self.model: Versioned | None = None
-        self.draws = self.draw(params.evaluate.seed, params.evaluate.samples)
+    def __init__(
+        self, params: Params, registry: Registry, version: Version, conditions: Conditions, log: Callable[[str], None]
+    ) -> None:
+        super().__init__(params, registry, version, conditions_of(conditions.project.root), log)
 
-    def draw(self, first: int, count: int) -> Draws:
-        place = MODELS / str(self.number) / f"drawn-{first}-{count}.npz"
+    def kept_samples(self) -> None:
+        return None
+
+    def generate(self, first: int, count: int) -> GeneratedSamples:
+        place = models(self.conditions.project) / str(self.version.number) / f"drawn-{first}-{count}.npz"
         if not place.exists():
-            self.model = self.model or Versioned(sampler.load(place.parent), self.sight)
-            generated.write(place, super().draw(first, count))
+            self.model = self.model or BenchmarkSampler(sampler.load(place.parent), self.conditions)
+            generated.write(place, super().generate(first, count))
         return generated.read(place)
 
     def scores(self, metrics: Sequence[str]) -> Scores:
-        key = self.number, len(self.draws), tuple(metrics)
+        key = self.version.number, len(self.samples), tuple(metrics)
         if key not in self.known:
             self.known[key] = super().scores(metrics)
         return self.known[key]
+
+
+def models(project: Project) -> Path:
+    return project.root / "models"
+
+
+def version(number: int) -> Version:
+    return Version(number, None, datetime.now(UTC), {}, {}, {})
 
 
 def main() -> None:
@@ -123,13 +134,14 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         folder = (options.out or Path(temporary)).absolute() / f"steps-{options.steps}"
+        processes.set_defaults()
         prepare(folder, options.steps)
-        os.chdir(folder)
+        project = Project.find(folder)
         backend.load()
-        params = load_params()
+        params = load_params(project.params_file)
         noise = params.promotion.noise if options.noise is None else options.noise
         promotion = params.promotion.model_copy(update={"noise": noise})
-        pairs = judge_all(params.model_copy(update={"promotion": promotion}), options.pairs)
+        pairs = judge_all(project, params.model_copy(update={"promotion": promotion}), options.pairs)
     print("\n" + "\n".join(table(pairs)))
 
 
@@ -140,75 +152,80 @@ def prepare(folder: Path, steps: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("params.yaml", "dvc.yaml"):  # by these a stage knows the project's root
         shutil.copy(workspace.REPOSITORY / name, folder)
-    update_params([], [*SETTINGS, f"train.steps={steps}"], folder / paths.PARAMS)
+    update_params(folder / "params.yaml", settings=[*SETTINGS, f"train.steps={steps}"])
     for stage in BEFORE:
         command = [workspace.PYTHON, "-m", f"pipelines.{stage}"]
         measure.run(command, folder, {"PYTHONPATH": str(workspace.REPOSITORY)})
     (folder / "data/ready").touch()
 
 
-def judge_all(params: Params, count: int) -> list[Pair]:
+def judge_all(project: Project, params: Params, count: int) -> list[Pair]:
     """Every pair, and a line about it as soon as it is judged."""
-    write_noise(params)
+    write_noise(project, params)
+    registry = Registry.open(project, params.registry)
     print(
         f"{'pair':<9}{'fid':>10}{'of the champion':>17}{'95 % of the difference':>25}{'counts':>9}{'samples':>9}  gate",
         flush=True,
     )
     pairs = []
     for number in range(count):
-        champion = trained(params, 1 + number, 1)
+        champion = train_model(project, params, 1 + number, 1)
         for name, kind in KINDS.items():
-            challenger = trained(params, kind.first + number, kind.times)
-            with mock.patch.object(gate, "Candidate", Kept):
-                verdict = gate.judge(params, challenger, champion, lambda words: None)
+            challenger = train_model(project, params, kind.first + number, kind.times)
+            contest = Contest(version(challenger), version(champion))
+            with mock.patch.object(gate, "Contender", KeptContender):
+                verdict = gate.judge(project, params, registry, contest, lambda line: None)
             pairs.append(Pair(name, number, verdict, (fid(params, challenger), fid(params, champion))))
             print(line(pairs[-1]), flush=True)
     return pairs
 
 
-def trained(params: Params, seed: int, times: float) -> int:
-    """A model of this many times `train.steps`, in the folder of its seed, which is returned as its version."""
-    folder = MODELS / str(seed)
+def train_model(project: Project, params: Params, seed: int, times: float) -> int:
+    """Train a model for `times` times `train.steps`, in a folder named after its seed, which is returned as its version."""
+    folder = models(project) / str(seed)
     if not (folder / "model.json").exists():
         from pipelines.models import base
-        from pipelines.training import dataset, fitting, hardware
+        from pipelines.training import dataset, fit, hardware
+        from pipelines.training.training_run import TrainingRun
 
         family_class = catalogue.get(catalogue.MODELS, params.model.family)
-        rows = dataset.read(params, family_class.conditional)
+        rows = dataset.read(project, params, family_class.conditional)
         spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
         steps = round(times * params.train.steps)
         training = params.train.model_copy(update={"seed": seed, "steps": steps, "preview_every": steps})
         with tempfile.TemporaryDirectory(prefix="genloop-") as temporary, redirect_stderr(io.StringIO()):
             family, place = base.build(family_class, spec, params.model.numbers, seed), Path(temporary)
-            fitting.fit(family, rows, training, hardware.chosen(training), place / "checkpoints", place / "logs")
-            with files.replacing(folder) as made:
+            fit.fit(family, TrainingRun(rows, training, hardware.choose(training), place / "checkpoints", place / "logs"))
+            with files.replacement(folder) as made:
                 base.save(made, family, params.model.family, rows.classes)
     return seed
 
 
 @cache
-def sight() -> Sight:
-    """As the gate has it; one for all pairs, for it holds the extractor."""
-    params = load_params()
-    form = Form(**params.image.model_dump(), **params.clean.model_dump(include={"fit", "filter"}))
-    return Sight(benchmark.read_pinned(paths.REFERENCE), form, False)
+def conditions_of(folder: Path) -> Conditions:
+    """The conditions of the gate, loaded once for all pairs, because they hold the extractor."""
+    project = Project.find(folder)
+    return Conditions.read(project, load_params(project.params_file), with_steps=False)
 
 
-def write_noise(params: Params) -> None:
+def write_noise(project: Project, params: Params) -> None:
     """data/noise.json, as the stage `noise` does."""
-    metrics = sorted({YIELDED_BY.get(rule.metric, rule.metric) for rule in params.promotion.rules} & set(catalogue.METRICS))
+    registry = Registry.open(project, params.registry)
+    metrics = sorted(set(gate.metrics_of(params.promotion.rules)) & set(catalogue.METRICS))
     trainings, found = [], None
     for seed in range(NOISE, NOISE + params.promotion.noise):
-        found = Kept(params, trained(params, seed, 1), sight(), lambda words: None).scores(metrics)
+        model = version(train_model(project, params, seed, 1))
+        found = KeptContender(params, registry, model, conditions_of(project.root), lambda line: None).scores(metrics)
         trainings.append({"seed": seed, "scores": {name: score.corrected for name, score in found.values.items()}})
     if found:
         content = {"benchmark_id": found.benchmark_id, "samples": found.samples, "trainings": trainings}
-        files.write(paths.NOISE, json.dumps(content, indent=2) + "\n")
+        files.write(project.noise_floor, json.dumps(content, indent=2) + "\n")
 
 
 def fid(params: Params, model: int) -> float:
-    """By the samples that the gate scored first."""
-    first = (kept for (number, count, _), kept in Kept.known.items() if (number, count) == (model, params.evaluate.samples))
+    """FID of a model by the samples that the gate scored first."""
+    wanted = model, params.evaluate.samples
+    first = (kept for (number, count, _), kept in KeptContender.known.items() if (number, count) == wanted)
     return next(scores.values["fid"].value for scores in first)
 
 
@@ -216,23 +233,23 @@ def line(pair: Pair) -> str:
     fid = next(rule for rule in pair.verdict.rules if rule.metric == "fid")
     between = f"{fid.low:+.4g} to {fid.high:+.4g}"
     figures = f"{pair.fids[0]:>10.4g}{pair.fids[1]:>17.4g}{between:>25}{fid.counts:>9.4g}{pair.verdict.samples:>9,}"
-    others = ", ".join(said(rule) for rule in pair.verdict.rules if rule.verdict in ("reject", "undecided"))
+    others = ", ".join(describe_rule(rule) for rule in pair.verdict.rules if rule.verdict in ("reject", "undecided"))
     return f"{pair.kind:<7}{pair.number:>2}{figures}  {pair.verdict.verdict}{f' ({others})' if others else ''}"
 
 
-def said(rule: Judged) -> str:
+def describe_rule(rule: RuleResult) -> str:
     return f"{rule.metric} {rule.verdict}"
 
 
 def table(pairs: list[Pair]) -> list[str]:
     lines = [f"{'challenger':<26}{'pairs':>6}{'promoted':>10}{'rejected':>10}{'undecided':>11}{'by FID alone':>14}  bar"]
     for name, kind in KINDS.items():
-        some = [pair for pair in pairs if pair.kind == name]
-        words = [pair.verdict.verdict for pair in some]
-        counts = "".join(f"{share(words.count(word), some):>{width}}" for word, width in WORDS.items())
+        of_kind = [pair for pair in pairs if pair.kind == name]
+        words = [pair.verdict.verdict for pair in of_kind]
+        counts = "".join(f"{share(words.count(word), of_kind):>{width}}" for word, width in WORDS.items())
         reached = "reached" if kind.reached(words.count("promote") / len(words)) else "missed"
-        plainly = share(sum(pair.plainly for pair in some), some)
-        lines.append(f"{kind.title:<26}{len(some):>6}{counts}{plainly:>14}  {kind.bar}: {reached}")
+        by_fid = share(sum(pair.better_by_fid for pair in of_kind), of_kind)
+        lines.append(f"{kind.title:<26}{len(of_kind):>6}{counts}{by_fid:>14}  {kind.bar}: {reached}")
     return lines
 
 

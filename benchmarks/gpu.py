@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import idle
-from benchmarks.training import ours, twin
-from benchmarks.turns import alone
+from benchmarks.training import genloop_command, twin_command
+from benchmarks.turns import run_alone
 from pipelines import catalogue
 
 BASE = {
@@ -60,7 +60,7 @@ def speed(toy: bool, torch: Path) -> None:
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # this process has the GPU as well as those that it starts
     asked = {**BASE, **GPU, **(TOY if toy else {})}
     rounds = asked["rounds"]
-    own = alone(ours(asked), rounds)
+    own = run_alone(genloop_command(asked), rounds)
     say("genloop", own)
     device = {"device": "cpu"} if toy else {"device": "cuda", "bfloat16": True, "compile": True}
     for peer, changes in (
@@ -68,7 +68,7 @@ def speed(toy: bool, torch: Path) -> None:
         ("denoising-diffusion-pytorch", {"family": "denoising-diffusion-pytorch", "compile": False, "weights": own["weights"]}),
     ):
         try:
-            theirs = alone(twin(asked, torch, **{**device, **changes}), rounds)
+            theirs = run_alone(twin_command(asked, torch, **{**device, **changes}), rounds)
         except RuntimeError as error:
             print(f"{peer}: not measured ({str(error).strip().splitlines()[-1]})")
             continue
@@ -76,14 +76,15 @@ def speed(toy: bool, torch: Path) -> None:
         print(
             f"  {own['train'] / theirs['train']:.2f} times its training, {own['draw'] / theirs['draw']:.2f} times its drawing"
         )
-    fed = alone(ours({**asked, "feed": "rows", "draws": 0, "profile": True}), rounds)
-    print(f"batches made as it goes: {fed['train'] / own['train']:.2f} times as fast; {idle.said(fed)}")
-    exact = alone(ours({**asked, "deterministic": True, "draws": 0}), rounds)
+    fed = run_alone(genloop_command({**asked, "feed": "rows", "draws": 0, "profile": True}), rounds)
+    print(f"batches made as it goes: {fed['train'] / own['train']:.2f} times as fast; {idle.summary(fed)}")
+    exact = run_alone(genloop_command({**asked, "deterministic": True, "draws": 0}), rounds)
     print(f"deterministic: {exact['train'] / own['train']:.2f} times as fast")
 
     larger = {**asked, "size": 16 if toy else 64, "draws": 0}
-    own = alone(ours(larger), rounds)
-    operations = alone(twin({**larger, "steps": 1}, torch, **{**device, "compile": False}), 1)["flop"] * own["train"]
+    own = run_alone(genloop_command(larger), rounds)
+    peer = run_alone(twin_command({**larger, "steps": 1}, torch, **{**device, "compile": False}), 1)
+    operations = peer["flop"] * own["train"]
     most = matrix_rate(512 if toy else 8192)
     print(
         f"{larger['size']}x{larger['size']}: {own['train']:,.0f} images/s, {operations / 1e12:.2f} TFLOP/s, "
@@ -123,7 +124,7 @@ def learn(data: Path, name: str, preset: str, minutes: float, out: Path) -> None
     import keras
 
     from pipelines.models import base
-    from pipelines.training.feeding import Batches
+    from pipelines.training.batches import Batches
 
     with np.load(data) as file:
         images, labels = file["x_train"], file["y_train"].astype(np.int32).ravel()
@@ -131,9 +132,8 @@ def learn(data: Path, name: str, preset: str, minutes: float, out: Path) -> None
     spec = base.ImageSpec(images.shape[1], images.shape[3], int(labels.max()) + 1)
     narrow = backend.on_gpu()
     with base.precision("mixed_bfloat16" if narrow else "float32"):
-        family = base.build(
-            catalogue.get(catalogue.MODELS, name), spec, catalogue.literal(catalogue.MODELS, name, "PRESETS")[preset], 0
-        )
+        family_class = catalogue.get(catalogue.MODELS, name)
+        family = base.build(family_class, spec, family_class.presets[preset], 0)
 
         class Rows:
             weights = np.ones(len(labels))
@@ -146,13 +146,13 @@ def learn(data: Path, name: str, preset: str, minutes: float, out: Path) -> None
             family.compile(optimizer=family.optimizer_for(steps), jit_compile=family.jit_compile, steps_per_execution=at_once)
             with Batches(Rows, 256, base.numbers(family), 0, 0) as batches:
                 start = time.perf_counter()
-                family.fit(backend.fed(batches), steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
+                family.fit(backend.as_dataset(batches), steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
                 return time.perf_counter() - start
 
         trial = 10 * at_once
         fit(trial)  # compiles
         each = fit(trial) / trial
-        family.set_weights(base.build(type(family), spec, family.preset, 0).get_weights())
+        family.set_weights(base.build(family_class, spec, family.preset, 0).get_weights())
         steps = max(1, round(60 * minutes / each / at_once)) * at_once
         seconds = fit(steps)  # which ends with the averaged weights in their place
         drawn_labels = np.arange(10_000, dtype=np.int32) % spec.classes

@@ -1,6 +1,6 @@
 """How long a device did nothing while training, and for how much of that it had no batch: read from a profile.
 
-    with idle.profiled(found):
+    with idle.profile(found):
         family.fit(...)
 
 found["idle"] and found["waits"] are shares of the time from the first operation to the last one.
@@ -15,17 +15,17 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-# Threads that stand for the device where there is none but the CPU, under TensorFlow and under JAX.
+# Threads that count as the device on a machine with only a CPU, under TensorFlow and under JAX.
 COMPUTING = ("tf_Compute", "tf_XLAEigen", "tf_XLAPjRtCpuClient")
-# What is done while the next batch is fetched: TensorFlow's operation, `Batches.__getitem__` in JAX' trace, a GPU's copying.
-FETCHING = re.compile(r"IteratorGetNextOp::DoCompute|.*feeding\.py:\d+ __getitem__|MemcpyH2D")
+# Operations that fetch the next batch: TensorFlow's operation, `Batches.__getitem__` in JAX' trace, a GPU's copying.
+FETCHING = re.compile(r"IteratorGetNextOp::DoCompute|.*batches\.py:\d+ __getitem__|MemcpyH2D")
 
 Spans = list[tuple[float, float]]
 
 
 @contextmanager
-def profiled(found: dict[str, float]) -> Iterator[None]:
-    """What Keras' backend computes inside; `found` is filled at the end."""
+def profile(found: dict[str, float]) -> Iterator[None]:
+    """Profile what Keras' backend computes in the block; `found` is filled at its end."""
     from pipelines.core import backend
 
     with tempfile.TemporaryDirectory() as folder:
@@ -42,7 +42,7 @@ def profiled(found: dict[str, float]) -> Iterator[None]:
         found.update(read(next(Path(folder).rglob("*.xplane.pb"))))
 
 
-def said(found: dict[str, float]) -> str:
+def summary(found: dict[str, float]) -> str:
     return f"the device does nothing for {found['idle']:.1%} of the time, and waits for data for {found['waits']:.1%}"
 
 
@@ -61,14 +61,14 @@ def read(path: Path) -> dict[str, float]:
                 fetching.append(span)
             elif device:
                 busy.append(span)
-    busy = joined(busy)
-    nothing = [(before, after) for (_, before), (after, _) in pairwise(busy)]
+    busy = merge(busy)
+    pauses = [(before, after) for (_, before), (after, _) in pairwise(busy)]
     whole = busy[-1][1] - busy[0][0]
-    return {"idle": length(nothing) / whole, "waits": length(common(nothing, joined(fetching))) / whole}
+    return {"idle": length(pauses) / whole, "waits": length(intersect(pauses, merge(fetching))) / whole}
 
 
-def joined(spans: Iterable[tuple[float, float]]) -> Spans:
-    """In order, those that touch as one."""
+def merge(spans: Iterable[tuple[float, float]]) -> Spans:
+    """The spans in order; those that touch are joined."""
     found: Spans = []
     for start, end in sorted(spans):
         if found and start <= found[-1][1]:
@@ -78,13 +78,13 @@ def joined(spans: Iterable[tuple[float, float]]) -> Spans:
     return found
 
 
-def common(some: Spans, others: Spans) -> Spans:
-    """Where both are; each in order and joined."""
+def intersect(a: Spans, b: Spans) -> Spans:
+    """The spans that are in both; each in order and joined."""
     found, number = [], 0
-    for start, end in some:
-        while number < len(others) and others[number][1] <= start:
+    for start, end in a:
+        while number < len(b) and b[number][1] <= start:
             number += 1
-        for other in others[number:]:
+        for other in b[number:]:
             if other[0] >= end:
                 break
             found.append((max(start, other[0]), min(end, other[1])))

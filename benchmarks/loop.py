@@ -36,7 +36,7 @@ Run = list[Turn]
 
 @dataclass(frozen=True)
 class Case:
-    """settings: of `genloop simulate`. judge: what is to be said of the case's runs, given those of every case. seeds: runs."""
+    """settings: of `genloop simulate`. judge: compares its runs with the bars, given the runs of every case. seeds: runs."""
 
     settings: tuple[str, ...]
     judge: Callable[[list[Run], dict[str, list[Run]]], Iterator[str]]
@@ -56,7 +56,7 @@ def main() -> None:
     if unknown := [name for name in options.cases if name not in CASES]:
         parser.error(f"no case {unknown[0]!r}; known: {', '.join(CASES)}")
     found: dict[str, list[Run]] = {}
-    with before(options.data, options.start) as project, tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+    with prepare(options.data, options.start) as project, tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         out = (options.out or Path(temporary)).absolute()
         print(f"{'case':<16}{'seed':>5}{'turn':>5}" + "".join(f"{name:>10}" for name in COLUMNS))
         for name in options.cases or CASES:
@@ -79,8 +79,8 @@ def main() -> None:
 
 
 @contextmanager
-def before(data: Path | None, start: Path | None) -> Iterator[Path]:
-    """A project with a model that nobody has voted on."""
+def prepare(data: Path | None, start: Path | None) -> Iterator[Path]:
+    """A project with a model, before any vote."""
     if start:
         yield start.resolve()
         return
@@ -92,7 +92,7 @@ def before(data: Path | None, start: Path | None) -> Iterator[Path]:
 
 
 def simulate(project: Path, out: Path, settings: Sequence[str]) -> Run:
-    """Every turn. What it says as it goes comes through."""
+    """The turns of `genloop simulate`, or of its earlier run in `out`; its messages go to stderr."""
     kept = out / "run.json"
     if kept.exists() and (earlier := json.loads(kept.read_text()))["settings"] == list(settings):
         before: Run = earlier["turns"]
@@ -116,73 +116,73 @@ def mean(turns: Sequence[Turn]) -> Turn:
 
 
 def average(values: Sequence[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return sum(there) / len(there) if there else None
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def gain(runs: list[Run]) -> float:
-    """Points of approval, from before any vote to the last turn."""
+    """Gain of approval in points, from before any vote to the last turn."""
     return 100 * (sum(run[-1]["approval"] - run[0]["approval"] for run in runs) / len(runs))
 
 
 def ratio(runs: list[Run], name: str) -> float:
-    """Of the last turn to the first one, means over the runs."""
+    """Ratio of a column in the last turn to that in the first one, by the means over the runs."""
     return sum(run[-1][name] for run in runs) / max(sum(run[0][name] for run in runs), 1e-12)
 
 
-def heavier(runs: list[Run], _: dict[str, list[Run]]) -> Iterator[str]:
+def judge_strokes(runs: list[Run], _: dict[str, list[Run]]) -> Iterator[str]:
     yield f"{gain(runs):+.1f} points of approval (bar +15, aim +20)"
-    yield from kept(runs)
+    yield from judge_variety(runs)
 
 
-def kept(runs: list[Run]) -> Iterator[str]:
+def judge_variety(runs: list[Run]) -> Iterator[str]:
     yield f"recall {ratio(runs, 'recall'):.2f} and coverage {ratio(runs, 'coverage'):.2f} of turn 0 (bar 0.9)"
     least, greatest = min(run[-1]["least"] for run in runs), max(run[-1]["greatest"] for run in runs)
     yield f"classes {least:.2f} to {greatest:.2f} times the share asked for (bar 0.5 to 2)"
 
 
-def legible(runs: list[Run], _: dict[str, list[Run]]) -> Iterator[str]:
+def judge_legible(runs: list[Run], _: dict[str, list[Run]]) -> Iterator[str]:
     errors = [sum(1 - run[place]["approval"] for run in runs) / len(runs) for place in (0, -1)]
     yield f"{errors[0]:.2%} not legible, then {errors[1]:.2%}: {errors[1] / errors[0]:.2f} times (bar 0.5)"
     middle = sum(run[-1]["fid_low"] + run[-1]["fid_high"] for run in runs) / (2 * len(runs))
     yield f"FID without its bias {middle:.3g}, turn 0's interval up to {runs[0][0]['fid_high']:.3g} (bar: not above)"
-    yield from kept(runs)
+    yield from judge_variety(runs)
 
 
-def attacked(runs: list[Run], every: dict[str, list[Run]]) -> Iterator[str]:
+def judge_attacked(runs: list[Run], every: dict[str, list[Run]]) -> Iterator[str]:
     if "legible" in every:
         share = gain(runs) / gain(every["legible"])
         yield f"{gain(runs):+.2f} points, {share:.0%} of the gain without spammers and attackers (bar 80%)"
-    aside = [average([run[-1][f"set_aside_{kind}"] for run in runs]) or 0.0 for kind in ("attacker", "spammer", "honest")]
-    yield f"{aside[0]:.1%} of the bursts' votes set aside (bar 90%); of spammers' {aside[1]:.1%}, of honest ones {aside[2]:.1%}"
+    rejected = [average([run[-1][f"set_aside_{kind}"] for run in runs]) or 0.0 for kind in ("attacker", "spammer", "honest")]
+    yield f"{rejected[0]:.1%} of the bursts' votes rejected (bar 90%); spammers' {rejected[1]:.1%}, honest {rejected[2]:.1%}"
 
 
-def long(runs: list[Run], _: dict[str, list[Run]]) -> Iterator[str]:
+def judge_long(runs: list[Run], _: dict[str, list[Run]]) -> Iterator[str]:
     worst = max(turn["fid"] / run[0]["fid"] for run in runs for turn in run)
     yield f"FID {ratio(runs, 'fid'):.2f} times turn 0's after {runs[0][-1]['turn']} turns, at the most {worst:.2f} (bar 1.25)"
-    yield from legible(runs, {})
+    yield from judge_legible(runs, {})
 
 
-def nothing(runs: list[Run], _: dict[str, list[Run]]) -> Iterator[str]:
-    """The interval of the mean difference of shares, by the normal approximation."""
+def judge_no_gain(runs: list[Run], _: dict[str, list[Run]]) -> Iterator[str]:
+    """The gain against the interval of a mean difference of shares without gain, by the normal approximation."""
     variance = sum(((t["approval_high"] - t["approval_low"]) / 3.92) ** 2 for run in runs for t in (run[0], run[-1]))
     reach = 100 * 1.96 * math.sqrt(variance) / len(runs)
     yield f"{gain(runs):+.1f} points of approval, 95% interval of no gain -{reach:.1f} to +{reach:.1f} (bar: within)"
 
 
 CASES = {
-    "stroke_weight": Case(("taste.name=stroke_weight",), heavier),
-    "legible": Case(LEGIBLE, legible),
-    "attacked": Case((*LEGIBLE, "spammers=0.2", "attackers=0.05"), attacked),
-    "shuffled": Case(("taste.name=stroke_weight", "shuffled=true"), nothing),
-    "long": Case(("taste.name=legible", "turns=10"), long, seeds=1),
+    "stroke_weight": Case(("taste.name=stroke_weight",), judge_strokes),
+    "legible": Case(LEGIBLE, judge_legible),
+    "attacked": Case((*LEGIBLE, "spammers=0.2", "attackers=0.05"), judge_attacked),
+    "shuffled": Case(("taste.name=stroke_weight", "shuffled=true"), judge_no_gain),
+    "long": Case(("taste.name=legible", "turns=10"), judge_long, seeds=1),
     "long-unbounded": Case(
         ("taste.name=legible", "turns=10", "params.feedback.max_generated_share=0.99", "params.feedback.max_generation=1000"),
-        long,
+        judge_long,
         seeds=1,
     ),
     **{
-        f"effective-{share}": Case(("taste.name=stroke_weight", f"params.feedback.min_effective_share={share}"), heavier)
+        f"effective-{share}": Case(("taste.name=stroke_weight", f"params.feedback.min_effective_share={share}"), judge_strokes)
         for share in SHARES
     },
 }

@@ -51,8 +51,8 @@ drawn, real = torch.from_numpy(drawn), torch.from_numpy(real)
 COMPUTE = {
     "genloop": """
 who = neighbours.membership(drawn, real, [{k}])
-found = {{"precision": (who.drawn_in_real[0] > 0).mean(), "recall": who.real_in_drawn[0].mean(),
-         "density": who.drawn_in_real[0].mean() / {k}, "coverage": who.real_reached[0].mean()}}
+found = {{"precision": (who.generated_in_real[0] > 0).mean(), "recall": who.real_in_generated[0].mean(),
+         "density": who.generated_in_real[0].mean() / {k}, "coverage": who.real_reached[0].mean()}}
 """,
     "prdc": "found = compute_prdc(real, drawn, {k})",
     "torch-fidelity": "found = prc_features_to_metric(drawn, real, prc_neighborhood={k}, verbose=False)",
@@ -63,7 +63,7 @@ drawn, real = drawn.astype(np.float64), real.astype(np.float64)
 """
 
 
-def measured(name: str, k: int, files: list[Path], also: str = "") -> Any:
+def measure(name: str, k: int, files: list[Path], also: str = "") -> Any:
     script = BEGIN + PREPARE[name] + also + START + COMPUTE[name].format(k=k) + END
     return peers.run(script, *map(str, files), interpreter=Path(sys.executable) if name == "genloop" else None)
 
@@ -74,8 +74,8 @@ def main() -> None:
         files = [Path(folder) / f"{name}.npy" for name in ("drawn", "real")]
         for seed, file in enumerate(files, start=1):
             np.save(file, features(seed).astype(np.float32))
-        rounds = [[[measured(name, k, files) for name in pair] for *pair, k in CONTESTS] for _ in range(ROUNDS)]
-        exact = measured("prdc", 5, files, AS_FLOAT64)
+        rounds = [[[measure(name, k, files) for name in pair] for *pair, k in CONTESTS] for _ in range(ROUNDS)]
+        exact = measure("prdc", 5, files, AS_FLOAT64)
     costs = np.median([[[[run["seconds"], *run["mib"]] for run in pair] for pair in pairs] for pairs in rounds], axis=0)
     print(f"medians of {ROUNDS}: seconds, MiB on top of the loaded features, MiB in total")
     for (*pair, k), both in zip(CONTESTS, costs, strict=True):

@@ -1,9 +1,9 @@
-"""How fast a family trains and draws in a process of its own, as `genloop` would have it, with nothing but Keras loaded.
+"""How fast a family trains and generates in a process of its own, as `genloop` would have it, with nothing but Keras loaded.
 
     KERAS_BACKEND=jax python -m benchmarks.rates '{"family": "gan", "preset": "small", "size": 28, ...}'
 
-It trains by turns, as benchmarks/turns.py says, and tells at the end how many weights it has and how many images a second it
-draws. Other benchmarks start it.
+It trains by turns, as in benchmarks/turns.py, and prints at the end how many weights it has and how many images a second it
+generates. Other benchmarks start it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks import idle
 from pipelines import catalogue
 from pipelines.core import backend
 
-ROWS = 4_096  # different images, so that none stays near the processor
+ROWS = 4_096  # different images, more than the processor's caches hold
 
 
 def main() -> None:
@@ -28,14 +28,14 @@ def main() -> None:
 
 
 def measure(asked: dict[str, Any]) -> dict[str, float]:
-    """asked: family, preset, size, channels, classes, batch, steps a turn, rounds and batches of drawing; and maybe changes of
+    """asked: family, preset, size, channels, classes, batch, steps a turn, rounds and batches to generate; optional: changes of
     the preset, precision, xla, at_once (steps a call), feed: `made` for batches that are made before the clock starts, and
-    profile: whether to tell how long the device did nothing in a last turn."""
+    profile: whether to measure in a last turn how long the device did nothing."""
     backend.load(asked.get("deterministic", False))
     import keras
 
     from pipelines.models import base
-    from pipelines.training.feeding import Batches
+    from pipelines.training.batches import Batches
 
     with base.precision(asked.get("precision", "float32")):
         spec = base.ImageSpec(asked["size"], asked["channels"], asked["classes"])
@@ -50,17 +50,17 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
             labels = random.integers(0, max(spec.classes, 1), ROWS).astype(np.int32)
             weights = np.ones(ROWS)
 
-        class Made(keras.utils.PyDataset):
+        class RepeatedBatches(keras.utils.PyDataset):
             """The same few batches again and again."""
 
             def __init__(self, batches: Batches) -> None:
                 super().__init__(workers=0)
-                self.made = [batches[number] for number in range(4)]
+                self.batches = [batches[number] for number in range(4)]
 
             num_batches = None
 
             def __getitem__(self, number: int) -> tuple[dict[str, np.ndarray]]:
-                return self.made[number % len(self.made)]
+                return self.batches[number % len(self.batches)]
 
         class Turns(keras.callbacks.Callback):
             """Every second epoch counts: the one before compiles, and uses up the batches that were made while waiting."""
@@ -72,7 +72,7 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
             def on_epoch_begin(self, number: int, logs: Any = None) -> None:
                 self.began = time.perf_counter()
                 if number % 2 and not self.more:
-                    profiling.enter_context(idle.profiled(profile))
+                    profiling.enter_context(idle.profile(profile))
 
             def on_epoch_end(self, number: int, logs: Any = None) -> None:
                 if number % 2 and self.more:
@@ -88,21 +88,21 @@ def measure(asked: dict[str, Any]) -> dict[str, float]:
 
         profile: dict[str, float] = {}
         with Batches(Rows, asked["batch"], base.numbers(family), 0, 0) as batches, ExitStack() as profiling:
-            inputs = backend.fed(Made(batches) if asked.get("feed", "made") == "made" else batches)
+            inputs = backend.as_dataset(RepeatedBatches(batches) if asked.get("feed", "made") == "made" else batches)
             steps, endless = asked["steps"], sys.maxsize
             family.fit(inputs, steps_per_epoch=steps, epochs=endless, shuffle=False, verbose=0, callbacks=[Turns()])
         return {
             **profile,
             "weights": sum(int(np.prod(weight.shape)) for weight in family.trainable_variables),
-            "draw": drawn(family, asked),
+            "draw": generation_rate(family, asked),
         }
 
 
 def preset(asked: dict[str, Any]) -> dict[str, Any]:
-    return {**catalogue.literal(catalogue.MODELS, asked["family"], "PRESETS")[asked["preset"]], **asked.get("changes", {})}
+    return {**catalogue.get(catalogue.MODELS, asked["family"]).presets[asked["preset"]], **asked.get("changes", {})}
 
 
-def drawn(family: Any, asked: dict[str, Any]) -> float:
+def generation_rate(family: Any, asked: dict[str, Any]) -> float:
     from pipelines.models import base
 
     count = asked["batch"] * asked["draws"]

@@ -1,4 +1,4 @@
-"""Trainings killed at random moments and begun again: their weights against those of a training that nobody stopped.
+"""Trainings killed at random moments and resumed: their weights against those of a training that was not stopped.
 
     python -m benchmarks.resume                     # 20 kills of every family
     python -m benchmarks.resume vae --kills 3
@@ -41,11 +41,9 @@ def main() -> None:
 
 
 def kills(folder: Path, family: str, count: int) -> None:
-    presets = catalogue.literal(catalogue.MODELS, family, "PRESETS")
-    chosen = [f"model.family={family}", f"model.preset={'tiny' if 'tiny' in presets else min(presets)}"]
-    measure.run(
-        [workspace.PYTHON, "-c", f"from pipelines.settings.overlay import update_params; update_params([], {chosen})"], folder
-    )
+    presets = catalogue.get(catalogue.MODELS, family).presets
+    preset = "tiny" if "tiny" in presets else min(presets)
+    workspace.change(folder, settings=[f"model.family={family}", f"model.preset={preset}"])
     usual = measure.run(TRAIN, folder).seconds
     straight = load_file(folder / MODEL)
     dice = random.Random(0)
@@ -74,10 +72,10 @@ def attempt(folder: Path, delay: float | None) -> tuple[bool, bool]:
             time.sleep(0.01)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-    _, said = process.communicate()
+    _, messages = process.communicate()
     if process.returncode not in (0, -signal.SIGKILL):
-        raise RuntimeError(said)
-    return process.returncode != 0, "going on from step" in said
+        raise RuntimeError(messages)
+    return process.returncode != 0, "going on from step" in messages
 
 
 def differences(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> int:

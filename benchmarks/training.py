@@ -35,10 +35,10 @@ def main() -> None:
     for family in options.families or FAMILIES:
         asked = {**ASKED, "family": family, "preset": options.preset, "steps": FAMILIES[family]}
         ways = {"plain": {}, "XLA": {"xla": True}, "fed": {"feed": "rows", "profile": True}}
-        commands = {name: ours({**asked, **more}) for name, more in ways.items()}
+        commands = {name: genloop_command({**asked, **more}) for name, more in ways.items()}
         if family in TWINS:
-            commands["PyTorch"] = twin(asked, peers.python())
-        rates, ends = by_turns(commands, options.turns)
+            commands["PyTorch"] = twin_command(asked, peers.python())
+        rates, ends = measure(commands, options.turns)
         assert len({end["weights"] for end in ends.values()}) == 1, ends  # the twin is one
         bests = ", ".join(f"{name} {max(of):,.0f}" for name, of in rates.items())
         print(f"{family} {options.preset}, {ends['plain']['weights']:,.0f} weights: images/s {bests}")
@@ -46,27 +46,27 @@ def main() -> None:
             ratios = sorted(a / b for a, b in zip(rates["plain"], rates[name], strict=True))
             middle = statistics.median(ratios)
             print(f"  plain {middle:.2f} times {name} (turns {ratios[0]:.2f} to {ratios[-1]:.2f})")
-        print("  fed: " + idle.said(ends["fed"]), flush=True)
+        print("  fed: " + idle.summary(ends["fed"]), flush=True)
 
 
-def by_turns(commands: Mapping[str, list[str]], turns: int) -> tuple[dict[str, list[float]], dict[str, dict[str, float]]]:
-    """Images a second of each turn, and what each says at the end."""
+def measure(commands: Mapping[str, list[str]], turns: int) -> tuple[dict[str, list[float]], dict[str, dict[str, float]]]:
+    """Images a second of each turn, and the figures that each process prints at the end."""
     with ExitStack() as stack:
-        all_of_them = {name: stack.enter_context(Turns(command)) for name, command in commands.items()}
+        processes = {name: stack.enter_context(Turns(command)) for name, command in commands.items()}
         rates: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(turns):
-            for name, one in all_of_them.items():
+            for name, one in processes.items():
                 rates[name].append(one.take())
-        return rates, {name: one.end() for name, one in all_of_them.items()}
+        return rates, {name: one.end() for name, one in processes.items()}
 
 
-def ours(asked: dict[str, Any]) -> list[str]:
-    """The command."""
+def genloop_command(asked: dict[str, Any]) -> list[str]:
+    """The command of a process that measures a family of Genloop."""
     return [str(workspace.PYTHON), "-m", "benchmarks.rates", json.dumps(asked)]
 
 
-def twin(asked: dict[str, Any], interpreter: Path, **more: Any) -> list[str]:
-    """The command; `more` is for the twin alone."""
+def twin_command(asked: dict[str, Any], interpreter: Path, **more: Any) -> list[str]:
+    """The command of a process that measures its twin in PyTorch; `more` is for the twin alone."""
     from benchmarks.rates import preset
 
     return [str(interpreter), str(TWIN), json.dumps({**asked, "preset": preset(asked), **more})]

@@ -1,7 +1,7 @@
 """Processes that train by turns, so that what else the machine does slows all of them alike.
 
-Each says a line when it is ready. For each line that it is sent it trains a while and answers with images a second, and once
-there are no more of them, it says the rest as JSON.
+Each prints a line when it is ready. For each line of input it trains a while and answers with images a second; when its input
+ends, it prints the rest as JSON.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Turns:
         self.errors.close()
 
 
-def alone(command: Sequence[str | Path], rounds: int) -> dict[str, float]:
-    """What it says at the end, and as `train` images a second of its best turn."""
+def run_alone(command: Sequence[str | Path], rounds: int) -> dict[str, float]:
+    """The figures that it prints at the end, and as `train` images a second of its best turn."""
     with Turns(command) as turns:
         rates = [turns.take() for _ in range(rounds)]
         return {**turns.end(), "train": max(rates)}

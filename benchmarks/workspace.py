@@ -20,10 +20,13 @@ def clone(overlays: Sequence[str] = (), settings: Sequence[str] = ()) -> Iterato
         folder = Path(temporary) / "genloop"
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, folder], check=True)
         (folder / ".venv").symlink_to(PYTHON.parents[1])
-        write = (
-            "import sys; from pathlib import Path; from pipelines.settings.overlay import update_params; n = int(sys.argv[1]);"
-        )
-        write += "update_params([Path(p) for p in sys.argv[2:2 + n]], sys.argv[2 + n:])"
-        arguments = [str(len(overlays)), *overlays, *settings]
-        subprocess.run([PYTHON, "-c", write, *arguments], cwd=folder, env={"PYTHONPATH": str(folder)}, check=True)
+        change(folder, overlays, settings)
         yield folder
+
+
+def change(folder: Path, overlays: Sequence[str] = (), settings: Sequence[str] = ()) -> None:
+    """Write into the clone's params.yaml, by its own code."""
+    program = "import sys; from pathlib import Path; from pipelines.settings.load import update_params; n = int(sys.argv[1])"
+    program += "\nupdate_params(Path('params.yaml'), [Path(path) for path in sys.argv[2:2 + n]], sys.argv[2 + n:])"
+    command = [PYTHON, "-c", program, str(len(overlays)), *overlays, *settings]
+    subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(folder)}, check=True)

@@ -1,1 +1,1 @@
-"""What the `genloop` command does, one file a command; genloop.py only translates."""
+"""The commands of `genloop`, one file each: they read options, call a use case of `operations`, and print its result."""

@@ -1,46 +1,47 @@
-"""genloop fold: what people have said since the last fold, into data/feedback."""
+"""genloop fold: seals new events into data/feedback."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from commands.run import interrupt
-from pipelines.core import paths
-from pipelines.settings.load import load_params
+from commands.app import Json, command
+from pipelines.core.progress import say
+from pipelines.core.project import Project
 
 if TYPE_CHECKING:
-    from operations.fold import Folded
+    from operations.fold import FoldResult
 
 
-def fold(as_json: bool) -> None:
-    os.chdir(paths.root())
-    signal.signal(signal.SIGTERM, interrupt)
-    params = load_params()
+@command()
+def fold(project: Project, as_json: Json = False) -> None:
+    """Seal new events into data/feedback: DVC keeps the files, git their checksums and counts."""
+    from pipelines.registry.client import open_registry
 
-    from operations import fold as folding
+    params, registry = open_registry(project)
 
-    done = folding.fold(params)
-    print(json.dumps(asdict(done), indent=2)) if as_json else show(done)
+    from operations.fold import fold
+
+    folded = fold(project, params, registry, say)
+    print(json.dumps(asdict(folded), indent=2)) if as_json else show(folded)
 
 
-def show(done: Folded) -> None:
-    from operations.fold import counted, plural
+def show(folded: FoldResult) -> None:
+    from operations.fold import describe_counts, plural
 
-    if done.events:
-        print(f"folded {counted(done.events)}, by {plural(done.raters, 'rater')}")
-    for batch in done.batches:
+    if folded.events:
+        print(f"folded {describe_counts(folded.events)}, by {plural(folded.raters, 'rater')}")
+    for batch in folded.batches:
         print(f"  batch {batch}")
-    for reason, count in done.missing.items():
-        print(f"  {plural(count, 'picture')} missing: {reason}")
-    if done.forgotten:
-        print(f"forgot {plural(done.forgotten, 'rater')}")
-    if done.learned:
-        print(f"  versions that had learned from them: {', '.join(map(str, done.learned))}; `genloop run` trains one without")
-    if done.committed:
+    for reason, count in folded.missing.items():
+        print(f"  {plural(count, 'image')} missing: {reason}")
+    if folded.forgotten:
+        print(f"forgot {plural(folded.forgotten, 'rater')}")
+    if folded.learned:
+        versions = ", ".join(map(str, folded.learned))
+        print(f"  versions that had learned from them: {versions}; `genloop run` trains one without")
+    if folded.committed:
         print("committed")
-    if not (done.batches or done.forgotten or done.committed):
-        print("nothing new")
+    if not (folded.batches or folded.forgotten or folded.committed):
+        print("no new events")

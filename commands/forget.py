@@ -1,47 +1,56 @@
-"""genloop forget: one rater out of the database and the dataset."""
+"""genloop forget: removes one rater from the database and the dataset."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from commands.influence import database, serving, versions
-from commands.run import interrupt
-from pipelines.core import paths
+import typer
+
+from commands.app import Json, command
+from commands.console import confirm
+from commands.influence import describe_versions, open_store, versions
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.settings.load import load_params
-from pipelines.settings.schema import Params
+from pipelines.core.progress import say
+from pipelines.core.project import Project
+
+if TYPE_CHECKING:
+    from pipelines.settings.schema import Params
 
 
-def forget(rater: str, yes: bool, as_json: bool) -> None:
+@command()
+def forget(
+    project: Project,
+    rater: Annotated[str, typer.Argument(metavar="RATER", help="The name that the events of this rater have.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove a rater from the database and the dataset, and say which versions to retire."""
     check(rater)
-    os.chdir(paths.root())
-    signal.signal(signal.SIGTERM, interrupt)
-    params = load_params()
 
+    from operations.fold import plural
     from pipelines.feedback import rater_lineage
     from pipelines.feedback.sealed import manifest
+    from pipelines.registry.client import open_registry
 
-    manifest.demand(paths.FEEDBACK, manifest.missing())
-    with database() as store:
-        found = rater_lineage.of(rater, store)
-    learned = versions(params, found.sealed)
-    from operations.fold import plural
+    params, registry = open_registry(project)
+    manifest.require(project.feedback, project.manifest)
+    with open_store(project) as store:
+        found = rater_lineage.find(project, rater, store)
+    learned = versions(registry, found.sealed)
 
-    # Said before anything is done: after it nobody could find it out again.
+    # Printed before anything is deleted: afterwards it cannot be found out any more.
     events = f"{plural(len(found.events), 'event')} in {plural(len(found.sealed), 'fold')}"
-    about = f"{events}; versions that have learned from them: {serving(learned)}"
-    if not yes:
-        ask(rater, about)
-    print(f"forget: {about}", file=sys.stderr, flush=True)
+    about = f"{events}; versions that have learned from them: {describe_versions(learned)}"
+    no_terminal_message = f"{rater}: {about}; there is no terminal to ask at, so say --yes to forget it"
+    if not yes and not confirm(f"Forget {rater}? {about}", no_terminal_message):
+        raise GenloopError("nothing is forgotten")
+    say(f"forget: {about}")
 
-    from operations import forget as forgetting
+    from operations.forget import forget
     from workspace import dvc_cache
 
-    done = forgetting.forget(rater, say)
+    done = forget(project, rater, say)
     state = {
         "rater": rater,
         "events": done.forgotten.events,
@@ -50,14 +59,14 @@ def forget(rater: str, yes: bool, as_json: bool) -> None:
         "versions": learned,
         "committed": done.committed,
         "stages": done.stages,
-        "superseded": done.superseded,
-        "still": still(rater, params, learned, dvc_cache.remotes()),
+        "superseded": done.deleted_objects,
+        "still": remaining_copies(rater, params, learned, list(dvc_cache.remotes(project))),
     }
     print(json.dumps(state, indent=2)) if as_json else show(state)
 
 
 def check(rater: str) -> None:
-    """Raises InputError for what can be nobody's name."""
+    """Raises InputError where `rater` cannot be the name of a rater."""
     from pydantic import TypeAdapter, ValidationError
 
     from pipelines.feedback.events import Id
@@ -68,21 +77,9 @@ def check(rater: str) -> None:
         raise InputError(f"RATER: expected 1 to 128 letters, digits and . _ : @ + / -; came {rater!r}") from None
 
 
-def ask(rater: str, about: str) -> None:
-    if not sys.stdin.isatty():
-        raise InputError(f"{rater}: {about}; there is no terminal to ask at, so say --yes if it shall be forgotten")
-    print(f"Forget {rater}? {about} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise GenloopError("nothing is forgotten")
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def still(rater: str, params: Params, learned: list[dict[str, Any]], remotes: list[str]) -> list[str]:
-    """What may hold something of the rater, and how it goes."""
-    words = [
+def remaining_copies(rater: str, params: Params, learned: list[dict[str, Any]], remotes: list[str]) -> list[str]:
+    """Places that may still hold data of the rater, and how to remove it there."""
+    places = [
         "older versions of the data in DVC's cache: `dvc gc --workspace` deletes all that the workspace does not need",
         *(f"the same in the remote {name}: `dvc push`, then `dvc gc --workspace --cloud --remote {name}`" for name in remotes),
         "backups of the database and of data/uploads, and PostgreSQL's write-ahead log: until you delete them",
@@ -90,22 +87,22 @@ def still(rater: str, params: Params, learned: list[dict[str, Any]], remotes: li
     ]
     if learned:
         again = "genloop run --set train.init=scratch" if params.train.init == "champion" else "genloop run"
-        words.append(f"the models {serving(learned)}, and those that were trained on from them: `{again}` trains one without")
+        places.append(f"the models {describe_versions(learned)}, and those trained on from them: `{again}` trains one without")
     if rater in params.feedback.experts:
-        words.append(f"params.yaml: feedback.experts names {rater}; take the name out")
-    return words
+        places.append(f"params.yaml: feedback.experts names {rater}; take the name out")
+    return places
 
 
 def show(state: dict[str, Any]) -> None:
     from operations.fold import plural
 
     if not state["events"]:
-        print(f"{state['rater']}: there was nothing to forget; what is said in this name is not taken any more")
+        print(f"{state['rater']}: there was nothing to forget; events of this rater are rejected from now on")
     else:
         removed = f"{plural(state['events'], 'event')} and {plural(state['images'], 'image')}"
         print(f"forgot {removed}, out of {plural(len(state['folds']), 'fold')}")
-        print(f"  versions that had learned from them: {serving(state['versions'])}")
+        print(f"  versions that had learned from them: {describe_versions(state['versions'])}")
         print(f"  stages that ran again: {', '.join(state['stages']) or 'none'}")
     print("what may still hold something of theirs:")
-    for words in state["still"]:
-        print(f"  {words}")
+    for place in state["still"]:
+        print(f"  {place}")

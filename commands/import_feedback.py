@@ -1,48 +1,63 @@
-"""genloop import-feedback: events from a file into the store, with a verdict on every row."""
+"""genloop import-feedback: stores the events of a file, and lists the rows that it rejects."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from commands.app import Json, command
 from pipelines import catalogue
-from pipelines.core import paths
 from pipelines.core.errors import InputError
-from pipelines.settings.load import load_params
+from pipelines.core.project import Project
 
 if TYPE_CHECKING:
-    from pipelines.feedback.imports.exports.answers import Words
-    from pipelines.feedback.imports.load import Tally
+    from pipelines.feedback.imports.base import AnswerWords
+    from pipelines.feedback.imports.load import ImportSummary
 
 
-def import_feedback(file: Path, form: str | None, at: str | None, like: str | None, dislike: str | None, as_json: bool) -> None:
+@command()
+def import_feedback(
+    project: Project,
+    file: Annotated[Path, typer.Argument(help="JSON lines, a JSON list, CSV, Parquet, or an export; docs/feedback.md.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="jsonl, json, csv, parquet, label-studio or argilla; else by its content.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="Time of the events, where the file has none; else when it was saved.")] = None,
+    like: Annotated[str | None, typer.Option(help="Answers of an export that are a like, as in good,4,5.")] = None,
+    dislike: Annotated[str | None, typer.Option(help="Answers that are a dislike, as in bad,1,2.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Add events from a file; unusable rows are listed beside it."""
+    from pipelines.settings.load import load_params
+
+    params = load_params(project.params_file)
     file = file.absolute()
-    os.chdir(paths.root())
-    params = load_params()
 
     from pipelines.core.images import Limits
     from pipelines.core.progress import Progress
-    from pipelines.feedback.imports import load
-    from pipelines.feedback.store.event_store import Store
+    from pipelines.feedback.imports.load import ImportOptions, load
+    from pipelines.feedback.store.event_store import EventStore
 
-    if form is not None and form not in load.FORMATS:
-        raise InputError(f"--format: {catalogue.unknown(form, load.FORMATS)}")
-    rules = load.Rules(moment(file, at), Limits(**params.ingest.model_dump()), words(like, dislike))
-    with Store.open() as store, Progress("import", total=None, unit="rows") as progress:
-        tally = load.load(file, store, rules, form, lambda rows, done: progress.advance(rows, f"{done:.0%}"))
-    print(json.dumps(summary(file, tally), indent=2)) if as_json else show(file, tally)
-    if not tally.rows:
+    if form is not None and form not in catalogue.IMPORTS:
+        raise InputError(f"--format: {catalogue.unknown_name(form, catalogue.IMPORTS)}")
+    limits = Limits(**params.ingest.model_dump())
+    options = ImportOptions(default_timestamp(file, at), limits, project.uploads, answer_words(project.clean, like, dislike))
+    with EventStore.open(project.database_url) as store, Progress("import", total=None, unit="rows") as progress:
+        summary = load(file, store, options, form, lambda rows, done: progress.advance(rows, f"{done:.0%}"))
+    print(json.dumps(record(file, summary), indent=2)) if as_json else show(file, summary)
+    if not summary.rows:
         raise InputError(f"{file}: has no rows")
-    if not tally.stored and not tally.known:
-        raise InputError(f"{file}: none of its {tally.rows:,} rows is usable; {tally.rejects} says why")
+    if not summary.stored and not summary.duplicates:
+        raise InputError(f"{file}: none of its {summary.rows:,} rows is usable; {summary.rejects} says why")
 
 
-def moment(file: Path, at: str | None) -> datetime:
-    """When that was said which the file has no time for: as told, else when the file was last written."""
+def default_timestamp(file: Path, at: str | None) -> datetime:
+    """The time of events that have none in the file: the option --at, else when the file was last written."""
     from pydantic_core import PydanticCustomError
 
     from pipelines.feedback import events
@@ -50,35 +65,36 @@ def moment(file: Path, at: str | None) -> datetime:
     if at is None:
         return datetime.fromtimestamp(file.stat().st_mtime if file.exists() else 0, UTC)
     try:
-        return events.moment(at)
+        return events.utc_timestamp(at)
     except PydanticCustomError as error:
         raise InputError(f"--at {at}: {error.message()}") from None
 
 
-def words(like: str | None, dislike: str | None) -> Words:
+def answer_words(clean: Path, like: str | None, dislike: str | None) -> AnswerWords:
     from pipelines.core import shards
-    from pipelines.feedback.imports.exports.answers import Words
+    from pipelines.feedback.imports.base import AnswerWords
 
-    found = Words(classes=shards.classes(paths.CLEAN) if any(paths.CLEAN.glob("part-*.parquet")) else ())
-    for name, given in (("like", like), ("dislike", dislike)):
-        if given is not None:
-            found = replace(found, **{name: tuple(word.strip().lower() for word in given.split(",") if word.strip())})
+    found = AnswerWords(classes=shards.classes(clean) if any(clean.glob("part-*.parquet")) else ())
+    for key, words in (("like", like), ("dislike", dislike)):
+        if words is not None:
+            found = replace(found, **{key: tuple(word.strip().lower() for word in words.split(",") if word.strip())})
     both = sorted(set(found.like) & set(found.dislike))
     if both:
         raise InputError(f"--like and --dislike both name {both[0]!r}")
     return found
 
 
-def summary(file: Path, tally: Tally) -> dict[str, object]:
-    counts = {"rows": tally.rows, "stored": tally.stored, "known": tally.known, "rejected": tally.rejected}
-    return {"file": str(file), "format": tally.form, **counts, "rejects": str(tally.rejects) if tally.rejects else None}
+def record(file: Path, summary: ImportSummary) -> dict[str, object]:
+    counts = {"rows": summary.rows, "stored": summary.stored, "known": summary.duplicates, "rejected": summary.rejected}
+    rejects = str(summary.rejects) if summary.rejects else None
+    return {"file": str(file), "format": summary.format, **counts, "rejects": rejects}
 
 
-def show(file: Path, tally: Tally) -> None:
-    rejected = sum(tally.rejected.values())
-    print(f"{file.name} ({tally.form}): {tally.rows:,} rows")
-    print(f"{tally.stored:>11,}  stored")
-    print(f"{tally.known:>11,}  known already")
-    print(f"{rejected:>11,}  rejected{f', listed in {tally.rejects}' if tally.rejects else ''}")
-    for reason, count in tally.rejected.items():
+def show(file: Path, summary: ImportSummary) -> None:
+    rejected = sum(summary.rejected.values())
+    print(f"{file.name} ({summary.format}): {summary.rows:,} rows")
+    print(f"{summary.stored:>11,}  stored")
+    print(f"{summary.duplicates:>11,}  known already")
+    print(f"{rejected:>11,}  rejected{f', listed in {summary.rejects}' if summary.rejects else ''}")
+    for reason, count in summary.rejected.items():
         print(f"{count:>15,}  {reason}")

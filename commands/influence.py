@@ -1,87 +1,92 @@
-"""genloop influence: what one rater has said, what it changed, and which versions have learned from it."""
+"""genloop influence: the events of one rater, what they changed, and which versions have learned from them."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pipelines.core import paths
-from pipelines.settings.load import load_params
-from pipelines.settings.schema import Params
+import typer
+
+from commands.app import Json, command
+from pipelines.core import timestamps
+from pipelines.core.project import Project
 
 if TYPE_CHECKING:
-    from pipelines.feedback.store.event_store import Store
+    from pipelines.feedback.store.event_store import EventStore
+    from pipelines.registry.client import Registry
 
-SHOWN, DIGITS = 5, 12  # row_ids of a kind, and how much of each; `genloop why` takes that
+SHOWN, DIGITS = 5, 12  # row_ids of a kind, and digits of each, as `genloop why` takes them
 
 
-def influence(rater: str, as_json: bool) -> None:
-    os.chdir(paths.root())
-    params = load_params()
-
+@command()
+def influence(
+    project: Project,
+    rater: Annotated[str, typer.Argument(metavar="RATER", help="The name that the events of this rater have.")],
+    as_json: Json = False,
+) -> None:
+    """Say what one rater did, what it changed, and which versions have learned from it."""
     from pipelines.feedback import rater_lineage
     from pipelines.feedback.sealed import manifest
+    from pipelines.registry.client import open_registry
 
-    manifest.demand(paths.FEEDBACK, manifest.missing())
-    with database() as store:
-        found = rater_lineage.of(rater, store)
-        if not found.events:
-            raise rater_lineage.unknown(rater, store)
+    _, registry = open_registry(project)
+    manifest.require(project.feedback, project.manifest)
+    with open_store(project) as store:
+        lineage = rater_lineage.find(project, rater, store)
+        if not lineage.events:
+            raise rater_lineage.unknown_rater(project, rater, store)
     spans = {
-        name: {"count": span.count, "first": moment(span.first), "last": moment(span.last)}
-        for name, span in found.types.items()
+        name: {"count": span.count, "first": timestamps.iso(span.first), "last": timestamps.iso(span.last)}
+        for name, span in lineage.types.items()
     }
     state = {
         "rater": rater,
         "events": spans,
-        "folds": {batch: len(said) for batch, said in found.sealed.items()},
-        "waiting": len(found.waiting),
-        "standing": standing(rater),
-        "rows": rater_lineage.touched(found.events),
-        "versions": versions(params, found.sealed),
+        "folds": {batch: len(events) for batch, events in lineage.sealed.items()},
+        "waiting": len(lineage.waiting),
+        "standing": curation(project.reports, rater),
+        "rows": rater_lineage.affected_rows(project.curated, lineage.events),
+        "versions": versions(registry, lineage.sealed),
     }
     print(json.dumps(state, indent=2)) if as_json else show(state)
 
 
 @contextmanager
-def database() -> Iterator[Store | None]:
+def open_store(project: Project) -> Iterator[EventStore | None]:
     """The event store, if there is one."""
     from pipelines.feedback.store import database
 
-    if not database.reachable():
+    if not database.reachable(project.database_url):
         yield None
         return
 
-    from pipelines.feedback.store.event_store import Store
+    from pipelines.feedback.store.event_store import EventStore
 
-    with Store.open() as store:
+    with EventStore.open(project.database_url) as store:
         yield store
 
 
-def standing(rater: str) -> dict[str, Any] | None:
-    """How far `curate` believes the rater: share of the weight of all votes, reliability, what it set aside and why."""
+def curation(reports: Path, rater: str) -> dict[str, Any] | None:
+    """The line of `curate` about the rater: share of the weight of all votes, reliability, what it rejected and why."""
     from pipelines.feedback import rater_lineage
 
-    line = rater_lineage.standing(rater)
-    if line is None:
+    row = rater_lineage.curation_row(reports, rater)
+    if row is None:
         return None
-    return {"weight": float(line["weight"]), "reliability": float(line["reliability"]), "set_aside": line["set_aside"]}
+    return {"weight": float(row["weight"]), "reliability": float(row["reliability"]), "set_aside": row["set_aside"]}
 
 
-def versions(params: Params, batches: Collection[str]) -> list[dict[str, Any]]:
-    """Those that have learned from one of these folds, with what they serve as."""
-    from pipelines.registry import client
-
-    learned = client.learned(params).items() if batches else ()
-    return [{"version": number, "aliases": of.aliases} for number, of in learned if not set(batches).isdisjoint(of.batches)]
-
-
-def moment(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
+def versions(registry: Registry, batches: Collection[str]) -> list[dict[str, Any]]:
+    """The versions that have learned from one of these batches, with their aliases."""
+    learned = registry.training_batches() if batches else {}
+    return [
+        {"version": number, "aliases": version.aliases}
+        for number, version in learned.items()
+        if not set(batches).isdisjoint(version.batches)
+    ]
 
 
 def show(state: dict[str, Any]) -> None:
@@ -91,18 +96,18 @@ def show(state: dict[str, Any]) -> None:
     folds = ", ".join(f"{count:,} in {batch}" for batch, count in state["folds"].items())
     waiting = f"{state['waiting']:,} not folded yet" if state["waiting"] else ""
     print(f"  folded: {'; '.join(filter(None, (folds, waiting)))}")
-    if state["standing"]:
-        of = state["standing"]
-        print(f"  weight: {of['weight']:.1%} of all votes; reliability {of['reliability']:.2f}")
-        print(f"  set aside: {of['set_aside'] or 'nothing'}")
+    if curated := state["standing"]:
+        print(f"  weight: {curated['weight']:.1%} of all votes; reliability {curated['reliability']:.2f}")
+        print(f"  rejected: {curated['set_aside'] or 'nothing'}")
     for name, rows in state["rows"].items():
         if rows:
-            some = [*(row[:DIGITS] for row in rows[:SHOWN]), *["…"] * (len(rows) > SHOWN)]
-            print(f"  rows {name}: {len(rows):,} ({', '.join(some)})")
-    print(f"  versions that have learned from this: {serving(state['versions'])}")
+            name = {"reported": "flagged"}.get(name, name)
+            shown = [*(row[:DIGITS] for row in rows[:SHOWN]), *["…"] * (len(rows) > SHOWN)]
+            print(f"  rows {name}: {len(rows):,} ({', '.join(shown)})")
+    print(f"  versions that have learned from this: {describe_versions(state['versions'])}")
 
 
-def serving(versions: list[dict[str, Any]]) -> str:
-    """As in "3, 4 (challenger), 7 (champion)"."""
-    names = [" ".join([str(of["version"]), *(f"({alias})" for alias in of["aliases"])]) for of in versions]
+def describe_versions(versions: list[dict[str, Any]]) -> str:
+    """The versions and their aliases, as in "3, 4 (challenger), 7 (champion)"."""
+    names = [" ".join([str(row["version"]), *(f"({alias})" for alias in row["aliases"])]) for row in versions]
     return ", ".join(names) or "none"

@@ -1,56 +1,56 @@
-"""genloop promote: the gate judges a version, and lets it take the champion's place, or not."""
+"""genloop promote: the gate compares a version with the champion, which it replaces if it is better."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from commands.run import interrupt
-from pipelines.core import paths
+import typer
+
+from commands import console
+from commands.app import Json, command
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.settings.load import load_params
-from pipelines.settings.schema import Params
-from workspace.locks import alone
+from pipelines.core.progress import say
+from pipelines.core.project import Project
 
 if TYPE_CHECKING:
+    from operations.promote import Promotion
     from pipelines.promotion.decisions import Decision
 
 
-def promote(version: int | None, dry_run: bool, force: bool, reason: str | None, yes: bool, as_json: bool) -> bool:
-    """Whether the gate let it through; with `force` it is promoted whatever the gate says."""
+@command()
+def promote(
+    project: Project,
+    version: Annotated[int | None, typer.Option(help="Version of the model; without it the challenger.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the gate says, and change nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote whatever the gate says; needs --reason.")] = False,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Reason, for the history.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, where promotion.require_approval would.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let a version take the champion's place, if the gate finds it better; exit code 3 if it does not."""
     check(dry_run, force, reason)
-    os.chdir(paths.root())
-    signal.signal(signal.SIGTERM, interrupt)
-    params = load_params()
 
-    from pipelines.promotion import decisions
+    from pipelines.registry.client import open_registry
 
-    challenger, champion = decisions.sides(params, version)
-    decision = judge(params, challenger, champion, force, dry_run)
-    if decision and not as_json:
-        show(decision)
-    if decision and not dry_run:
-        decisions.remember(params, decision)
-    through = decision is not None and decision.word == "promote"
-    if force:
-        overrule(params, challenger, champion, str(reason), decision)
-    elif through and not dry_run:
-        assert decision is not None
-        if params.promotion.require_approval and not yes:
-            ask(decision)
-        follow(params, decision, reason or "")
-    promoted = not dry_run and (through or force)
+    params, registry = open_registry(project)
+
+    from operations import promote
+
+    promotion = promote.judge(project, params, registry, version, say, force, dry_run)
+    if promotion.decision and not as_json:
+        show(promotion.decision)
+    if promotion.allowed and not dry_run and not force and params.promotion.require_approval and not yes:
+        ask(promotion)
+    if not dry_run and (promotion.allowed or force):
+        promotion = promote.move(project, registry, promotion, reason or "", force)
     if as_json:
-        figures: dict[str, Any] = (
-            decision.figures if decision else {"verdict": None, "champion": champion, "challenger": challenger}
-        )
-        print(json.dumps(figures if dry_run else {**figures, "promoted": promoted}, indent=2))
-    elif promoted:
-        print(f"version {challenger} is champion now" + ("; `genloop rollback` takes it back" if champion else ""))
-    return through or force
+        print(json.dumps(figures(promotion) if dry_run else {**figures(promotion), "promoted": promotion.moved}, indent=2))
+    elif promotion.moved:
+        advice = "; `genloop rollback` takes it back" if promotion.champion else ""
+        print(f"version {promotion.challenger} is champion now{advice}")
+    if not promotion.allowed and not force:
+        raise typer.Exit(3)
 
 
 def check(dry_run: bool, force: bool, reason: str | None) -> None:
@@ -60,78 +60,26 @@ def check(dry_run: bool, force: bool, reason: str | None) -> None:
         raise InputError("--force and --dry-run contradict each other: one moves the alias, the other never does")
 
 
-def judge(params: Params, challenger: int, champion: int | None, force: bool, dry_run: bool) -> Decision | None:
-    """What the gate says. Who overrules it need not wait for the noise floor, nor for a gate that fails: then None."""
-    from pipelines.promotion import decisions
-
-    try:
-        if not force and not dry_run:  # which changes nothing, and the floor is kept and committed
-            measure(params, champion)
-        return decisions.judge(params, challenger, champion, say)
-    except GenloopError as error:
-        if not force:
-            raise
-        say(f"the gate could not judge: {error}")
-        return None
-
-
-def measure(params: Params, champion: int | None) -> None:
-    """The noise floor, where it is needed and of another configuration, or never measured."""
-    from workspace import dvc, versioning
-    from workspace.stages import repro
-    from workspace.staleness import unmeasured
-
-    if champion is not None and unmeasured(params):
-        say(f"measuring how far scores move with the seed alone: {params.promotion.noise} trainings, once for these settings")
-        with alone():
-            repro(dvc.NOISE, dvc.noise() == "fresh", lambda line: None)  # it is shown as it comes, and kept nowhere
-            dvc.check_cache(dvc.NOISE)
-            versioning.commit(params, say)
-
-
-def ask(decision: Decision) -> None:
-    question = f"Promote version {decision.challenger}, in place of {decision.champion or 'no champion'}?"
-    if not sys.stdin.isatty():
-        raise InputError(
-            f"{question} promotion.require_approval asks for a person's yes, and there is no terminal to ask at; say --yes if "
-            "it shall be promoted"
-        )
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+def ask(promotion: Promotion) -> None:
+    question = f"Promote version {promotion.challenger}, in place of {promotion.champion or 'no champion'}?"
+    advice = "promotion.require_approval asks for a person's yes, and there is no terminal to ask at"
+    if not console.confirm(question, f"{question} {advice}; say --yes to promote it"):
         raise GenloopError("nothing is promoted")
 
 
-def follow(params: Params, decision: Decision, reason: str) -> None:
-    from pipelines.promotion import decisions, moves
-
-    decisions.move(params, decision, moves.person(), reason)
-
-
-def overrule(params: Params, challenger: int, champion: int | None, reason: str, decision: Decision | None) -> None:
-    from pipelines.promotion import moves
-
-    figures = decision.figures if decision else None
-    benchmark_id = str(decision.figures["benchmark_id"]) if decision else None
-    moves.move(params, challenger, champion, moves.person(), "forced", reason, figures, benchmark_id)
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def figures(promotion: Promotion) -> dict[str, Any]:
+    if promotion.decision:
+        return promotion.decision.figures
+    return {"verdict": None, "champion": promotion.champion, "challenger": promotion.challenger}
 
 
 def show(decision: Decision) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from pipelines.promotion import decisions
 
-    figures, rows = decision.figures, decisions.rows(decision)
-    table = Table(*rows[0], box=None, header_style="dim", pad_edge=False)
-    for row in rows:
-        table.add_row(*row.values())
-    Console(highlight=False, markup=False).print(table)
-    for rule, why in zip(figures["rules"], decision.why, strict=True):
+    verdict, rows = decision.figures, decisions.table_rows(decision)
+    console.table(rows[0], [list(row.values()) for row in rows])
+    for rule, why in zip(verdict["rules"], decision.why, strict=True):
         print(f"  {rule['metric']}: {why}")
-    floor = f"a noise floor of {figures['noise']} trainings" if figures["noise"] else "no noise floor"
-    print(f"benchmark {figures['benchmark_id']}, {figures['samples']:,} samples of each, {floor}")
-    print(decisions.against(decision))
+    floor = f"a noise floor of {verdict['noise']} trainings" if verdict["noise"] else "no noise floor"
+    print(f"benchmark {verdict['benchmark_id']}, {verdict['samples']:,} samples of each, {floor}")
+    print(decisions.headline(decision))

@@ -1,61 +1,73 @@
-"""genloop rebuild: a version made again from its commit and its data, and whether it is equal."""
+"""genloop rebuild: makes a version again from its commit and its data, and compares the two."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from commands.run import interrupt
-from pipelines.core import paths
-from pipelines.settings.load import load_params
+import typer
+
+from commands import console
+from commands.app import Json, command
+from pipelines.core.numbers import four_digits
+from pipelines.core.progress import say
+from pipelines.core.project import Project
 
 if TYPE_CHECKING:
-    from operations.rebuild import Rebuilt
+    from operations.rebuild import RebuildResult
+    from operations.rebuild.compare import ScoreMatch, WeightsMatch
 
 SHOWN = 8  # reasons for a difference
 
 
-def rebuild(version: int, keep: bool, as_json: bool) -> bool:
-    """Whether it is equal, bit for bit or by its scores."""
-    os.chdir(paths.root())
-    signal.signal(signal.SIGTERM, interrupt)
-    params = load_params()
+@command()
+def rebuild(
+    project: Project,
+    version: Annotated[int, typer.Argument(metavar="VERSION")],
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the folder that it was made in.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a version again from its commit and data, and say whether it is equal; exit code 1 if it is not."""
+    from pipelines.registry.client import open_registry
 
-    from operations import rebuild as rebuilding
+    params, registry = open_registry(project)
 
-    done = rebuilding.rebuild(params, version, keep)
-    print(json.dumps(done.as_json(), indent=2)) if as_json else show(done)
-    if done.folder:
-        print(f"it lies in {done.folder}; `git worktree remove --force` takes it away", file=sys.stderr)
-    return done.verdict != "different"
+    from operations.rebuild import rebuild
 
-
-def show(done: Rebuilt) -> None:
-    print(f"version {done.version}, made again at commit {done.commit[:12]}{' with its changes' if done.dirty else ''}")
-    width = max(map(len, (*done.stages, "weights")))
-    for name, made in done.stages.items():
-        print(f"  {name:<{width}}  {made.verdict}")
-        for path, how in made.differs.items():
-            print(f"  {'':<{width}}    {path} {how}")
-    print(f"  {'weights':<{width}}  {weighed(done)}")
-    if not done.weights.equal:
-        for name, score in done.scores.items():
-            interval = f"{score.difference:+.4g} ({score.low:.4g} to {score.high:.4g})"
-            word = "no difference that counts" if score.equal else f"different, by more than {score.counts:.4g}"
-            print(f"  {'':<{width}}    {name} {interval}: {word}")
-    for line in done.why[:SHOWN]:
-        print(f"  because, it may be: {line}")
-    if len(done.why) > SHOWN:
-        print(f"  and {len(done.why) - SHOWN} more differences; --json lists them")
-    print(f"{done.verdict}")
+    rebuilt = rebuild(project, params, registry, version, keep, say)
+    print(json.dumps(rebuilt.as_json(), indent=2)) if as_json else show(rebuilt)
+    if rebuilt.folder:
+        say(f"its worktree is {rebuilt.folder}; `git worktree remove --force` removes it")
+    if rebuilt.match == "different":
+        raise typer.Exit(1)
 
 
-def weighed(done: Rebuilt) -> str:
-    if done.weights.equal:
-        return "bit-equal"
-    if done.weights.largest is None:
-        return "different: tensors of other names or shapes"
-    return f"other bits; the largest difference is {done.weights.largest:.3g}"
+def show(rebuilt: RebuildResult) -> None:
+    changes = " with its changes" if rebuilt.dirty else ""
+    print(f"version {rebuilt.version}, made again at commit {rebuilt.commit[:12]}{changes}")
+    stages = [
+        (name, stage.match, "\n".join(f"{path} {how}" for path, how in stage.differs.items()))
+        for name, stage in rebuilt.stages.items()
+    ]
+    console.table(("stage", "match", "what differs"), [*stages, ("weights", *weights(rebuilt.weights))], wide=True)
+    if not rebuilt.weights.equal and rebuilt.scores:
+        rows = [score(name, found) for name, found in rebuilt.scores.items()]
+        console.table(("score", "difference", "95 % interval", "match"), rows)
+    for reason in rebuilt.reasons[:SHOWN]:
+        print(f"possible reason: {reason}")
+    if len(rebuilt.reasons) > SHOWN:
+        print(f"and {len(rebuilt.reasons) - SHOWN} more differences; --json lists them")
+    print(rebuilt.match)
+
+
+def weights(found: WeightsMatch) -> tuple[str, str]:
+    if found.equal:
+        return "bit-equal", ""
+    if found.largest is None:
+        return "different", "tensors of other names or shapes"
+    return "not bit-equal", f"the largest difference is {found.largest:.3g}"
+
+
+def score(name: str, found: ScoreMatch) -> tuple[str, ...]:
+    match = "no difference that counts" if found.equal else f"different, by more than {four_digits(found.counts)}"
+    return name, f"{found.difference:+.4g}", f"{four_digits(found.low)} to {four_digits(found.high)}", match

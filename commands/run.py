@@ -1,68 +1,119 @@
-"""genloop run: everything that is stale, from images to a registered model, which the gate then judges."""
+"""genloop run: runs every stale stage, from images to a registered model, which the gate then judges."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from commands import summary
-from pipelines.core import paths
-from pipelines.promotion import decisions
-from pipelines.settings.overlay import update_params
-from pipelines.settings.schema import Params
-from workspace.locks import alone
-from workspace.staleness import pending
+import typer
+
+from commands.app import Overlays, Settings, command
+from pipelines.core.progress import say
+from pipelines.core.project import Project
+
+if TYPE_CHECKING:
+    from pipelines.registry.client import Registry
+    from pipelines.settings.schema import Params
 
 
-def run(overlays: Iterable[Path], settings: Iterable[str], everything: bool) -> None:
-    here = Path.cwd()
-    overlays = [overlay.resolve() for overlay in overlays]
-    os.chdir(paths.root())
-    signal.signal(signal.SIGTERM, interrupt)
-    with alone():
-        params = update_params(overlays, [from_root(setting, here) for setting in settings])
-        work = [*pending(params, everything)] or ["promote"] * decisions.due(params)
+@command()
+def run(
+    project: Project,
+    overlays: Overlays = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    force: Annotated[bool, typer.Option("--force", help="Run every stage, fresh or not.")] = False,
+) -> None:
+    """Bring everything up to date: data, model, scores, registry. Settings are written into params.yaml."""
+    from operations import versioning
+    from operations.staleness import stale_stages
+    from pipelines.promotion import decisions
+    from pipelines.registry.client import Registry
+    from workspace.locks import run_lock
+
+    with run_lock(project):
+        params = update(project, overlays, settings)
+        registry = Registry.open(project, params.registry)
+        work = [*stale_stages(project, params, registry, force)] or ["promote"] * decisions.is_due(project, params, registry)
         if work:
             say(f"to do: {', '.join(work)}; starting Prefect")
-            walk(everything)
-        else:
-            catch_up(params)
-        summary.show(params, ran=bool(work))
+            from flows.server import server  # only now: the import takes seconds, and a run with nothing to do needs none of it
+
+            with server(project):
+                from flows.retrain import retrain
+
+                retrain(force, str(project.root))
+        else:  # what a run that was killed at its end has left to do needs no Prefect
+            if versioning.has_uncommitted(project, params):
+                versioning.commit(project, params, registry, say)
+            versioning.push(project, params, say)
+        show(project, registry, ran=bool(work))
 
 
-def walk(everything: bool) -> None:
-    from flows.server import server  # only now: it takes seconds, which a run with nothing to do need not wait
+def update(project: Project, overlays: Iterable[Path], settings: Iterable[str]) -> Params:
+    """Write settings into params.yaml. Paths among them are relative to the working directory."""
+    from pipelines.settings.load import update_params
 
-    with server():
-        from flows.retrain import retrain
-
-        retrain(everything)
+    return update_params(project.params_file, overlays, [path_from_root(project, setting) for setting in settings])
 
 
-def catch_up(params: Params) -> None:
-    """What a run that was killed at its end has left to do, which needs no Prefect."""
-    from workspace import pushing, versioning
-
-    if versioning.waiting(params):
-        versioning.commit(params, say)
-    pushing.push(params, say)
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def from_root(setting: str, here: Path) -> str:
-    """A path typed in another folder than the project's, as it is seen from there."""
+def path_from_root(project: Project, setting: str) -> str:
+    """The same setting; a path in it becomes relative to the project's root."""
     key, equals, value = setting.partition("=")
-    local = value and "://" not in value and not Path(value).is_absolute()
-    if here == paths.root() or not key.endswith(".path") or not local:
+    if not key.endswith(".path") or not value or "://" in value or Path(value).is_absolute():
         return setting
-    return f"{key}{equals}{os.path.relpath(here / value, paths.root())}"
+    return f"{key}{equals}{os.path.relpath(value, project.root)}"
 
 
-def interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def show(project: Project, registry: Registry, ran: bool) -> None:
+    """Print the results of a run, and what to do next."""
+    from pipelines.promotion import decisions
+    from pipelines.registry.versions import CHALLENGER, CHAMPION
+
+    print("done" if ran else "nothing to do: every stage is fresh")
+    champion, challenger = registry.alias(CHAMPION), registry.alias(CHALLENGER)
+    newest = champion if challenger is None else challenger
+    decision = None if newest is None else decisions.latest(registry.version(newest))
+    numbers = {CHAMPION: champion, CHALLENGER: challenger}
+    versions = [(alias, f"{registry.name} version {number}") for alias, number in numbers.items() if number is not None]
+    facts = [*scores(project.reports), *versions]
+    if decision:
+        facts.append(("gate", decisions.summary(decision) + (f"; {decision.declined}" if decision.declined else "")))
+    pages = {"samples": "samples.png", "evaluation": "evaluation.html", "data report": "data.html"}
+    paths = {name: project.reports / file for name, file in pages.items()}
+    facts += [(name, str(project.relative(path))) for name, path in paths.items() if path.is_file()]
+    width = max((len(name) for name, _ in facts), default=0)
+    for name, words in facts:
+        print(f"  {name:<{width}}  {words}")
+    programs = program_folder(project)
+    print("next:")
+    which = "" if champion or not challenger else f" --version {challenger}"
+    print(f"  {programs}genloop generate --count 64 --out grid.png{which}")
+    print(f"  {programs}genloop run --params examples/mnist.yaml --set sources.0.path=mnist.npz")
+    print(f"  {programs}mlflow ui --backend-store-uri sqlite:///mlflow.db")
+
+
+def scores(folder: Path) -> list[tuple[str, str]]:
+    from pipelines.core import reports
+
+    if not (folder / "metrics.json").is_file():
+        return []
+    metrics = reports.read(folder, "metrics")
+    fid, floor, accuracy = (metrics.get(name) for name in ("fid", "fid_floor", "class_accuracy"))
+    facts = []
+    if fid is not None:
+        against = f", {fid / floor:.2f} times its floor of {floor:.3g} (between real images)" if floor else ""
+        facts.append(("FID", f"{fid:.3g}{against}"))
+    if accuracy is not None:
+        facts.append(("class accuracy", f"{accuracy:.1%}"))
+    if "precision" in metrics:
+        facts.append(("precision", f"{metrics['precision']:.1%}, recall {metrics['recall']:.1%}"))
+    return facts
+
+
+def program_folder(project: Project) -> str:
+    """The folder of the installed programs, as the user types it in the project's root; empty outside of it."""
+    folder = Path(os.path.normpath(sys.executable)).parent
+    return f"{project.relative(folder)}/" if folder.is_relative_to(project.root) else ""

@@ -1,84 +1,75 @@
-"""genloop simulate: the loop with simulated raters, in a copy of this project."""
+"""genloop simulate: runs the loop with simulated raters, in a copy of this project."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from commands.run import interrupt
-from pipelines.core import paths
-from pipelines.simulation import settings as simulation
-from pipelines.simulation.turns import Turn, records
+import typer
 
-HEADERS = (
-    "turn",
-    "version",
-    "liked",
-    "95%",
-    "FID",
-    "recall",
-    "coverage",
-    "classes",
-    "drawn rows",
-    "effective",
-    "set aside",
-    "time",
-)
+from commands import console
+from commands.app import Json, command
+from pipelines.core.progress import say
+from pipelines.core.project import Project
+
+if TYPE_CHECKING:
+    from pipelines.simulation.turns import Turn
 
 
-def simulate(config: Path | None, changes: Iterable[str], out: Path, as_json: bool) -> None:
-    settings = simulation.load(config, changes)
+@command()
+def simulate(
+    project: Project,
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="YAML, as examples/simulate.yaml.")] = None,
+    settings: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="As in turns=3, of CONFIG.")] = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="Folder of the table, the plot and the scratch copy.")] = Path("simulation"),
+    as_json: Json = False,
+) -> None:
+    """Run the loop with simulated raters, in a copy of this project."""
+    from pipelines.settings.load import load_params
+    from pipelines.simulation.settings import load
+    from pipelines.simulation.turns import records
+    from workspace.scratch import SHARED_GPU
+
+    simulation, params = load(config, settings), load_params(project.params_file)
     out = out.absolute()
-    os.chdir(paths.root())
-    signal.signal(signal.SIGTERM, interrupt)
+    for name, value in SHARED_GPU.items():  # this process generates while stages train in theirs
+        os.environ.setdefault(name, value)
 
-    from operations import simulate as loop
+    from operations.simulate import run
 
     turns: list[Turn] = []
-
-    def told(turn: Turn) -> None:
-        turns.append(turn)
-        tell(turn)
-
     try:
-        loop.run(settings, out, told=told)
+        for turn in run(project, params, simulation, out):
+            turns.append(turn)
+            approval = f"{turn.approval:.1%} ({turn.approval_low:.1%} to {turn.approval_high:.1%})"
+            fid = f", FID {turn.fid:.3g}" if turn.fid is not None else ""
+            say(f"turn {turn.turn}: the taste likes {approval}{fid}, after {turn.seconds:.0f} s")
     finally:  # what was done until Ctrl-C, or until a stage failed, is worth seeing
         if turns:
-            print(json.dumps(records(turns), indent=2)) if as_json else show(turns)
-            print(f"{out}: table, plot, and grids of the same seeds at each turn", file=sys.stderr)
+            if as_json:
+                print(json.dumps(records(turns), indent=2))
+            else:
+                lines = [cells(turn) for turn in turns]
+                console.table(list(lines[0]), [list(line.values()) for line in lines], wide=True)
+            say(f"{out}: table, plot, and grids of the same seeds at each turn")
 
 
-def tell(turn: Turn) -> None:
-    about = f"turn {turn.turn}: the taste likes {turn.approval:.1%} ({turn.approval_low:.1%} to {turn.approval_high:.1%})"
-    fid = f", FID {turn.fid:.3g}" if turn.fid is not None else ""
-    print(f"{about}{fid}, after {turn.seconds:.0f} s", file=sys.stderr, flush=True)
-
-
-def show(turns: Sequence[Turn]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*HEADERS, box=None, header_style="dim", pad_edge=False)
-    for turn in turns:
-        table.add_row(*cells(turn))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(table)
-
-
-def cells(turn: Turn) -> list[str]:
-    balance = f"{turn.least:.2f} to {turn.greatest:.2f}" if turn.least is not None else "-"
-    return [
-        str(turn.turn),
-        str(turn.version),
-        f"{turn.approval:.1%}",
-        f"{turn.approval_low:.1%} to {turn.approval_high:.1%}",
-        *("-" if value is None else f"{value:.3g}" for value in (turn.fid, turn.recall, turn.coverage)),
-        balance,
-        f"{turn.generated:,}",
-        f"{turn.effective:.2f}",
-        "-" if turn.set_aside is None else f"{turn.set_aside:.1%}",
-        f"{turn.seconds:.0f} s",
-    ]
+def cells(turn: Turn) -> dict[str, str]:
+    """The cells of a turn's line in the table, by column."""
+    fid, recall, coverage = ("-" if value is None else f"{value:.3g}" for value in (turn.fid, turn.recall, turn.coverage))
+    return {
+        "turn": str(turn.turn),
+        "version": str(turn.version),
+        "liked": f"{turn.approval:.1%}",
+        "95%": f"{turn.approval_low:.1%} to {turn.approval_high:.1%}",
+        "FID": fid,
+        "recall": recall,
+        "coverage": coverage,
+        "classes": "-" if turn.least is None else f"{turn.least:.2f} to {turn.greatest:.2f}",
+        "generated rows": f"{turn.generated:,}",
+        "effective": f"{turn.effective:.2f}",
+        "votes rejected": "-" if turn.set_aside is None else f"{turn.set_aside:.1%}",
+        "time": f"{turn.seconds:.0f} s",
+    }

@@ -1,81 +1,75 @@
-"""genloop status: what serves, what waits, what is stale."""
+"""genloop status: champion and challenger, new events, and which stages are stale."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.core import paths
+from commands import console
+from commands.app import Json, command
+from commands.influence import open_store
 from pipelines.core.errors import GenloopError
-from pipelines.promotion import decisions
-from pipelines.registry import client
-from pipelines.settings.load import load_params
-from pipelines.settings.schema import Params
-from workspace import dvc
+from pipelines.core.progress import say
+from pipelines.core.project import Project
+
+if TYPE_CHECKING:
+    from pipelines.registry.client import Registry
 
 KEYS = ("version", "metrics", "benchmark_id")
+COLOURS = {"fresh": "green", "stale": "yellow", "never": "dim"}
 
 
-def status(as_json: bool) -> None:
-    os.chdir(paths.root())
-    state = {**versions(), "events": events(), "stages": dvc.status()}
+@command()
+def status(project: Project, as_json: Json = False) -> None:
+    """Say which versions there are and which stages are stale."""
+    from pipelines.registry.client import open_registry
+    from workspace import dvc
+
+    _, registry = open_registry(project)
+    state = {**versions(registry), "events": events(project), "stages": dvc.status(project)}
     print(json.dumps(state, indent=2)) if as_json else show(state)
 
 
-def versions() -> dict[str, Any]:
-    """The champion and the challenger; null where there is none. verdict: what the gate said of it last, null if nothing."""
-    params = load_params()
-    found = client.versions(params)
-    return {
-        alias: about and {**{key: about[key] for key in KEYS}, "verdict": verdict(params, about["version"])}
-        for alias, about in found.items()
-    }
+def versions(registry: Registry) -> dict[str, Any]:
+    """The champion and the challenger; null where there is none. verdict: the gate's last one about it, or null."""
+    from pipelines.promotion import decisions
+
+    found = {}
+    for alias, about in registry.versions().items():
+        decision = decisions.latest(registry.version(about["version"])) if about else None
+        verdict = decision.verdict if decision else None
+        found[alias] = about and {**{key: about[key] for key in KEYS}, "verdict": verdict}
+    return found
 
 
-def verdict(params: Params, version: int) -> str | None:
-    decision = decisions.said(client.version(params, version).tags)
-    return decision.word if decision else None
-
-
-def events() -> dict[str, int | None]:
-    """Of the database; of the sealed files where it cannot be asked, and null for what only it knows."""
+def events(project: Project) -> dict[str, int | None]:
+    """Counts from the database; where it does not answer, from the sealed files, and null for new events."""
     from pipelines.feedback.sealed import manifest
-    from pipelines.feedback.store import database
 
-    if not database.reachable():
-        return {"new": 0, "folded": manifest.read().events}
-
-    from pipelines.feedback.store.event_store import Store
-
+    new: int | None = 0
     try:
-        with Store.open() as store:
-            counts = store.counts()
+        with open_store(project) as store:
+            if store:
+                counts = store.counts()
+                return {"new": counts.new, "folded": counts.folded}
     except GenloopError as error:
-        print(f"genloop: {error}", file=sys.stderr)
-        return {"new": None, "folded": manifest.read().events}
-    return {"new": counts.new, "folded": counts.folded}
+        say(f"genloop: {error}")
+        new = None
+    return {"new": new, "folded": manifest.read(project.manifest).events}
 
 
 def show(state: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
-    models = Table("model", "version", "FID", "floor", "benchmark", "gate", box=None, header_style="dim", pad_edge=False)
-    for alias in ("champion", "challenger"):
-        found = state[alias]
-        metrics = (found or {}).get("metrics") or {}
-        numbers = (f"{metrics[name]:.3g}" if name in metrics else "-" for name in ("fid", "fid_floor"))
-        benchmark = str((found or {}).get("benchmark_id") or "-")[:12]
-        word = (found or {}).get("verdict") or "-"
-        models.add_row(alias, str(found["version"]) if found else "none yet", *numbers, benchmark, word)
-    console.print(models)
+    aliases = ("champion", "challenger")
+    console.table(("model", "version", "FID", "floor", "benchmark", "gate"), [row(alias, state[alias]) for alias in aliases])
     numbers = (f"{count:,} {name}" if count is not None else f"{name} unknown" for name, count in state["events"].items())
-    console.print(f"events: {', '.join(numbers)}\n")
-    colours = {"fresh": "green", "stale": "yellow", "never": "dim"}
-    stages = Table("stage", "state", box=None, header_style="dim", pad_edge=False)
-    for name, word in state["stages"].items():
-        stages.add_row(name, f"[{colours[word]}]{word}[/]")
-    console.print(stages)
+    print(f"events: {', '.join(numbers)}\n")
+    console.table(("stage", "state"), [(name, Text(word, COLOURS[word])) for name, word in state["stages"].items()])
+
+
+def row(alias: str, about: dict[str, Any] | None) -> list[str]:
+    if about is None:
+        return [alias, "none yet", "-", "-", "-", "-"]
+    numbers = (f"{about['metrics'][name]:.3g}" if name in about["metrics"] else "-" for name in ("fid", "fid_floor"))
+    return [alias, str(about["version"]), *numbers, str(about["benchmark_id"] or "-")[:12], about["verdict"] or "-"]

@@ -1,117 +1,124 @@
-"""genloop tune: a study of settings, and the best of them as an overlay."""
+"""genloop tune: searches for better settings, and writes the best ones as an overlay."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-import signal
-import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from commands.run import from_root, interrupt
-from pipelines.core import paths
+import typer
+
+from commands import console
+from commands.app import Json, Overlays, Settings, command
+from commands.run import update
 from pipelines.core.errors import GenloopError
-from pipelines.core.progress import duration
-from pipelines.settings.load import load_params
-from pipelines.settings.overlay import update_params
-from pipelines.settings.schema import Params
+from pipelines.core.progress import duration, say
+from pipelines.core.project import Project
 
 if TYPE_CHECKING:
-    from pipelines.tuning.search import Found
-    from pipelines.tuning.study import Tried
+    from pipelines.tuning.search import SearchResult
+    from pipelines.tuning.study import TrialRecord
 
-OUT = paths.REPORTS / "tuned.yaml"
-SHOWN = 10  # trials of the table
+MAX_ROWS = 10  # of the table
+JSON_KEYS = {"values": "settings", "intermediate": "looks"}  # of trials, where they are not the names of the fields
 
 
-def tune(more: int | None, overlays: Iterable[Path], changes: Iterable[str], out: Path | None, as_json: bool) -> None:
-    here = Path.cwd()
-    overlays, changes = [overlay.resolve() for overlay in overlays], list(changes)
-    out = out.absolute() if out else None
-    os.chdir(paths.root())
-    signal.signal(signal.SIGTERM, interrupt)
-    params = set_up(overlays, [from_root(change, here) for change in changes])
+@command()
+def tune(
+    project: Project,
+    trials: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="More trials than there are; without it as many as tune.trials says.")
+    ] = None,
+    overlays: Overlays = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File of the best settings; else data/reports/tuned.yaml.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for better settings among those that tune.space names, by short trainings scored on rows left out.
 
+    What it finds is a file for `genloop run --params`. It can be stopped at any time; started again, it goes on. Several may
+    work at the same study. Settings given here are written into params.yaml.
+    """
+    from pipelines.registry.client import open_registry
     from pipelines.tuning import space
+    from workspace.locks import run_lock
 
+    if overlays or settings:
+        with run_lock(project):
+            update(project, overlays, settings)
+    params, registry = open_registry(project)
     space.check(params)
-    from pipelines.tuning import search  # only now: it takes a second, which a fault in the space need not wait
 
-    told = Told(params.tune.metric)
+    from pipelines.tuning import search  # only now: the import takes a second, and faults of the space are found without it
+
+    file = out or project.reports / "tuned.yaml"
     try:
-        found = search.run(params, more, out or OUT, told)
+        result = search.run(project, params, registry, trials, file, TrialPrinter(params.tune.metric))
     except KeyboardInterrupt:
-        raise GenloopError("interrupted; the trials until now are kept, and `genloop tune` goes on with the rest") from None
-    print(json.dumps(record(found), indent=2)) if as_json else show(found)
+        raise GenloopError("interrupted; the finished trials are kept, and `genloop tune` goes on with the rest") from None
+    print(json.dumps(as_record(project, result), indent=2)) if as_json else show(result)
 
 
-def set_up(overlays: list[Path], changes: list[str]) -> Params:
-    if not overlays and not changes:
-        return load_params()
-    from workspace.locks import alone
-
-    with alone():
-        return update_params(overlays, changes)
-
-
-class Told:
-    """A line on stderr for each trial."""
+class TrialPrinter:
+    """Prints a line on stderr for each trial, with an estimate of the time left."""
 
     def __init__(self, metric: str) -> None:
         self.metric = metric
-        self.took: list[float] = []
+        self.seconds: list[float] = []
 
-    def __call__(self, trial: Tried, have: int, wanted: int) -> None:
-        self.took.append(trial.seconds or 0.0)
-        left = f", {duration((wanted - have) * sum(self.took) / len(self.took))} left" if have < wanted else ""
-        line = f"trial {trial.number}, {have} of {wanted}: {outcome(trial, self.metric)} after {duration(self.took[-1])}{left}"
-        print(f"tune: {line}", file=sys.stderr, flush=True)
+    def __call__(self, trial: TrialRecord, count: int, wanted: int) -> None:
+        self.seconds.append(trial.seconds or 0.0)
+        mean = sum(self.seconds) / len(self.seconds)
+        left = f", {duration((wanted - count) * mean)} left" if count < wanted else ""
+        line = f"trial {trial.number}, {count} of {wanted}: {outcome(trial, self.metric)}"
+        say(f"tune: {line} after {duration(self.seconds[-1])}{left}")
 
 
-def outcome(trial: Tried, metric: str) -> str:
+def outcome(trial: TrialRecord, metric: str) -> str:
     if trial.value is not None:
         return f"{metric} {trial.value:.4g}"
-    if trial.looks and trial.state == "pruned":
-        step = max(trial.looks)
-        return f"pruned at step {step:,}, where {metric} was {trial.looks[step]:.4g}"
+    if trial.intermediate and trial.state == "pruned":
+        step = max(trial.intermediate)
+        return f"pruned at step {step:,}, where {metric} was {trial.intermediate[step]:.4g}"
     return f"{trial.state}: {trial.reason}" if trial.reason else trial.state
 
 
-def show(found: Found) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    keys = list(found.best[0].values)
-    columns = ("trial", found.metric, *(key.rpartition(".")[2] for key in keys), "time")
-    table = Table(*columns, box=None, header_style="dim", pad_edge=False)
-    for trial in found.best[:SHOWN]:
-        cells = (number(trial.values.get(key, "-")) for key in keys)
-        table.add_row(str(trial.number), f"{trial.value:.4g}", *cells, duration(trial.seconds or 0))
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
-    console.print(table)
-    counts = {state: sum(trial.state == state for trial in found.trials) for state in ("done", "pruned", "failed")}
-    console.print(f"\n{found.study}: {', '.join(f'{count} {state}' for state, count in counts.items())}; plot: {found.plot}")
-    console.print(f"genloop run --params {shlex.quote(str(found.overlay))}   # the best of them")
+def show(result: SearchResult) -> None:
+    keys = list(result.best[0].values)
+    columns = ("trial", result.metric, *(key.rpartition(".")[2] for key in keys), "time")
+    rows = (
+        (
+            str(trial.number),
+            f"{trial.value:.4g}",
+            *(number(trial.values.get(key, "-")) for key in keys),
+            duration(trial.seconds or 0),
+        )
+        for trial in result.best[:MAX_ROWS]
+    )
+    console.table(columns, rows, wide=True)
+    counts = {state: sum(trial.state == state for trial in result.trials) for state in ("done", "pruned", "failed")}
+    words = ", ".join(f"{count} {state}" for state, count in counts.items())
+    print(f"\n{result.study}: {words}; plot: {os.path.relpath(result.plot)}")
+    print(f"genloop run --params {shlex.quote(os.path.relpath(result.overlay))}   # the best of them")
 
 
 def number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def record(found: Found) -> dict[str, Any]:
-    best = found.best[0]
+def as_record(project: Project, result: SearchResult) -> dict[str, Any]:
+    best = result.best[0]
     return {
-        "study": found.study,
-        "metric": found.metric,
-        "better": "lower" if found.lower else "higher",
+        "study": result.study,
+        "metric": result.metric,
+        "better": "lower" if result.lower else "higher",
         "best": {"trial": best.number, "value": best.value, "settings": best.values},
-        "trials": [
-            {("settings" if key == "values" else key): value for key, value in asdict(trial).items()} for trial in found.trials
-        ],
-        "overlay": str(found.overlay),
-        "plot": str(found.plot),
+        "trials": [{JSON_KEYS.get(name, name): value for name, value in asdict(trial).items()} for trial in result.trials],
+        "overlay": str(project.relative(result.overlay)),
+        "plot": str(project.relative(result.plot)),
     }

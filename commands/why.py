@@ -1,125 +1,130 @@
-"""genloop why: from a training row to the events behind it."""
+"""genloop why: shows which events are behind a row of the dataset."""
 
 from __future__ import annotations
 
 import json
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pipelines.core import paths
+import typer
+
+from commands import console
+from commands.app import Json, command
+from pipelines.core import timestamps
+from pipelines.core.project import Project
 
 if TYPE_CHECKING:
     from pipelines.feedback.events import Event, Sample
-    from pipelines.feedback.row_lineage import Told, Trail
+    from pipelines.feedback.row_lineage import RowEvent, RowLineage
 
-WORDS = {
+EFFECTS = {
     "row": "put it here",
     "judged": "judged it",
     "label": "corrected its class",
-    "removed": "took it away",
-    "reported": "reported it",
+    "removed": "removed it",
+    "reported": "flagged it",
 }
 
 
-def why(row: str, as_json: bool) -> None:
-    os.chdir(paths.root())
-
+@command()
+def why(
+    project: Project,
+    row: Annotated[str, typer.Argument(metavar="ROW", help="A row_id, or its first eight digits or more.")],
+    as_json: Json = False,
+) -> None:
+    """Say which events are behind a training row."""
     from pipelines.feedback import row_lineage
     from pipelines.feedback.sealed import manifest
 
-    manifest.demand(paths.FEEDBACK, manifest.missing())
-    found = row_lineage.find(row)
-    print(json.dumps(record(found), indent=2)) if as_json else show(found)
+    manifest.require(project.feedback, project.manifest)
+    lineage = row_lineage.find(project, row)
+    print(json.dumps(record(lineage), indent=2)) if as_json else show(lineage)
 
 
-def record(found: Trail) -> dict[str, Any]:
-    about = {name: found.row and found.row[name] for name in ("source", "origin", "generation", "split")}
-    before = found.row["label"] if found.row and found.row["label"] != found.label else None
-    sample = found.sample and {**found.sample.model_dump(), "liked": found.liked}
+def record(lineage: RowLineage) -> dict[str, Any]:
+    row = lineage.row
+    about = {name: row and row[name] for name in ("source", "origin", "generation", "split")}
     return {
-        "row": found.row_id,
+        "row": lineage.row_id,
         **about,
-        "label": found.label,
-        "class": found.name(found.label),
-        "label_before": before,
-        "weight": found.weight,
-        "approval": found.approval,
-        "removed": found.removed,
-        "reported": found.reported,
-        "sample": sample,
+        "label": lineage.label,
+        "class": lineage.name(lineage.label),
+        "label_before": row["label"] if row and row["label"] != lineage.label else None,
+        "weight": lineage.weight,
+        "approval": lineage.approval,
+        "removed": lineage.removed,
+        "reported": lineage.flagged,
+        "sample": lineage.sample and {**lineage.sample.model_dump(), "liked": lineage.liked},
         "events": [
-            {**one.event.model_dump(mode="json", exclude_none=True), "part": one.part, "weight": one.weight}
-            for one in found.events
+            {**entry.event.model_dump(mode="json", exclude_none=True), "part": entry.effect, "weight": entry.weight}
+            for entry in lineage.events
         ],
-        "lost": found.lost,
+        "lost": lineage.lost,
     }
 
 
-def show(found: Trail) -> None:
-    print(found.row_id)
-    for name, words in facts(found):
+def show(lineage: RowLineage) -> None:
+    print(lineage.row_id)
+    for name, words in facts(lineage):
         print(f"  {name:<9} {words}")
-    for line in aligned([cells(found, one) for one in found.events]):
-        print(f"  {line}")
-    if found.lost:
-        print(f"  {found.lost:,} more are gone, for their raters were forgotten; `genloop run` makes the data without them")
+    if lineage.events:
+        print()
+        columns = ("at (UTC)", "rater", "event", "effect", "weight", "id")
+        console.table(columns, [cells(lineage, row_event) for row_event in lineage.events], wide=True)
+    if lineage.lost:
+        print(f"{lineage.lost:,} more events were deleted with their raters; `genloop run` makes the data without them")
 
 
-def cells(found: Trail, told: Told) -> tuple[str, ...]:
-    """When, who, what they said, what it did, how much it weighs, which event."""
-    weight = "" if told.weight is None else f"weight {told.weight:.2f}"
-    at = f"{told.event.at:%Y-%m-%d %H:%M:%S}"
-    return at, told.event.rater, said(found, told), WORDS[told.part], weight, told.event.id
+def cells(lineage: RowLineage, row_event: RowEvent) -> tuple[str, ...]:
+    weight = "" if row_event.weight is None else f"{row_event.weight:.2f}"
+    event = row_event.event
+    return timestamps.seconds(event.at), event.rater, statement(lineage, event), EFFECTS[row_event.effect], weight, event.id
 
 
-def aligned(lines: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-
-
-def facts(found: Trail) -> list[tuple[str, str]]:
-    lines = [("from", origin(found))]
-    if found.row:
-        before = f", was {named(found, found.row['label'])}" if found.label != found.row["label"] else ""
-        lines += [("class", named(found, found.label) + before), ("split", found.row["split"])]
-        approval = f", for people like it with a probability of {found.approval:.2f}" if found.approval is not None else ""
-        lines.append(("weight", f"{found.weight:.3g}{approval}"))
-    if found.liked is not None:
-        lines.append(("liked", f"with a probability of {found.liked:.2f}"))
-    if found.removed:
-        lines.append(("removed", "training leaves it out"))
-    if found.reported:
-        lines.append(("reported", "nothing like it is drawn again"))
+def facts(lineage: RowLineage) -> list[tuple[str, str]]:
+    lines = [("from", origin(lineage))]
+    if lineage.row:
+        before = f", was {class_name(lineage, lineage.row['label'])}" if lineage.label != lineage.row["label"] else ""
+        lines += [("class", class_name(lineage, lineage.label) + before), ("split", lineage.row["split"])]
+        liked = f", because people like it with a probability of {lineage.approval:.2f}" if lineage.approval is not None else ""
+        lines.append(("weight", f"{lineage.weight:.3g}{liked}"))
+    if lineage.liked is not None:
+        lines.append(("liked", f"with a probability of {lineage.liked:.2f}"))
+    if lineage.removed:
+        lines.append(("removed", "no model trains on it"))
+    if lineage.flagged:
+        lines.append(("flagged", "no image like it is shown again"))
     return lines
 
 
-def origin(found: Trail) -> str:
-    if found.row is None or found.row["origin"] == "generated":
-        drawn = f"drawn by {sample(found.sample)}" if found.sample else "drawn, or sent"
-        return f"{drawn}, generation {found.row['generation']}" if found.row else f"{drawn}; it is no row"
-    return "sent by people" if found.row["origin"] == "upload" else f"the source {found.row['source']}"
+def origin(lineage: RowLineage) -> str:
+    row = lineage.row
+    if row is None or row["origin"] == "generated":
+        words = f"generated by {sample_name(lineage.sample)}" if lineage.sample else "generated or uploaded"
+        return f"{words}, generation {row['generation']}" if row else f"{words}; it is no row"
+    return "an upload" if row["origin"] == "upload" else f"the source {row['source']}"
 
 
-def sample(drawn: Sample) -> str:
-    return f"version {drawn.version}, seed {drawn.seed}" + ("" if drawn.label is None else f", label {drawn.label}")
+def sample_name(sample: Sample) -> str:
+    return f"version {sample.version}, seed {sample.seed}" + ("" if sample.label is None else f", label {sample.label}")
 
 
-def named(found: Trail, label: int | None) -> str:
-    return "none" if label is None else found.name(label) or str(label)
+def class_name(lineage: RowLineage, label: int | None) -> str:
+    return "none" if label is None else lineage.name(label) or str(label)
 
 
-def said(found: Trail, told: Told) -> str:
-    event: Event = told.event
+def statement(lineage: RowLineage, event: Event) -> str:
+    """What the rater says with the event."""
     match event.type:
         case "vote":
             return "likes it" if event.value > 0 else "does not like it"
         case "choice":
-            liked, other = ("it", event.loser) if event.winner == found.sample else (sample(event.winner), None)
-            return f"rather {liked} than {sample(other) if other else 'it'}"
+            if event.winner == lineage.sample:
+                return f"prefers it to {sample_name(event.loser)}"
+            return f"prefers {sample_name(event.winner)} to it"
         case "upload":
-            return "sent it" + (f" as {named(found, event.label)}" if event.label is not None else "")
+            return "uploads it" + (f" as {class_name(lineage, event.label)}" if event.label is not None else "")
         case "label":
-            return f"it is {named(found, event.label)}"
+            return f"it is {class_name(lineage, event.label)}"
         case "report":
-            return f"must not be drawn{f': {event.reason}' if event.reason else ''}"
+            return f"must not be shown{f': {event.reason}' if event.reason else ''}"
     return event.type

@@ -1,68 +1,70 @@
-"""What people say becomes data, and when there is enough of it, a new model."""
+"""The flow `feedback`: folds new events, and trains a model when there are enough of them."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.promote import gate
-from flows.retrain import walk
-from flows.run_lifecycle import going_on, say
-from flows.tasks import begin, limited
-from pipelines.core import paths
+from flows.retrain import run_stages
+from flows.run_lifecycle import announce, exclusive_run
+from flows.tasks import log_start, run_limited
+from operations import versioning
+from pipelines.core import reports
+from pipelines.core.progress import say
+from pipelines.core.project import Project
 from pipelines.feedback import curated
 from pipelines.feedback.sealed import manifest
-from pipelines.settings.load import load_params
-from pipelines.settings.schema import Params
-from workspace import dvc, processes, pushing, terminal, versioning
+from workspace import dvc, processes
 
 
 @flow(name="feedback", persist_result=False)
-def feedback() -> None:
-    """fold -> what `retrain` does, when `feedback.min_events` have come since it last did; the gate may hear of them sooner."""
-    os.chdir(paths.root())
-    with going_on():
-        params = load_params()
-        limited(fold, "fold", params.flow)
-        if enough(params):
-            walk(params)
-        versioning.commit(params, say)
-        gate(params)
-        pushing.push(params, say)
+def feedback(project: str | None = None) -> None:
+    """fold -> the stages of `retrain`, if `feedback.min_events` were folded since the last training -> the gate.
+
+    Args:
+        project: a folder in the project; by default the working directory.
+    """
+    with exclusive_run(project) as (found, params, registry):
+        run_limited(fold, "fold", params.flow, found)
+        if is_training_due(waiting_events(found), params.feedback.min_events):
+            run_stages(found, params, registry)
+        versioning.commit(found, params, registry, announce)
+        gate(found, params, registry)
+        versioning.push(found, params, announce)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def fold() -> None:
-    """In a process of its own: it may load a model to draw with, and a training that follows needs that memory."""
-    processes.run("fold", [sys.executable, "-m", "genloop", "fold"], begin("fold"))
+def fold(project: Project) -> None:
+    """Fold in a process of its own: it may load a model to generate with, and a training afterwards needs that memory."""
+    processes.run(project, "fold", [sys.executable, "-m", "genloop", "fold"], log_start("fold"))
 
 
-def enough(params: Params) -> bool:
-    """Whether so much waits to be learned from that it is worth a training; which, is said."""
-    count, least = waiting(), params.feedback.min_events
-    words = f"{count:,} folded {'event waits' if count == 1 else 'events wait'} to be learned from"
-    words += ": training" if count >= least else f"; training begins at feedback.min_events = {least:,}"
-    terminal.show(f"── {words}\n".encode())
-    get_run_logger().info(words)
+def is_training_due(count: int, least: int) -> bool:
+    """Whether enough events wait for a training; the user gets a message about it."""
+    message = f"{count:,} folded {'event waits' if count == 1 else 'events wait'} for a training"
+    message += ", which begins now" if count >= least else f"; it begins at feedback.min_events = {least:,}"
+    say(f"── {message}")
+    get_run_logger().info(message)
     return count >= least
 
 
-def waiting() -> int:
-    """Folded events that no training has learned from yet; `forget` lets `curate` read them as well, and trains nothing."""
-    read = curated.read_about(paths.CURATED).batches if (paths.CURATED / "about.json").is_file() else []
-    learned = trained_on()
-    # Where `curate` made of new events what it had made before, no training was due, and none has anything to learn from them.
-    if learned is not None and set(learned) != set(read) and dvc.status().get("train") != "fresh":
+def waiting_events(project: Project) -> int:
+    """The number of folded events that no training has learned from. `curate` may have read more: `forget` runs it alone."""
+    about = project.curated / "about.json"
+    read = curated.read_summary(project.curated).batches if about.is_file() else []
+    learned = learned_batches(project)
+    # Where new events changed nothing in the data, `train` is fresh, and there is nothing to learn from them.
+    if learned is not None and set(learned) != set(read) and dvc.status(project).get("train") != "fresh":
         read = learned
-    return manifest.read().beyond(read)
+    return manifest.read(project.manifest).events_outside(read)
 
 
-def trained_on() -> list[str] | None:
+def learned_batches(project: Project) -> list[str] | None:
     """Batches that the last training has learned from, if there was one."""
-    report = paths.REPORTS / "train.json"
-    found: list[str] | None = json.loads(report.read_text(encoding="utf-8")).get("folds") if report.is_file() else None
-    return found
+    if not (project.reports / "train.json").is_file():
+        return None
+    batches: list[str] | None = reports.read(project.reports, "train").get("folds")
+    return batches

@@ -1,51 +1,46 @@
-"""From images to a registered model, and to the champion if it proves to be better: every stage that is stale, in order."""
+"""The flow `retrain`: runs every stale stage in order, and promotes the new version if the gate finds it better."""
 
 from __future__ import annotations
-
-import os
 
 from prefect import flow
 
 from flows.artifacts import show_results
 from flows.promote import gate
-from flows.run_lifecycle import going_on, say
+from flows.run_lifecycle import announce, exclusive_run
 from flows.tasks import run_stage
-from pipelines.core import paths
-from pipelines.settings.load import load_params
+from operations import versioning
+from operations.staleness import stale_stages
+from pipelines.core.progress import say
+from pipelines.core.project import Project
+from pipelines.registry.client import Registry
 from pipelines.settings.schema import Params
-from workspace import dvc, pushing, terminal, versioning
-from workspace.staleness import pending
+from workspace import dvc
 
 
 @flow(name="retrain", persist_result=False)
-def retrain(everything: bool = False) -> None:
+def retrain(everything: bool = False, project: str | None = None) -> None:
     """ingest -> validate -> clean -> reference -> curate -> approval -> train -> evaluate -> register, skipping what is fresh.
 
     Then what DVC has recorded is committed, and the gate judges the new version.
 
     Args:
         everything: run fresh stages too.
+        project: a folder in the project; by default the working directory.
     """
-    os.chdir(paths.root())
-    with going_on():
-        params = load_params()
-        walk(params, everything)
-        versioning.commit(params, say)
-        gate(params)
-        pushing.push(params, say)
+    with exclusive_run(project) as (found, params, registry):
+        run_stages(found, params, registry, everything)
+        versioning.commit(found, params, registry, announce)
+        gate(found, params, registry)
+        versioning.push(found, params, announce)
 
 
-def walk(params: Params, everything: bool = False) -> None:
-    """Run what is stale, in the flow that calls this.
-
-    Args:
-        everything: run fresh stages too.
-    """
-    for name in dvc.stages():
-        # Asked anew each time: a stage that made the same as before leaves those after it fresh.
-        work = pending(params, everything)
+def run_stages(project: Project, params: Params, registry: Registry, everything: bool = False) -> None:
+    """Run what is stale, or everything, in the flow that calls this."""
+    for name in dvc.stages(project):
+        # Found out anew each time: a stage whose output did not change leaves the stages after it fresh.
+        work = stale_stages(project, params, registry, everything)
         if name in work:
-            run_stage(name, params.flow, force=work[name])
+            run_stage(project, name, params.flow, force=work[name])
         else:
-            terminal.show(f"── {name}: nothing new\n".encode())
-    show_results()
+            say(f"── {name}: nothing new")
+    show_results(project)

@@ -1,18 +1,17 @@
-"""Flow runs, from beginning to end: each has the project for itself, and clears away after those that could not.
+"""Flow runs from beginning to end: each has the project for itself, and cleans up after runs that were killed.
 
-Prefect knows of a run what it was told last. One that was killed is Running for good, and its schedule goes on when nobody
-serves it. So each run holds the lock of a file of its name as long as it goes on; the system gives that back when it dies.
+Prefect knows the last state that a run sent: one that was killed stays Running, and schedules go on while nothing serves
+them. So each run holds the lock of a file with its id, which the system releases when the process dies.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,53 +25,64 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment, flow_run
 from prefect.states import Crashed
 
-from pipelines.core import paths
+from pipelines.core import timestamps
 from pipelines.core.processes import die_with_parent
-from workspace import terminal
-from workspace.locks import alone
+from pipelines.core.progress import say
+from pipelines.core.project import Project
+from pipelines.registry.client import Registry
+from pipelines.settings.load import load_params
+from pipelines.settings.schema import Params
+from workspace import locks
 
-FOLDER = paths.LOGS / "flow-runs"
-SERVER = "GENLOOP_SERVED_BY"  # process that serves schedules, in the environment of those that it starts
+SERVED_BY = "GENLOOP_SERVED_BY"  # id of the process that serves schedules, in the environment of its runs
 UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
 @contextmanager
-def going_on() -> Iterator[None]:
-    """Around all that a flow does. Waits until no other run goes on in this project."""
-    served = os.environ.get(SERVER)
-    if served:
-        die_with_parent(int(served))
-        say(f"{flow_run.flow_name}: begins")
+def exclusive_run(folder: str | None) -> Iterator[tuple[Project, Params, Registry]]:
+    """The context of a flow: waits until no other run goes on in this project. folder: the flow's parameter `project`."""
+    project = Project.find(Path(folder) if folder else None)
+    server = project.environment.get(SERVED_BY)
+    if server:
+        die_with_parent(int(server))
+        announce(f"{flow_run.flow_name}: begins")
     try:
-        with alive(), alone(wait=say):
-            reap()
+        with hold_run_file(project), locks.run_lock(project, wait=announce):
+            mark_crashed(project)
             if deployment.id:
                 drop_missed([UUID(deployment.id)])
-            yield
+            params = load_params(project.params_file)
+            yield project, params, Registry.open(project, params.registry)
     except Exception as error:
-        if served:  # nobody else would say it where the schedules are looked at
-            say(f"{flow_run.flow_name}: {error}")
+        if server:  # otherwise the terminal of the schedules would not show it
+            announce(f"{flow_run.flow_name}: {project.shorten(str(error))}")
         raise
-    if served:
-        say(f"{flow_run.flow_name}: done")
+    if server:
+        announce(f"{flow_run.flow_name}: done")
 
 
-def say(words: str) -> None:
-    """To the user, and to the run's page."""
-    terminal.show(f"══ {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {words}\n".encode())
-    get_run_logger().info(words)
+def announce(message: str) -> None:
+    """Print a message for the user, and log it on the run's page."""
+    say(f"══ {timestamps.seconds(timestamps.now())} UTC  {message}")
+    get_run_logger().info(message)
 
 
-def project() -> str:
+def deployment_name(project: Project) -> str:
     """A name that no other project has, on this machine or another: they may share a Prefect server, or its database."""
-    place = f"{socket.gethostname()}:{Path.cwd().resolve()}"
-    return f"{re.sub('[^A-Za-z0-9_-]', '-', Path.cwd().name)}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    place = f"{socket.gethostname()}:{project.root}"
+    return f"{re.sub('[^A-Za-z0-9_-]', '-', project.root.name)}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+
+
+def run_files(project: Project) -> Path:
+    """The folder with a file for each run that is going on or was killed."""
+    folder = project.logs / "flow-runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @contextmanager
-def alive() -> Iterator[None]:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    place = (FOLDER / str(flow_run.id)).resolve()
+def hold_run_file(project: Project) -> Iterator[None]:
+    place = run_files(project) / str(flow_run.id)
     with FileLock(place):
         try:
             yield
@@ -80,33 +90,29 @@ def alive() -> Iterator[None]:
             place.unlink(missing_ok=True)
 
 
-def reap(served: Iterable[UUID] = ()) -> int:
-    """Tell Prefect which runs have died; how many.
-
-    Args:
-        served: deployments whose runs nobody else can be running.
-    """
-    died = 0
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def mark_crashed(project: Project, served: Iterable[UUID] = ()) -> int:
+    """Mark runs whose process died as Crashed; returns how many. served: deployments that only this process runs."""
+    crashed = 0
+    folder = run_files(project)
     with get_client(sync_client=True) as client:
-        for place in sorted(FOLDER.iterdir()):
+        for place in sorted(folder.iterdir()):
             try:
                 with FileLock(place, timeout=0):
-                    died += bury(client, UUID(place.name))
+                    crashed += mark_run_crashed(client, UUID(place.name))
                     place.unlink(missing_ok=True)
             except Timeout:  # it goes on
                 continue
-        for run in of(client, served, UNFINISHED):
-            if not (FOLDER / str(run.id)).exists():
-                died += bury(client, run.id)
-    return died
+        for run in find_runs(client, served, UNFINISHED):
+            if not (folder / str(run.id)).exists():
+                crashed += mark_run_crashed(client, run.id)
+    return crashed
 
 
-def bury(client: SyncPrefectClient, run: UUID) -> bool:
-    """Whether Prefect thought that it went on."""
+def mark_run_crashed(client: SyncPrefectClient, run: UUID) -> bool:
+    """Mark a run as Crashed if Prefect takes it for unfinished; returns whether it did."""
     try:
         state = client.read_flow_run(run).state
-    except ObjectNotFound:  # of another server
+    except ObjectNotFound:  # it belongs to another server
         return False
     if state is None or state.type not in UNFINISHED:
         return False
@@ -115,11 +121,11 @@ def bury(client: SyncPrefectClient, run: UUID) -> bool:
 
 
 def drop_missed(deployments: Iterable[UUID]) -> int:
-    """Scheduled runs whose time has passed would come one after the other, each to do what the first has done; how many."""
+    """Delete scheduled runs whose time has passed, because each would repeat the first; returns how many."""
     deployments, dropped = list(deployments), 0
     with get_client(sync_client=True) as client:
         while missed := [
-            run for run in of(client, deployments, [StateType.SCHEDULED], datetime.now(UTC)) if run.auto_scheduled
+            run for run in find_runs(client, deployments, [StateType.SCHEDULED], timestamps.now()) if run.auto_scheduled
         ]:
             for run in missed:
                 client.delete_flow_run(run.id)
@@ -127,11 +133,14 @@ def drop_missed(deployments: Iterable[UUID]) -> int:
     return dropped
 
 
-def of(
+def find_runs(
     client: SyncPrefectClient, deployments: Iterable[UUID], states: Iterable[StateType], until: datetime | None = None
 ) -> list[FlowRun]:
-    """Runs of these deployments that are in these states, those alone that were due before `until`; 200 at the most."""
-    asked: dict[str, Any] = {"deployment_id": {"any_": list(deployments)}, "state": {"type": {"any_": list(states)}}}
+    """Runs of these deployments that are in these states, if `until` is given only those due before it; at most 200."""
+    deployments = list(deployments)
+    if not deployments:
+        return []
+    wanted: dict[str, Any] = {"deployment_id": {"any_": deployments}, "state": {"type": {"any_": list(states)}}}
     if until:
-        asked["expected_start_time"] = {"before_": until}
-    return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(asked)) if asked["deployment_id"]["any_"] else []
+        wanted["expected_start_time"] = {"before_": until}
+    return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted))

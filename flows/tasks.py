@@ -1,52 +1,49 @@
-"""One DVC stage as one Prefect task, and the limits of every task."""
+"""Prefect tasks: one for each DVC stage, with time limit and retries."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.settings.schema import Flow
-from workspace import dvc, terminal
+from pipelines.core.progress import say
+from pipelines.core.project import Project
+from pipelines.settings.schema import FlowParams
+from workspace import dvc
 from workspace.processes import ProgramError
 from workspace.stages import repro
 
-# A second try can help where the network or the machine failed (ingest reads from far away, register writes there, fold draws
-# with what it finds there) and where work goes on from where it was (train, noise). The others would fail in the same way.
+T = TypeVar("T")
+
+# A second try can help where the network or the machine failed (ingest, register and fold use remote data or models) and where
+# work goes on from a checkpoint (train, noise). The others would fail in the same way.
 RETRIED = ("fold", "ingest", "train", "register", "noise")
 
 
-def run_stage(name: str, limits: Flow, force: bool = False) -> None:
-    """Run the stage with `dvc repro --single-item`, as a task of the flow that calls this.
-
-    Args:
-        name: as DVC calls it; a stage of another file than dvc.yaml is FILE:NAME, and shown as NAME.
-
-    Raises:
-        StageError: it failed, and so did the tries after it.
-        GenloopError: it took longer than the limit, or DVC could not keep its outputs.
-    """
-    limited(reproduce, shown(name), limits, name, force)
+def run_stage(project: Project, name: str, limits: FlowParams, force: bool = False) -> None:
+    """Run the stage with `dvc repro --single-item`, as a task of the flow that calls this."""
+    run_limited(reproduce, short_name(name), limits, project, name, force)
 
 
-def shown(name: str) -> str:
+def short_name(name: str) -> str:
+    """DVC calls a stage of another file than dvc.yaml FILE:NAME."""
     return name.rpartition(":")[2]
 
 
-def limited(work: Task[..., None], name: str, limits: Flow, *arguments: Any) -> None:
-    """Run the task under that name, for a limited time, and again where that can help."""
+def run_limited(work: Task[..., T], name: str, limits: FlowParams, *arguments: Any) -> T:
+    """Run the task under that name, for a limited time, and again where that can help; returns its result."""
     named = work.with_options(
         name=name,
         task_run_name=name,
         retries=limits.retries if name in RETRIED else 0,
-        retry_condition_fn=worth_another_try,
+        retry_condition_fn=is_retryable,
         timeout_seconds=limits.time_limit_minutes * 60,
     )
     try:
-        named(*arguments)  # called, not submitted: only so does the time limit interrupt it
+        return named(*arguments)  # called, not submitted, because only then does the time limit interrupt it
     except TimeoutError:
         raise GenloopError(
             f"{name}: stopped at the limit of {limits.time_limit_minutes} minutes; "
@@ -54,22 +51,22 @@ def limited(work: Task[..., None], name: str, limits: Flow, *arguments: Any) -> 
         ) from None
 
 
-def worth_another_try(_task: Any, _run: Any, state: Any) -> bool:
+def is_retryable(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(state.data, ProgramError) and state.data.exit_code != InputError.exit_code
 
 
-# DVC knows what is done; a second cache would surprise.
+# No cache of Prefect's, because DVC already knows what is done.
 @task(cache_policy=NO_CACHE, persist_result=False)
-def reproduce(name: str, force: bool) -> None:
-    log = begin(shown(name))
-    repro(name, force, log)
-    dvc.check_cache(name)
+def reproduce(project: Project, name: str, force: bool) -> None:
+    log = log_start(short_name(name))
+    repro(project, name, force, log)
+    dvc.check_cache(project, name)
 
 
-def begin(name: str) -> Any:
-    """Say that the task begins, to the user and to its log; what writes into that log."""
+def log_start(name: str) -> Any:
+    """Print and log that the task begins; returns the function that writes into its log."""
     log = get_run_logger().info
     title = f"── {name}" + (", another try" if (task_run.run_count or 1) > 1 else "")
-    terminal.show(f"{title}\n".encode())
+    say(title)
     log(title)
     return log

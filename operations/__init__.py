@@ -1,1 +1,1 @@
-"""The use cases that commands and flows share: each is one function that returns what came of it."""
+"""The use cases that commands and flows share: each is one function that returns its result."""

@@ -1,7 +1,6 @@
-"""One fold: what people have said since the last one becomes part of data/feedback, whole, once, and kept.
+"""Fold: seals the events since the last fold into files of data/feedback, and has DVC and git keep them.
 
-Each step is done whole or not at all, and finds by itself what there is to do. So a fold that was killed after any of them is
-taken up by the next one, which ends as if nothing had happened.
+Each step is done whole or not at all, and finds out itself what is left to do. So the next fold completes one that was killed.
 """
 
 from __future__ import annotations
@@ -11,26 +10,29 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
-from pipelines.core import paths
-from pipelines.feedback import forgetting, samplers
+from pipelines.core import timestamps
+from pipelines.core.project import Project
+from pipelines.feedback import forgetting
 from pipelines.feedback.sealed import event_images, manifest, seal
 from pipelines.feedback.sealed.manifest import Manifest
 from pipelines.feedback.store import database
-from pipelines.feedback.store.event_store import Store
-from pipelines.registry import client
+from pipelines.feedback.store.event_store import EventStore
+from pipelines.registry import samplers
+from pipelines.registry.client import Registry
 from pipelines.settings.schema import Params
-from workspace import snapshot
-from workspace.locks import folding
+from workspace import git, snapshot
+from workspace.locks import fold_lock
 
 
 @dataclass(frozen=True)
-class Folded:
-    """What a fold added to data/feedback, what one that was killed had left over included.
+class FoldResult:
+    """What a fold added to data/feedback, including what a killed fold had left to do.
 
-    events: their number by type. raters: how many people said them. batches: names. forgotten: raters of whom nothing is left.
-    learned: versions that had learned from those who asked to be forgotten. missing: number of pictures that could not be had,
-    by reason. committed: whether git has it.
+    events: their number by type. raters: how many people sent them. batches: names. missing: number of missing images by
+    reason. forgotten: number of raters that were erased. learned: versions that had learned from raters who asked to be
+    forgotten. committed: whether there is a commit.
     """
 
     events: dict[str, int] = field(default_factory=dict)
@@ -42,68 +44,68 @@ class Folded:
     committed: bool = False
 
 
-def fold(params: Params, log: Callable[[str], None] = snapshot.say) -> Folded:
-    """Fold what is new. Two at once: the second waits, and folds what is new by then.
+def fold(project: Project, params: Params, registry: Registry, log: Callable[[str], None]) -> FoldResult:
+    """Fold the new events. Of two folds at once the second waits, and folds what is new by then.
 
     Raises:
         GenloopError: sealed files are missing, or the database, the registry, DVC or git failed. What was done until then
             stays, and the next fold goes on from there.
     """
+    folder = project.feedback
     with ExitStack() as stack:
-        stack.enter_context(folding())
-        manifest.demand(paths.FEEDBACK, manifest.missing())
-        sweep()
-        before = manifest.read()
+        stack.enter_context(fold_lock(project))
+        manifest.require(folder, project.manifest)
+        for leftover in folder.glob(".*.partial"):  # of a fold that was killed; DVC would keep it
+            leftover.unlink(missing_ok=True)
+        before = manifest.read(project.manifest)
         forgotten, learned = 0, list[int]()
-        if database.reachable():
-            store = stack.enter_context(Store.open())
-            forgotten, learned = forget(params, store)
-            seal.fold(store, paths.FEEDBACK)
+        if database.reachable(project.database_url):
+            store = stack.enter_context(EventStore.open(project.database_url))
+            forgotten, learned = forget(project, registry, store)
+            seal.fold(store, folder)
         else:
-            log(f"there is no database yet: {database.place(database.address())}")
-        if paths.FEEDBACK.is_dir():
-            event_images.complete(paths.FEEDBACK, samplers.of(params))
-            manifest.update()
-        batches = added(before, manifest.read())
-        committed = not snapshot.kept() and snapshot.keep(message(before), log)
-        said = Said.of(batches)
-        return Folded(said.types, said.raters, batches, lacking(batches), forgotten, learned, committed)
+            log(f"there is no database yet: {database.display_name(database.address(project.database_url))}")
+        if folder.is_dir():
+            event_images.complete(folder, project.uploads, samplers.loader(registry))
+            manifest.update(folder, project.manifest)
+        batches = new_batches(before, manifest.read(project.manifest))
+        committed = take_snapshot(project, log, before)
+        summary = BatchSummary.read(folder, batches)
+        missing = Counter(image.missing for image in event_images.read(folder, batches) if image.missing)
+        return FoldResult(summary.types, summary.raters, batches, dict(missing), forgotten, learned, committed)
 
 
-def sweep() -> None:
-    """Away with half files of a fold that was killed: DVC would keep them."""
-    for leftover in paths.FEEDBACK.glob(".*.partial"):
-        leftover.unlink(missing_ok=True)
+def forget(project: Project, registry: Registry, store: EventStore) -> tuple[int, list[int]]:
+    """Forget the raters who have asked for it since the last fold, and complete what was forgotten elsewhere or only in part.
 
-
-def forget(params: Params, store: Store) -> tuple[int, list[int]]:
-    """Of whom nothing may be left: who has asked since, and who was forgotten elsewhere, or only half.
-
-    Returns:
-        How many, and which versions had learned from those who have asked: after it, nobody could find that out any more.
+    Returns how many, and which versions had learned from those who asked: afterwards it cannot be found out any more.
     """
-    done = forgetting.catch_up(store, paths.FEEDBACK, paths.MANIFEST)
-    asked = store.erasures()
-    if not asked:
+    done = forgetting.catch_up(project, store)
+    raters = store.erase_requests()
+    if not raters:
         return done, []
-    folds = {batch for rater in asked for batch in seal.said_by(paths.FEEDBACK, rater)}
-    learned = [number for number, of in client.learned(params).items() if not folds.isdisjoint(of.batches)] if folds else []
-    forgetting.forget(store, paths.FEEDBACK, paths.MANIFEST, asked)
-    return done + len(asked), learned
+    batches = {batch for rater in raters for batch in seal.events_of(project.feedback, rater)}
+    versions = registry.training_batches().items() if batches else ()
+    learned = [number for number, version in versions if not batches.isdisjoint(version.batches)]
+    forgetting.forget(project, store, raters)
+    return done + len(raters), learned
 
 
-def added(before: Manifest, after: Manifest) -> list[str]:
+def take_snapshot(project: Project, log: Callable[[str], None], before: Manifest | None = None) -> bool:
+    """Snapshot data/feedback by DVC and git; returns whether there is a commit. before: as for `commit_message`."""
+    listed = manifest.read(project.manifest)
+    if not (listed.files or listed.forgotten) or snapshot.up_to_date(project):
+        return False
+    return snapshot.take(project, commit_message(project, before), log)
+
+
+def new_batches(before: Manifest, after: Manifest) -> list[str]:
     return sorted(set(after.batches) - set(before.batches))
 
 
-def lacking(batches: Iterable[str]) -> dict[str, int]:
-    """Pictures of these batches that could not be had, by reason."""
-    return dict(Counter(picture.missing for picture in event_images.read(paths.FEEDBACK, batches) if picture.missing))
-
-
 @dataclass(frozen=True)
-class Said:
-    """What some batches hold. types: number of events by type, most first. first, last: when it was said."""
+class BatchSummary:
+    """Counts of some batches. types: events by type, most first. first, last: of the timestamps."""
 
     types: dict[str, int]
     raters: int
@@ -111,41 +113,46 @@ class Said:
     last: datetime | None
 
     @classmethod
-    def of(cls, batches: Iterable[str]) -> Said:
-        events = [event for batch in batches for event in seal.events(paths.FEEDBACK, batch)]
+    def read(cls, folder: Path, batches: Iterable[str]) -> BatchSummary:
+        events = [event for batch in batches for event in seal.events(folder, batch)]
         times = [event.at for event in events]
         types = dict(Counter(str(event.type) for event in events).most_common())
         raters = len({event.rater for event in events})
         return cls(types, raters, min(times, default=None), max(times, default=None))
 
 
-def message(otherwise: Manifest | None = None) -> str:
-    """Of a commit: what the manifest lists and that of the last commit, or `otherwise` where it has none, does not.
+def commit_message(project: Project, before: Manifest | None = None) -> str:
+    """The message of a commit: what the manifest lists and that of the last commit, or else `before`, does not.
 
-    No rater is named, for git forgets nothing.
+    No rater is named, because git forgets nothing.
     """
-    committed, now = snapshot.committed() or otherwise or Manifest(), manifest.read()
-    batches = added(committed, now)
-    said = Said.of(batches)
-    gone = len(set(now.forgotten) - set(committed.forgotten))
-    parts = [f"fold {counted(said.types)}"] if said.types else []
-    parts += [f"forget {plural(gone, 'rater')}"] if gone else []
-    subject = " and ".join(parts) or "keep what was folded"
+    committed, now = committed_manifest(project) or before or Manifest(), manifest.read(project.manifest)
+    batches = new_batches(committed, now)
+    summary = BatchSummary.read(project.feedback, batches)
+    forgotten = len(set(now.forgotten) - set(committed.forgotten))
+    parts = [f"fold {describe_counts(summary.types)}"] if summary.types else []
+    parts += [f"forget {plural(forgotten, 'rater')}"] if forgotten else []
+    subject = " and ".join(parts) or "update data/feedback"
     lines = [subject[:1].upper() + subject[1:], ""]
-    if said.first and said.last:
-        lines += [f"By {plural(said.raters, 'rater')}, from {moment(said.first)} to {moment(said.last)}.", ""]
+    if summary.first and summary.last:
+        span = f"from {timestamps.minutes(summary.first)} to {timestamps.minutes(summary.last)}"
+        lines += [f"By {plural(summary.raters, 'rater')}, {span}.", ""]
         lines += [f"batch {batch}: {plural(now.files[f'events-{batch}.parquet'].rows, 'event')}" for batch in batches]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def counted(types: dict[str, int]) -> str:
+def committed_manifest(project: Project) -> Manifest | None:
+    """The manifest of the last commit, if that has one."""
+    try:
+        return manifest.parse(git.show(project, project.manifest) or "")
+    except ValueError:
+        return None
+
+
+def describe_counts(types: dict[str, int]) -> str:
     """{"vote": 1990, "upload": 13} -> 2,003 events: 1,990 votes, 13 uploads"""
     return f"{plural(sum(types.values()), 'event')}: {', '.join(plural(count, name) for name, count in types.items())}"
 
 
 def plural(count: int, name: str) -> str:
     return f"{count:,} {name}{'s' * (count != 1)}"
-
-
-def moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"

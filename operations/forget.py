@@ -1,60 +1,61 @@
-"""Forgetting a rater, to the end: what they said, what is kept of it, and what the newest dataset has of it."""
+"""Forget: removes a rater from the database, from the sealed files and from the newest dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from operations.fold import message
-from pipelines.core import paths
+from operations import fold
 from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
 from pipelines.feedback import forgetting
-from pipelines.feedback.forgetting import Forgotten
-from pipelines.feedback.store.event_store import Store
-from workspace import dvc, dvc_cache, locks, snapshot
+from pipelines.feedback.forgetting import RaterRemoval
+from pipelines.feedback.store.event_store import EventStore
+from workspace import dvc, dvc_cache, locks
 from workspace.stages import repro
 
-STAGES = ("curate", "approval")  # whose outputs tell of raters, or hold what they sent or liked
+STAGES = ("curate", "approval")  # whose outputs name raters, or hold images that they sent or liked
 
 
 @dataclass(frozen=True)
-class Done:
-    """committed: whether git has it. stages: those that ran again. superseded: objects deleted from DVC's cache."""
+class ForgetResult:
+    """committed: whether there is a commit. stages: those that ran again. deleted_objects: how many left DVC's cache."""
 
-    forgotten: Forgotten
+    forgotten: RaterRemoval
     committed: bool
     stages: list[str]
-    superseded: int
+    deleted_objects: int
 
 
-def forget(rater: str, log: Callable[[str], None]) -> Done:
-    """Run again after a kill, it goes on from there.
+def forget(project: Project, rater: str, log: Callable[[str], None]) -> ForgetResult:
+    """Forget one rater. Run again after a kill, it goes on from there.
 
     Raises:
         GenloopError: a run is going on, sealed files are missing, or a stage failed; then all but the newest dataset is done.
     """
-    with locks.alone():
-        with locks.folding():
-            before = dvc_cache.of_feedback(STAGES)
-            with Store.open() as store:
-                forgetting.catch_up(store, paths.FEEDBACK, paths.MANIFEST)
-                done = forgetting.forget(store, paths.FEEDBACK, paths.MANIFEST, [rater])
-            committed = not snapshot.kept() and snapshot.keep(message(), log)
-        ran = refresh()
-        return Done(done, committed, ran, dvc_cache.remove(before) if done.events else 0)
+    with locks.run_lock(project):
+        with locks.fold_lock(project):
+            before = dvc_cache.feedback_objects(project, STAGES)
+            with EventStore.open(project.database_url) as store:
+                forgetting.catch_up(project, store)
+                forgotten = forgetting.forget(project, store, [rater])
+            committed = fold.take_snapshot(project, log)
+        stages = rerun_stages(project)
+        return ForgetResult(forgotten, committed, stages, dvc_cache.remove_unused(project, before) if forgotten.events else 0)
 
 
-def refresh() -> list[str]:
-    """Run those of STAGES again that have run before and are stale; which."""
+def rerun_stages(project: Project) -> list[str]:
+    """Run those of STAGES again that have run before and are stale; returns their names."""
     ran = []
     for name in STAGES:
-        if dvc.status().get(name) == "stale":
+        if dvc.status(project).get(name) == "stale":
             try:
-                repro(name, False, lambda line: None)  # it is shown as it comes, and kept nowhere
-                dvc.check_cache(name)
+                repro(project, name, False, lambda line: None)  # its output is shown, not logged
+                dvc.check_cache(project, name)
             except GenloopError as error:
+                folder = project.relative(project.curated)
                 raise GenloopError(
-                    f"{error}\nthe events are gone; what came of them is in {paths.CURATED} until `genloop run` ends well"
+                    f"{error}\nthe events are deleted, but {folder} still holds what was made of them; run `genloop run`"
                 ) from None
             ran.append(name)
     return ran

@@ -1,7 +1,7 @@
-"""The loop with simulated raters, turn after turn: draw -> vote -> fold -> train -> evaluate -> register -> champion.
+"""Simulate: the loop with simulated raters, by turns: generate -> vote -> fold -> train -> evaluate -> register -> champion.
 
-What happens in a turn is what happens in a project with people: the same store, fold and stages, in a copy of the project. Only
-the raters are simulated, and every new version becomes champion: no gate stands between, so that what votes do is seen.
+A turn runs the same store, fold and stages as a project with people, in a copy of the project. Only the raters are simulated,
+and every new version becomes champion without a gate, so that the effect of votes shows.
 """
 
 from __future__ import annotations
@@ -9,167 +9,116 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from operations import fold
-from pipelines.core import backend, files, paths, reports
-from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.images import Limits
-from pipelines.feedback.sealed import uploads
-from pipelines.feedback.store.event_store import Store
-from pipelines.registry import client
-from pipelines.settings.load import load_params
-from pipelines.settings.overlay import update_params
+from operations import fold, staleness
+from pipelines.core import files
+from pipelines.core.errors import GenloopError
+from pipelines.core.progress import say
+from pipelines.core.project import Project
+from pipelines.feedback.sealed import manifest
+from pipelines.registry.client import Registry
+from pipelines.registry.versions import CHAMPION
+from pipelines.settings.load import update_params
 from pipelines.settings.schema import Params
-from pipelines.simulation import effects, judge, output, raters, samples, upload_images
+from pipelines.simulation import judge, output, raters, turns
 from pipelines.simulation.judge import Judge
-from pipelines.simulation.samples import Drawn
 from pipelines.simulation.settings import Simulation
-from pipelines.simulation.turns import Turn, wilson
-from workspace import dvc, scratch, snapshot, terminal
-from workspace.stages import repro
-from workspace.staleness import pending
-
-GIVEN = paths.LOGS / "given"  # the model that the copy begins with, where it does not train one
-WARM = {"init": "champion", "steps": 400}  # of `train` from the first turn on, where the settings say nothing else
+from pipelines.simulation.turns import Turn
+from workspace import dvc, scratch, stages
 
 
-def run(
-    settings: Simulation, out: Path, start: Path | None = None, told: Callable[[Turn], None] = lambda turn: None
-) -> list[Turn]:
-    """Every turn, the one before any vote included; what there is after each lies in `out`.
+def run(project: Project, params: Params, settings: Simulation, out: Path) -> Iterator[Turn]:
+    """Yield each turn when it ends, beginning with the one before any vote; `out` then has its figures and images.
 
     Args:
-        out: a folder that is empty, or that another simulation has made, which is then started anew.
-        start: the project that is copied; by default that of the working directory.
-        told: called after each turn.
+        project: the original of the copy.
+        out: an absolute folder, empty or of an earlier simulation, which is then overwritten.
 
     Raises:
         InputError: `out` holds something else, or the settings do not fit the project.
         GenloopError: a stage failed.
     """
-    start, out = (start or paths.root()).resolve(), out.resolve()
-    turns: list[Turn] = []
-    with output.prepared(out, settings):
-        say("turn 0: a copy of the project, as it is before anybody has voted")
-        scratch.copy(start, out / output.PROJECT, apart=out)
-        given = out / output.PROJECT / GIVEN
-        with scratch.inside(start, {}):
-            begin_with(load_params(), given)
-        with scratch.inside(out / output.PROJECT, scratch.variables(out / output.PROJECT)):
-            backend.load()
-            began = time.monotonic()
-            catch_up(lay_over({key: value for key, value in settings.params.items() if key != "train"}), given)
-            expert = judge.fit(settings.taste, paths.CLEAN)
-            output.describe(out, settings, expert)
-            for number in range(settings.turns + 1):
-                if number:
-                    began = time.monotonic()
-                    take_turn(settings, number, expert)
-                turn, fresh = measure(settings, number, expert, began)
-                turns.append(turn)
-                output.show(out, turns, expert, fresh)
-                told(turn)
-    return turns
+    measured: list[Turn] = []
+    with output.prepare_folder(out, settings):
+        say("turn 0: a copy of the project, before any vote")
+        copy = copy_project(project, params, out / output.PROJECT, excluded=out)
+        parent = fetch_parent(project, params, copy.logs / "parent")
+        began = time.monotonic()
+        first_params = settings.lay_over(copy, 0)
+        registry = Registry.open(copy, first_params.registry)
+        run_stale_stages(copy, first_params, registry, parent)
+        expert = judge.fit(settings.taste, copy.clean)
+        output.describe(out, settings, expert)
+        for number in range(settings.turns + 1):
+            if number:
+                began = time.monotonic()
+                take_turn(copy, registry, settings, number, expert)
+            turn, fresh = turns.measure(copy, registry, settings, number, expert, began)
+            measured.append(turn)
+            output.show(out, measured, expert, fresh)
+            yield turn
 
 
-def take_turn(settings: Simulation, number: int, expert: Judge) -> None:
-    """People say something of what the champion draws, and the next champion comes of it."""
-    params = lay_over({**settings.params, "train": {**WARM, **settings.params.get("train", {})}})
-    said = f"{settings.votes:,} votes by {settings.raters} raters on {settings.samples:,} samples"
-    say(f"turn {number} of {settings.turns}: {said}")
-    shown = draw(settings, params, number, settings.samples)
-    liked = expert.likes(shown.images, shown.labels)
-    samples = shown.samples()
-    sent = list(upload_images.images(settings, number, expert))
-    limits = Limits(**params.ingest.model_dump())
-    kept = [uploads.keep(image, limits) for image, _ in sent]
-    with Store.open() as store:
-        store.add_samples(samples)
-        store.add(raters.vote(settings, number, samples, liked))
-        store.add(raters.report(settings, number, samples, liked))
-        store.add(raters.upload(settings, number, kept, [label for _, label in sent]))
-    fold.fold(params, say)
-    catch_up(params)
+def take_turn(copy: Project, registry: Registry, settings: Simulation, number: int, expert: Judge) -> None:
+    """Raters vote on images of the champion, and the next champion is trained on their votes."""
+    params = settings.lay_over(copy, number)
+    votes = f"{settings.votes:,} votes by {settings.raters} raters on {settings.samples:,} samples"
+    say(f"turn {number} of {settings.turns}: {votes}")
+    raters.record(copy, params, registry, settings, number, expert)
+    fold.fold(copy, params, registry, say)
+    run_stale_stages(copy, params, registry)
 
 
-def begin_with(params: Params, given: Path) -> None:
-    """Where the project's trainings go on from a version, its copy begins with that one.
+def copy_project(project: Project, params: Params, folder: Path, excluded: Path) -> Project:
+    """Copy the project into the new `folder`: under git, without any feedback, with absolute paths of sources.
 
-    The copy has no registry to look into, and would train for as few steps from nothing.
+    excluded: a folder that is not copied; it may hold `folder`.
+    """
+    copy = scratch.copy(project, folder, excluded)
+    manifest.update(copy.feedback, copy.manifest)
+    sources = enumerate(source.at(project.root).model_dump(mode="json") for source in params.sources)
+    paths = [f"sources.{number}.path={json.dumps(source['path'])}" for number, source in sources if source.get("path")]
+    update_params(copy.params_file, settings=paths)
+    scratch.commit(copy)
+    return copy
+
+
+def fetch_parent(project: Project, params: Params, folder: Path) -> Path | None:
+    """Fetch the version that the project's trainings go on from into the new `folder`; None where they start from scratch.
+
+    The copy has an empty registry, so it would train from scratch for the few steps of a further training.
     """
     init = params.train.init
-    if init != "scratch":
-        client.fetch(params, given, None if init == "champion" else init)
+    if init == "scratch":
+        return None
+    fetched = Registry.open(project, params.registry).fetch(folder, None if init == CHAMPION else int(init))
+    return None if fetched is None else folder
 
 
-def catch_up(params: Params, given: Path | None = None) -> None:
-    """Run every stage that is stale, and let the version that comes of it be champion.
+def run_stale_stages(copy: Project, params: Params, registry: Registry, parent: Path | None = None) -> None:
+    """Run every stale stage, and make the registered version champion.
 
-    given: a model that takes the place of what `train` would make.
+    parent: the folder of a model to use instead of running `train`.
     """
-    for name in dvc.stages():
-        # Asked anew each time, as in `genloop run`: a stage that made the same as before leaves those after it fresh.
-        work = pending(params)
-        if name == "train" and name in work and given is not None and given.is_dir():
-            take_over(given)
+    for name in dvc.stages(copy):
+        # Found out anew each time, as in `genloop run`: a stage whose output did not change leaves the stages after it fresh.
+        work = staleness.stale_stages(copy, params, registry)
+        if name == "train" and name in work and parent is not None:
+            use_model(copy, parent)
         elif name in work:
-            terminal.show(f"── {name}\n".encode())
-            repro(name, work[name], log=lambda line: None)
-            dvc.check_cache(name)
-    version = json.loads(client.RECEIPT.read_text(encoding="utf-8"))["version"]
-    client.point(params, client.CHAMPION, version)
+            say(f"── {name}")
+            stages.repro(copy, name, work[name], log=lambda line: None)
+            dvc.check_cache(copy, name)
+    receipt = registry.receipt()
+    assert receipt is not None
+    registry.set_alias(CHAMPION, receipt["version"])
 
 
-def take_over(given: Path) -> None:
-    with files.replacing(paths.MODEL) as folder:
-        shutil.copytree(given, folder, dirs_exist_ok=True)
-    if (words := snapshot.run("commit", "--quiet", "--force", "train")) is not None:
-        raise GenloopError(f"dvc commit train: {words}")
-
-
-def measure(settings: Simulation, number: int, expert: Judge, began: float) -> tuple[Turn, Drawn]:
-    """The champion, by samples that nobody has voted on and by what the stages reported."""
-    fresh = draw(settings, load_params(), 0, settings.fresh)
-    approval = wilson(int(expert.likes(fresh.images, fresh.labels).sum()), len(fresh.images))
-    least, greatest = expert.balance(fresh.images, fresh.labels) if fresh.classes else (None, None)
-    scores = reports.read("metrics")
-    reported: dict[str, Any] = {name: scores.get(name) for name in ("fid", "fid_low", "fid_high", "recall", "coverage")}
-    turn = Turn(
-        turn=number,
-        version=fresh.version,
-        approval=approval.value,
-        approval_low=approval.low,
-        approval_high=approval.high,
-        **reported,
-        least=least,
-        greatest=greatest,
-        **effects.read(),
-        votes=settings.votes if number else 0,
-        seconds=time.monotonic() - began,
-    )
-    return turn, fresh
-
-
-def draw(settings: Simulation, params: Params, turn: int, count: int) -> Drawn:
-    """Raises InputError where the taste goes by classes, and the model cannot be asked for one."""
-    found = samples.draw(params, settings.seed, turn, count)
-    if settings.taste.of_labels and not found.classes:
-        raise InputError(
-            f"the taste {settings.taste.name!r} judges an image by the class asked for, and this model draws without classes; "
-            "choose another taste"
-        )
-    return found
-
-
-def lay_over(changes: dict[str, Any]) -> Params:
-    """Write `changes` into the copy's params.yaml, comments kept."""
-    path = paths.LOGS / "simulation.yaml"
-    files.write(path, json.dumps(changes))  # JSON is YAML
-    return update_params([path])
-
-
-def say(line: str) -> None:
-    terminal.show(f"{line}\n".encode())
+def use_model(copy: Project, parent: Path) -> None:
+    """Make the model in `parent` the output of `train`."""
+    with files.replacement(copy.model) as folder:
+        shutil.copytree(parent, folder, dirs_exist_ok=True)
+    if (message := dvc.run_command(copy, "commit", "--quiet", "--force", "train")) is not None:
+        raise GenloopError(f"dvc commit train: {message}")

@@ -1,1 +1,1 @@
-"""WHAT Genloop does: one stage a file, and the members that people extend, one file each."""
+"""The pipeline: stages, one a file, and the plug-ins that people extend, one file each."""

@@ -6,16 +6,15 @@ packages load only in the process that uses them.
 
 from __future__ import annotations
 
-import ast
 import difflib
 import importlib
-import importlib.util
-import threading
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.metrics.base import Score
 
 SOURCES = {
     "digits": "pipelines.sources.digits:Digits",
@@ -56,22 +55,9 @@ METRICS = {
     "precision_recall": "pipelines.metrics.precision_recall:score",
 }
 
-# What metrics yield, and what is better; "" for what is neither.
-SCORES = {
-    "approval": "higher",
-    "class_accuracy": "higher",
-    "coverage": "higher",
-    "density": "higher",
-    "fid": "lower",
-    "fid_floor": "",
-    "fid_infinity": "lower",
-    "inception_score": "higher",
-    "kid": "lower",
-    "memorisation": "",
-    "online_approval": "higher",
-    "path_length": "lower",
-    "precision": "higher",
-    "recall": "higher",
+# Scores that no metric yields, and that rules of promotion can go by.
+VOTE_SCORES = {
+    "online_approval": "pipelines.promotion.vote_scores:ONLINE_APPROVAL",
 }
 
 FEATURES = {
@@ -86,6 +72,16 @@ TASTES = {
     "stroke_weight": "pipelines.tastes.stroke_weight:StrokeWeight",
 }
 
+# Formats of files of feedback, by their names for --format.
+IMPORTS = {
+    "jsonl": "pipelines.feedback.imports.json_text:JsonLines",
+    "json": "pipelines.feedback.imports.json_text:JsonValues",
+    "csv": "pipelines.feedback.imports.comma_separated:CommaSeparated",
+    "parquet": "pipelines.feedback.imports.parquet:ParquetRows",
+    "label-studio": "pipelines.feedback.imports.label_studio:LabelStudio",
+    "argilla": "pipelines.feedback.imports.argilla:Argilla",
+}
+
 
 def get(table: dict[str, str], name: str) -> Any:
     """The member that `name` stands for, imported now.
@@ -97,31 +93,42 @@ def get(table: dict[str, str], name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-READING = threading.Lock()  # Python 3.11 counts the depth of syntax trees for all threads together: two at once, SystemError
-
-
-def literal(table: dict[str, str], member: str, constant: str) -> Any:
-    """A member's module constant, read without importing the module: settings are checked before Keras loads."""
-    module, _ = locate(table, member)
-    path = Path(__file__).resolve().parents[1].joinpath(*module.split(".")).with_suffix(".py")
-    with READING:
-        body = ast.parse(path.read_text()).body
-    for node in body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value):
-                if name == constant and value is not None:
-                    return ast.literal_eval(value)
-    raise AttributeError(f"{path} has no literal {constant}")
-
-
 def locate(table: dict[str, str], name: str) -> tuple[str, str]:
     if name not in table:
-        raise InputError(unknown(name, table))
+        raise InputError(unknown_name(name, table))
     module, _, attribute = table[name].partition(":")
     return module, attribute
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
+def yields(metric: str) -> tuple[Score, ...]:
+    """The scores that a metric yields, as its own file declares them."""
+    module, _ = locate(METRICS, metric)
+    found: tuple[Score, ...] = importlib.import_module(module).SCORES
+    return found
+
+
+def scores() -> dict[str, Score]:
+    """Every score that some metric yields."""
+    return {score.name: score for metric in METRICS for score in yields(metric)}
+
+
+def rule_scores() -> dict[str, Score]:
+    """Every score that a rule of promotion can go by."""
+    single = {name: score for name, score in scores().items() if not score.by_class}
+    return single | {name: get(VOTE_SCORES, name) for name in VOTE_SCORES}
+
+
+def metric_of(score: str) -> str:
+    """The metric that yields a score."""
+    return next(metric for metric in METRICS if any(declared.name == score for declared in yields(metric)))
+
+
+def need_latent_steps(metrics: Iterable[str]) -> bool:
+    """Whether one of these metrics is computed from steps through a model's latent space."""
+    return any(score.latent_steps for metric in metrics for score in yields(metric))
+
+
+def unknown_name(name: str, known: Iterable[str]) -> str:
     """`'gann' is not known; did you mean 'gan'? Known: gan, gan-dense`"""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)

@@ -1,14 +1,14 @@
-"""curate: data/feedback + data/clean -> data/curated. What people said as rows and changes; what is refused has a reason."""
+"""curate: data/feedback + data/clean -> data/curated. Events become rows and changes; what is rejected has a reason."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from pipelines.core import files, paths, reports
+from pipelines.core import files, reports
+from pipelines.core.images import Limits
+from pipelines.core.project import Project
 from pipelines.curation import (
-    budget,
     candidates,
     checks,
     credibility,
@@ -19,94 +19,83 @@ from pipelines.curation import (
     label_corrections,
     outcome,
     page,
-    rater_table,
+    quotas,
     writing,
 )
-from pipelines.curation.events import Said
-from pipelines.curation.images import Looks
-from pipelines.curation.outcome import Outcome
-from pipelines.curation.quotas import Parts
-from pipelines.curation.rejections import Aside
+from pipelines.curation.existing_rows import ExistingRows
+from pipelines.curation.images import MeasuredImages
+from pipelines.curation.outcome import CurationOutcome
+from pipelines.feedback.events import Event, Label, Report
 from pipelines.feedback.sealed import manifest
 from pipelines.settings.schema import Params
 from pipelines.stage import main
 
 
-def run(params: Params) -> None:
-    listed = manifest.check()
-    told, seen = events.read(paths.FEEDBACK, listed.batches), images.read(paths.FEEDBACK, listed.batches, params)
-    found = curate(told, seen, params)
-    with files.replacing(paths.CURATED) as folder:
-        writing.write(folder, found, listed.batches)
-    with files.replacing(paths.QUARANTINE / "feedback") as folder:
-        writing.quarantine(folder, paths.FEEDBACK, listed.batches, found.sent, params.ingest.max_bytes)
-    people = rater_table.table(found)
-    files.write(paths.REPORTS / "raters.csv", rater_table.as_csv(people))
-    figures = outcome.figures(found)
-    files.write(paths.REPORTS / "feedback.html", page.render(found, figures, people))
-    reports.write("feedback", figures)
-    tell(figures)
+def run(project: Project, params: Params) -> None:
+    batches = manifest.check(project.feedback, project.manifest).batches
+    sealed = events.read(project.feedback, batches)
+    measured = images.read(project.feedback, batches, Limits(**params.ingest.model_dump()), params.form)
+    mentioned = {event.row for event in sealed if isinstance(event, Label | Report) and event.row}
+    existing = existing_rows.read(project.clean, mentioned | {image.row_id for image in measured.values()})
+    curated = curate(sealed, measured, existing, project.facts / "facts.parquet", params)
+    with files.replacement(project.curated) as folder:
+        writing.write(folder, curated, batches)
+    with files.replacement(project.quarantine / "feedback") as folder:
+        writing.quarantine(folder, project.feedback, batches, curated.candidates, params.ingest.max_bytes)
+    raters, figures = outcome.rater_table(curated), outcome.figures(curated)
+    files.write(project.reports / "raters.csv", outcome.as_csv(raters))
+    files.write(project.reports / "feedback.html", page.render(curated, figures, raters, params.feedback.experts))
+    reports.write(project.reports, "feedback", figures)
+    summarise(figures)
 
 
-def curate(told: Said, seen: Looks, params: Params) -> Outcome:
-    """Who is believed; then what goes, what comes, and what is corrected."""
-    settings, aside = params.feedback, Aside()
-    there = existing_rows.read(paths.CLEAN, mentioned(told, seen))
-    most = settings.max_rater_share * there.train.total()
+def curate(
+    sealed: list[Event], measured: MeasuredImages, existing: ExistingRows, facts_file: Path, params: Params
+) -> CurationOutcome:
+    """Who is credible; then which rows go, which images become rows, and which labels are corrected."""
+    settings = params.feedback
+    share, experts = settings.max_rater_share, settings.experts
+    credible = credibility.assess(sealed, measured, experts, share)
+    flags = flagged.judge(sealed, measured, existing, credible, experts, share)
 
-    trusted = credibility.judge(told, seen.samples, settings.experts, settings.max_rater_share, aside)
-    changes = Parts.of_rows(settings.max_rater_share, there.train)  # of rows that there are, whether they go or are corrected
-    away = flagged.judge(told.reports, seen, there, trusted, settings.experts, changes, aside)
-    sent = candidates.sent(told.uploads, seen.uploads)
-    liked = candidates.liked(trusted, seen.samples, settings.min_liked)
-    checks.check([*sent, *liked], there, paths.FACTS / "facts.parquet", away, params)
+    uploads = candidates.upload_candidates(sealed, measured)
+    liked = candidates.liked_samples(credible, measured, settings.min_liked)
+    checked = checks.check([*uploads, *liked], existing, facts_file, flags, params)
+    rater_rows = share * existing.train.total()
 
-    budget.share_out(checks.standing(sent), Parts(most))
-    uploads = {upload.look.row_id: upload for upload in checks.standing(sent)}
-    right = label_corrections.judge(told.labels, there, uploads, away.removed, trusted, changes, aside)
-    for row_id in right.keys() & uploads.keys():
-        uploads[row_id].correct(right[row_id].label, right[row_id].events)
-    train = changed(there, away.removed, right)
-    places = budget.places(train, settings.max_generated_share)
-    budget.share_out(checks.standing(liked), Parts(most), places)
-
-    for upload in sent:
-        if upload.refused:
-            aside.add_all(upload.events, upload.refused)
-    return Outcome(told, seen, there, trusted, away, sent, liked, right, train, places, aside, settings.experts)
-
-
-def mentioned(told: Said, seen: Looks) -> set[str]:
-    """row_ids that events name, or that pictures have."""
-    named = {label.row for label in told.labels} | {report.row for report in told.reports if report.row}
-    return named | {look.row_id for look in (*seen.samples.values(), *seen.uploads.values())}
-
-
-def changed(
-    there: existing_rows.Dataset, removed: list[str], right: Mapping[str, label_corrections.Correction]
-) -> Counter[int | None]:
-    """How many training rows of each label the data then has."""
-    train = there.train.copy()
-    for row_id in (*removed, *(row_id for row_id in right if row_id in there.rows)):
-        train[there.rows[row_id].label] -= 1
-    train.update(correction.label for row_id, correction in right.items() if row_id in there.rows)
-    return train
+    uploads = quotas.fill(checked[: len(uploads)], rater_rows)
+    corrections = label_corrections.judge(sealed, existing, uploads, flags, credible)
+    uploads = label_corrections.apply(corrections, uploads)
+    train = label_corrections.count(existing, flags.removed, corrections)
+    class_quotas = quotas.generated_quotas(train, settings.max_generated_share)
+    liked = quotas.fill(checked[len(uploads) :], rater_rows, class_quotas)
+    return CurationOutcome(
+        events=sealed,
+        images=measured,
+        existing=existing,
+        credibility=credible,
+        flagged=flags,
+        corrections=corrections,
+        candidates=[*uploads, *liked],
+        train=train,
+        quotas=class_quotas,
+    )
 
 
-def tell(figures: dict[str, Any]) -> None:
+def summarise(figures: dict[str, Any]) -> None:
     if not figures["events"]:
         print("curate: no feedback yet")
         return
     print(
         f"curate: {figures['events']:,} events of {figures['raters']:,} raters, "
-        f"{figures['votes_set_aside']:,} of {figures['votes']:,} votes set aside"
+        f"{figures['votes_set_aside']:,} of {figures['votes']:,} votes rejected"
     )
     print(
-        f"curate: {figures['rows_generated']:,} drawn and {figures['rows_uploaded']:,} sent pictures become rows, "
+        f"curate: {figures['rows_generated']:,} generated images and {figures['rows_uploaded']:,} uploads become rows, "
         f"{figures['labels_corrected']:,} labels corrected, {figures['rows_removed']:,} rows removed"
     )
     for reason, count in figures["refused"].items():
-        print(f"curate: {count:,} pictures refused: {reason}")
+        print(f"curate: {count:,} images rejected: {reason}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""noise: data/reference + the configuration -> data/noise.json. How far scores move when nothing but the training's seed does.
+"""noise: data/reference + the configuration -> data/noise.json. How far scores move when only the seed of the training changes.
 
-Trains and scores the configuration `promotion.noise` times more, each time with another seed, in folders of their own that see
-the project's data through links. It is no part of the graph of every run; noise/dvc.yaml is its own.
+Trains and scores the configuration `promotion.noise` times more, each time with another seed, in projects of their own that
+link to the data of this one. This stage is not in the graph of every run; noise/dvc.yaml is its own.
 """
 
 from __future__ import annotations
@@ -12,103 +12,125 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from pipelines import catalogue
-from pipelines.core import files, paths
+from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.numbers import four_digits
 from pipelines.core.processes import die_with_parent
-from pipelines.registry import client
+from pipelines.core.progress import say
+from pipelines.core.project import Project
 from pipelines.scoring import scores
 from pipelines.scoring.scores import Scores
-from pipelines.settings.overlay import update_params
+from pipelines.settings.load import update_params
 from pipelines.settings.schema import Params
 from pipelines.stage import main
 
 CODE = Path(__file__).resolve().parent
-FIRST = 1_000_000  # seed, and those after it; nobody's own
-SEEN = (paths.CLEAN, paths.CURATED, paths.APPROVAL, paths.REFERENCE)  # what trainings and their scores are made from
-DONE, ESTIMATES = paths.REPORTS / "metrics.json", paths.REPORTS / "estimates.npz"  # of `evaluate`; it writes DONE last
+FIRST_SEED = 1_000_000  # far from the seeds that people choose
+
+RunStage = Callable[[Project, str], int]  # a stage by name -> its exit code
 
 
-def run(params: Params) -> None:
-    wanted = params.promotion.noise
-    if not wanted:
+def run(project: Project, params: Params) -> None:
+    measure(project, params, run_stage)
+
+
+def measure(project: Project, params: Params, run_stage: RunStage) -> None:
+    trainings = params.promotion.noise
+    if not trainings:
         raise InputError("promotion.noise is 0, so there is nothing to measure; set it to the number of trainings, 4 say")
-    # Beside the checkpoints, where a run that was cut off finds it again, and `train` takes away what nobody came back to.
-    folder = paths.CHECKPOINTS / f"noise-{stamp(params)}"
-    found: dict[int, Scores] = {}
-    for seed in range(FIRST, FIRST + 2 * wanted):
-        if len(found) < wanted and trained(folder / f"seed-{seed}", seed):
-            found[seed] = scores.read(folder / f"seed-{seed}" / ESTIMATES)
-            print(f"noise: seed {seed}, training {len(found)} of {wanted}: {words(found[seed])}")
-    if len(found) < wanted:
+    # Among the checkpoints, where a run that was cut off finds it again, and `train` removes it if no run comes back to it.
+    folder = project.checkpoints / f"noise-{key(project, params)}"
+    by_seed: dict[int, Scores] = {}
+    for seed in range(FIRST_SEED, FIRST_SEED + 2 * trainings):
+        trial = seed_project(project, folder / f"seed-{seed}")
+        if len(by_seed) < trainings and train_and_evaluate(project, trial, seed, run_stage):
+            by_seed[seed] = scores.read(trial.reports / "estimates.npz")
+            values = ", ".join(f"{name} {four_digits(estimate.value)}" for name, estimate in by_seed[seed].values.items())
+            print(f"noise: seed {seed}, training {len(by_seed)} of {trainings}: {values}")
+    if len(by_seed) < trainings:
         raise GenloopError(
-            f"of {2 * wanted} trainings with other seeds {len(found)} came to an end, expected {wanted}; what stopped the "
-            "others is said above. Try fewer train.steps or another model.preset, or do without: promotion.noise: 0"
+            f"of {2 * trainings} trainings with other seeds {len(by_seed)} came to an end, expected {trainings}; the reasons "
+            "of the others are above. Try fewer train.steps or another model.preset, or do without: promotion.noise: 0"
         )
-    write(list(found), list(found.values()))
+    write(project.noise_floor, by_seed)
     shutil.rmtree(folder, ignore_errors=True)  # done; only now, so that a kill up to here costs little
 
 
-def trained(folder: Path, seed: int) -> bool:
-    """Whether there is now a model trained with `seed`, and scored, in `folder`; a training may come to nothing.
+def inputs(project: Project) -> tuple[Path, ...]:
+    """The data that trainings and their scores depend on."""
+    return project.clean, project.curated, project.approval, project.reference
+
+
+def seed_project(project: Project, folder: Path) -> Project:
+    """A project in `folder` with the registry of this one, for a training that goes on from one of its versions."""
+    variables = {"PYTHONPATH": str(CODE.parent), "MLFLOW_TRACKING_URI": project.tracking_uri}
+    return replace(project, root=folder).with_variables(variables)
+
+
+def train_and_evaluate(project: Project, trial: Project, seed: int, run_stage: RunStage) -> bool:
+    """Whether the project `trial` now has a model trained with `seed`, and its scores; some trainings fail.
 
     Raises:
         InputError: a stage cannot use params or data; it could not with another seed either.
     """
-    if (folder / DONE).is_file():
+    if (trial.reports / "metrics.json").is_file():  # the last file that `evaluate` writes
         return True
-    prepare(folder, seed)
-    # The registry is the project's, for a training that goes on from one of its versions.
-    environment = {**os.environ, "PYTHONPATH": str(CODE.parent), "MLFLOW_TRACKING_URI": client.uri()}
-    begin = partial(die_with_parent, os.getpid())  # it asks for that itself, but only when it has loaded what it needs
+    prepare(project, trial, seed)
     for name in ("train", "evaluate"):
         print(f"noise: {name} with seed {seed}")
-        command = [sys.executable, "-m", f"pipelines.{name}"]
-        code = subprocess.run(command, cwd=folder, env=environment, preexec_fn=begin, check=False).returncode
+        code = run_stage(trial, name)
         if code == InputError.exit_code:
-            raise InputError(f"{name} found something unusable, for the reason above")
+            raise InputError(f"{name} cannot use its input, for the reason above")
         if code:
-            print(f"noise: {name} with seed {seed} came to nothing ({code}); another seed takes its place", file=sys.stderr)
+            say(f"noise: {name} with seed {seed} failed ({code}); another seed takes its place")
             return False
     return True
 
 
-def prepare(folder: Path, seed: int) -> None:
-    """Make `folder` a project with this one's data and settings, but for the seed, and with every metric there is."""
-    (folder / paths.REPORTS).mkdir(parents=True, exist_ok=True)
-    for path in (*SEEN, paths.LOGS):
-        if not (folder / path).is_symlink():
-            (folder / path).symlink_to(path.absolute())
-    for path in (paths.PARAMS, Path("dvc.yaml")):  # by these a stage knows the project's root
-        shutil.copy(path, folder)
-    metrics = f"evaluate.metrics={json.dumps(sorted(catalogue.METRICS))}"  # whatever rules may come to ask for
-    update_params([], [f"train.seed={seed}", metrics], folder / paths.PARAMS)
+def run_stage(project: Project, name: str) -> int:
+    """Run a stage in a process of its own; its exit code."""
+    begin = partial(die_with_parent, os.getpid())  # a stage does so itself, but only when it has loaded what it needs
+    command = [sys.executable, "-m", f"pipelines.{name}"]
+    environment = dict(project.environment)
+    return subprocess.run(command, cwd=project.root, env=environment, preexec_fn=begin, check=False).returncode
 
 
-def stamp(params: Params) -> str:
-    """Of all that these trainings follow from: what was cut off must not be taken for something else."""
+def prepare(project: Project, trial: Project, seed: int) -> None:
+    """Give `trial` the data and settings of `project`, with another seed and all metrics."""
+    trial.reports.mkdir(parents=True, exist_ok=True)
+    for path, link in zip((*inputs(project), project.logs), (*inputs(trial), trial.logs), strict=True):
+        if not link.is_symlink():
+            link.symlink_to(path)
+    for path in (project.params_file, project.root / "dvc.yaml"):  # the files that make a folder a project
+        shutil.copy(path, trial.root)
+    metrics = f"evaluate.metrics={json.dumps(sorted(catalogue.METRICS))}"  # whatever promotion rules may ask for
+    update_params(trial.params_file, settings=[f"train.seed={seed}", metrics])
+
+
+def key(project: Project, params: Params) -> str:
+    """A name for all that these trainings depend on: those of another configuration must not be found."""
     blocks = params.model_dump(mode="json", include={"image", "model", "train", "evaluate"})
     code = [path for path in sorted(CODE.rglob("*")) if path.suffix in (".py", ".html")]
-    data = [path for folder in SEEN for path in sorted(folder.rglob("*")) if path.is_file()]
+    data = [path for folder in inputs(project) for path in sorted(folder.rglob("*")) if path.is_file()]
     stamps = [[path.name, files.sha256(path)] for path in (*code, *data)]
     return hashlib.sha256(json.dumps([blocks, stamps], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def write(seeds: list[int], found: list[Scores]) -> None:
-    """The scores without their bias of few rows, as the gate compares them."""
+def write(file: Path, by_seed: dict[int, Scores]) -> None:
+    """The scores by seed, without their bias of few rows, as the gate compares them."""
     trainings = [
-        {"seed": seed, "scores": {name: estimate.corrected for name, estimate in of.values.items()}}
-        for seed, of in zip(seeds, found, strict=True)
+        {"seed": seed, "scores": {name: estimate.corrected for name, estimate in of_seed.values.items()}}
+        for seed, of_seed in by_seed.items()
     ]
-    content = {"benchmark_id": found[0].benchmark_id, "samples": found[0].samples, "trainings": trainings}
-    files.write(paths.NOISE, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def words(found: Scores) -> str:
-    return ", ".join(f"{name} {estimate.value:.4g}" for name, estimate in found.values.items())
+    one = next(iter(by_seed.values()))
+    content = {"benchmark_id": one.benchmark_id, "samples": one.samples, "trainings": trainings}
+    files.write(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

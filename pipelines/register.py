@@ -11,103 +11,97 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.core import files, paths, reports
+from pipelines.core import files, reports
+from pipelines.core.project import Project
 from pipelines.feedback import curated
-from pipelines.feedback.curated import About
+from pipelines.feedback.curated import CuratedSummary
 from pipelines.promotion import rules
 from pipelines.registration import card, machine, origin
-from pipelines.registry import client as tracking
+from pipelines.registry.client import Registry
+from pipelines.registry.publish import Publication, TrainingCurves, log_and_register
+from pipelines.registry.versions import CHAMPION, FEEDBACK, GENERATION, PACKAGES, WORKSPACE, NoVersionError
 from pipelines.settings.schema import Params
 from pipelines.stage import main
 
 REPORTS = (
-    "samples.png",
-    "real.png",
-    "neighbours.png",
-    "training-samples.png",
-    "evaluation.html",
-    "data.html",
-    "metrics.json",
-    "estimates.npz",
-    "drawn.npz",
-    "clean.json",
-    "reference.json",
-    "train.json",
-    "classes.csv",
-)
+    "samples.png", "real.png", "neighbours.png", "training-samples.png", "evaluation.html", "data.html", "metrics.json",
+    "estimates.npz", "drawn.npz", "clean.json", "reference.json", "train.json", "classes.csv",
+)  # fmt: skip
 
 
-def run(params: Params) -> None:
-    scores = reports.read("metrics")
-    key = identity()
-    client = tracking.client()
-    known = tracking.find(client, params.registry.model, key)
-    if known:
-        version = int(known.version)
-        print(f"register: nothing new to say; this model is version {version} of {params.registry.model} already")
+def run(project: Project, params: Params) -> None:
+    scores = reports.read(project.reports, "metrics")
+    registry = Registry.open(project, params.registry)
+    key = identity(project)
+    version = registry.find(key)
+    if version is not None:
+        print(f"register: already registered; this model is version {version} of {registry.name}")
     else:
-        version = add(params, key, scores)
-    alias = tracking.alias_of(client, params.registry.model, version)
-    receipt = {"model": params.registry.model, "version": version, "alias": alias, "key": key, "registry": tracking.uri()}
-    files.write(tracking.RECEIPT, json.dumps(receipt, indent=2) + "\n")
-    print(f"register: version {version} of {params.registry.model}{f', the {alias}' if alias else ''}")
+        version = add(project, params, registry, key, scores)
+    alias = next(iter(registry.aliases_of(version)), None)
+    receipt = {"model": registry.name, "version": version, "alias": alias, "key": key, "registry": registry.uri}
+    files.write(registry.receipt_file, json.dumps(receipt, indent=2) + "\n")
+    print(f"register: version {version} of {registry.name}{f', the {alias}' if alias else ''}")
 
 
-def add(params: Params, key: str, scores: dict[str, Any]) -> int:
-    """Register what lies in data/ as a new version; its number."""
+def add(project: Project, params: Params, registry: Registry, key: str, scores: dict[str, Any]) -> int:
+    """Register the model in data/ as a new version; its number."""
     metrics = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
-    learned = curated.read_about(paths.CURATED)
-    learned = replace(learned, generation=max(learned.generation, parents_generation(params)))
-    tags = {**origin.tags(scores["benchmark_id"], learned), tracking.GENERATION: str(learned.generation)}
-    judged = rules.first(params.promotion.rules, scores)
-    fit = rules.overall(judged, champion=False) != "reject"
-    described = card.write(params, learned, tags)
+    train = origin.stage_report(project.reports, "train")
+    learned = curated.read_summary(project.curated)
+    learned = replace(learned, generation=max(learned.generation, parents_generation(registry, train)))
+    tags = {**origin.tags(project, scores["benchmark_id"], learned), GENERATION: str(learned.generation)}
+    results = rules.judge_first_version(params.promotion.rules, scores)
+    fit = rules.combine(results, champion=False) != "reject"
+    text = card.write(project, params, learned, tags)
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         folder = Path(temporary)
-        gather(folder, learned, described)
-        version = tracking.log_and_register(params, key, metrics, tags, folder, card.short(described), fit, course())
-    if not fit and tracking.holder(params, tracking.CHAMPION) is None:
-        for rule in judged:
+        gather(project, folder, learned, text)
+        curves = training_curves(project, train)
+        publication = Publication(key, metrics, tags, folder, card.shorten(text), fit, curves)
+        version = log_and_register(params, registry, publication)
+    if not fit and registry.alias(CHAMPION) is None:
+        for rule in results:
             if rule.verdict == "reject":
                 print(f"register: no champion yet: {rule.metric} {rule.kind} {rule.margin:.4g}: {rule.why}")
     return version
 
 
-def parents_generation(params: Params) -> int:
+def parents_generation(registry: Registry, train: dict[str, Any]) -> int:
     """Of the version that the training went on from: it has learned from whatever that one had."""
-    parent = origin.report("train").get("parent_version")
+    parent = train.get("parent_version")
     if parent is None:
         return 0
     try:
-        return int(tracking.version(params, parent).tags.get(tracking.GENERATION, 0))
-    except tracking.NoVersionError:  # of another registry
+        return registry.version(parent).generation
+    except NoVersionError:  # of another registry
         return 0
 
 
-def gather(folder: Path, learned: About, described: str) -> None:
-    """Put together in `folder` what the version's run keeps beside the model."""
-    for path in (paths.PARAMS, *(paths.REPORTS / name for name in REPORTS)):
+def gather(project: Project, folder: Path, learned: CuratedSummary, text: str) -> None:
+    """Put together in `folder` what the version's run keeps beside the model. text: the model card."""
+    for path in (project.params_file, *(project.reports / name for name in REPORTS)):
         if path.exists():
             shutil.copy2(path, folder / path.name)
-    origin.keep(folder / tracking.WORKSPACE)
-    (folder / card.NAME).write_text(described, encoding="utf-8")
-    for name, content in ((tracking.FEEDBACK, asdict(learned)), (tracking.PACKAGES, machine.packages())):
+    origin.copy_files(project, folder / WORKSPACE)
+    (folder / card.NAME).write_text(text, encoding="utf-8")
+    for name, content in ((FEEDBACK, asdict(learned)), (PACKAGES, machine.packages())):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def course() -> tracking.Course:
-    """How the training went; its grids, where it was here."""
-    with (paths.REPORTS / "training.csv").open(newline="", encoding="utf-8") as file:
+def training_curves(project: Project, train: dict[str, Any]) -> TrainingCurves:
+    """Losses and grids of the training; its grids, where they are on this machine."""
+    with (project.reports / "training.csv").open(newline="", encoding="utf-8") as file:
         lines = [{name: float(value) for name, value in line.items()} for line in csv.DictReader(file)]
     values = {int(line.pop("step")): line for line in lines}
-    log = Path(origin.report("train").get("log", ""))
-    return tracking.Course(values, {step: path for step in values if (path := log / f"samples-{step:08d}.png").is_file()})
+    log = project.root / train.get("log", "")
+    return TrainingCurves(values, {step: path for step in values if (path := log / f"samples-{step:08d}.png").is_file()})
 
 
-def identity() -> str:
-    """A hash of the model and of what was said of it."""
-    made_of = (paths.MODEL / "model.json", paths.MODEL / "weights.safetensors", paths.REPORTS / "metrics.json")
-    return hashlib.sha256("".join(files.sha256(path) for path in made_of).encode()).hexdigest()[:32]
+def identity(project: Project) -> str:
+    """A hash of the model and of its scores."""
+    sources = (project.model / "model.json", project.model / "weights.safetensors", project.reports / "metrics.json")
+    return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()[:32]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a stage starts and ends: its parent's death is its own, and a fault is said in words with an exit code."""
+"""The start and the end of a stage: it dies with its parent, and ends with a message and an exit code where it fails."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from pipelines.core import paths
 from pipelines.core.errors import GenloopError
-from pipelines.core.processes import die_with_parent
+from pipelines.core.processes import die_with_parent, set_defaults
+from pipelines.core.project import Project
 from pipelines.settings.load import load_params
 from pipelines.settings.schema import Params
 
 
-def main(run: Callable[[Params], None]) -> NoReturn:
-    """Run one stage in this process and leave with 0 done, 1 failed, 2 unusable input."""
+def main(run: Callable[[Project, Params], None]) -> NoReturn:
+    """Run one stage of the project that the working directory is in, and exit: 0 done, 1 failed, 2 unusable input."""
     name = os.path.basename(sys.argv[0]).removesuffix(".py")
     die_with_parent()
-    os.chdir(paths.root())
+    set_defaults()
+    project = Project.find()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
-        run(load_params())
+        run(project, load_params(project.params_file))
     except BaseException as error:
         message, code = explain(error)
         if message is None:
             raise
         sys.stdout.flush()
-        print(f"{name}: {message}", file=sys.stderr)
+        print(f"{name}: {project.shorten(message)}", file=sys.stderr)
         sys.exit(code)
     sys.exit(0)
 
 
 def explain(error: BaseException) -> tuple[str | None, int]:
-    """What to tell the user, and the exit code; None where it is our own mistake, which needs its traceback."""
+    """The message for the user, and the exit code; None where it is our own mistake, which needs its traceback."""
     if isinstance(error, GenloopError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):

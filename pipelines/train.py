@@ -1,8 +1,9 @@
-"""train: data/clean + data/curated + data/approval -> data/model. Trains the family that params name, and says how it went."""
+"""train: data/clean + data/curated + data/approval -> data/model. Trains the family that params name."""
 
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import shutil
 import tempfile
@@ -11,52 +12,58 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import catalogue
-from pipelines.core import backend, files, grids, paths, reports, shards
+from pipelines.core import backend, files, grids, reports, shards
+from pipelines.core.project import Project
 from pipelines.feedback import curated
-from pipelines.registry import client
+from pipelines.registry.client import Registry
 from pipelines.settings.schema import Params
 from pipelines.stage import main
 
-HERE = Path(__file__).resolve().parent
+CODE = Path(__file__).resolve().parent
 
 
-def run(params: Params) -> None:
+def run(project: Project, params: Params) -> None:
+    train(project, params, Registry.open(project, params.registry))
+
+
+def train(project: Project, params: Params, registry: Registry) -> None:
     started = time.monotonic()
     backend.load(params.train.deterministic)
     from pipelines.models import base
-    from pipelines.training import checkpoint, dataset, fitting, hardware, preview, warm_start
+    from pipelines.training import checkpoint, dataset, fit, hardware, preview, training_run, warm_start
 
     family_class = catalogue.get(catalogue.MODELS, params.model.family)
-    chosen = hardware.chosen(params.train)
-    rows = dataset.read(params, family_class.conditional)
+    machine = hardware.choose(params.train)
+    rows = dataset.read(project, params, family_class.conditional)
     spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
-    with hardware.used(chosen):
+    with machine.scope(), tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         family = base.build(family_class, spec, params.model.numbers, params.train.seed)
-
-    with hardware.used(chosen), tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
-        start = Path(temporary) / "champion"
-        parent = begin_with(params, start)
-        if parent is not None:
-            warm_start.fits(start, base.describe_new(family, params.model.family, rows.classes))
-            print(f"train: going on from version {parent} of {params.registry.model}, after {warm_start.steps(start):,} steps")
+        folder = Path(temporary) / "champion"
+        parent = fetch_parent(params, registry, folder)
+        start = folder if parent is not None else None
+        if start:
+            warm_start.check(start, base.describe_new(family, params.model.family, rows.classes))
+            print(f"train: going on from version {parent} of {registry.name}, after {warm_start.steps(start):,} steps")
         elif params.train.init == "champion":
-            print(f"train: {params.registry.model} has no champion yet to go on from; from scratch")
-        began_from = files.sha256(start / warm_start.STATE) if parent is not None else None
-        key = checkpoint.key({**settings(params), "start": began_from}, code(params.model.family))
-        checkpoints, logs = paths.CHECKPOINTS / key, paths.LOGS / "train" / key
+            print(f"train: {registry.name} has no champion yet to go on from; from scratch")
+        start_state = files.sha256(start / warm_start.STATE) if start else None
+        key = checkpoint.key({**fixed_by(project, params), "start": start_state}, code(family_class))
+        checkpoints, logs = project.checkpoints / key, project.logs / "train" / key
         checkpoint.prune(keep=checkpoints)
-        began = time.monotonic()
-        outcome = fitting.fit(family, rows, params.train, chosen, checkpoints, logs, start if parent is not None else None)
-        training = time.monotonic() - began
+        start_time = time.monotonic()
+        training = training_run.TrainingRun(rows, params.train, machine, checkpoints, logs, start)
+        result = fit.fit(family, training)
+        training_seconds = time.monotonic() - start_time
 
-    with files.replacing(paths.MODEL) as folder:
+    with files.replacement(project.model) as folder:
         base.save(folder, family, params.model.family, rows.classes)
-        warm_start.write(folder, outcome.state)
-    samples = preview.draw(family, preview.shown(rows))
-    files.write(paths.REPORTS / "training-samples.png", grids.png(samples.page(rows.classes)))
-    write_history(outcome.history)
-    learned = curated.read_about(paths.CURATED)
+        warm_start.write(folder, result.state)
+    samples = preview.generate(family, preview.labels(rows))
+    files.write(project.reports / "training-samples.png", grids.png(samples.grid(rows.classes)))
+    write_history(project.reports / "training.csv", result.history)
+    learned = curated.read_summary(project.curated)
     reports.write(
+        project.reports,
         "train",
         {
             "family": params.model.family,
@@ -64,26 +71,26 @@ def run(params: Params) -> None:
             "weights": family.count_params(),
             "rows": len(rows),
             "rows_unlabelled": rows.unlabelled,
-            "rows_from_feedback": shards.count(paths.CURATED),
+            "rows_from_feedback": shards.count(project.curated),
             "folds": learned.batches,
             "generation": learned.generation,
             "classes": len(rows.classes),
             "batch_size": params.train.batch_size,
-            "resumed_from": outcome.resumed_from,
+            "resumed_from": result.resumed_from,
             "parent_version": parent,
-            **outcome.history[-1],
-            "training_seconds": round(training, 1),
+            **result.history[-1],
+            "training_seconds": round(training_seconds, 1),
             "seconds": round(time.monotonic() - started, 1),
-            "log": str(logs),
-            "hardware": chosen.as_json(),
+            "log": str(project.relative(logs)),
+            "hardware": machine.as_json(),
             **backend.describe(),
         },
     )
     shutil.rmtree(checkpoints, ignore_errors=True)  # done; only now, so that a kill up to here costs nothing
 
 
-def begin_with(params: Params, folder: Path) -> int | None:
-    """Copy what `train.init` names into `folder`; which version that is, None for a training from scratch.
+def fetch_parent(params: Params, registry: Registry, folder: Path) -> int | None:
+    """Copy the version that `train.init` names into `folder`; its number, None for a training from scratch.
 
     Raises:
         InputError: there is no version of that number.
@@ -91,33 +98,31 @@ def begin_with(params: Params, folder: Path) -> int | None:
     init = params.train.init
     if init == "scratch":
         return None
-    if init == "champion":
-        return client.fetch(params, folder)
-    return client.fetch(params, folder, client.version(params, init).number)
+    return registry.fetch(folder, None if init == "champion" else registry.version(init).number)
 
 
-def settings(params: Params) -> dict[str, Any]:
+def fixed_by(project: Project, params: Params) -> dict[str, Any]:
     """All that the course of a training depends on besides code."""
     from pipelines.training import dataset
 
     blocks = params.model_dump(include={"model", "train", "image"})
-    return {**blocks, "data": dataset.content(), "on": backend.describe()}
+    return {**blocks, "data": dataset.content(project), "on": backend.describe()}
 
 
-def code(family: str) -> list[Path]:
-    """What makes the weights: the family's own file and what every family may use, not the other families."""
-    shared = [path for path in (HERE / "models").glob("*.py") if path.stem not in catalogue.MODELS]
-    own = HERE / "models" / f"{family}.py"
-    return sorted([own, *shared, HERE / "train.py", *(HERE / "training").glob("*.py")])
+def code(family: type) -> list[Path]:
+    """The files that weights depend on: the family's own and those that all families use, not the other families'."""
+    families = {catalogue.locate(catalogue.MODELS, name)[0].rpartition(".")[2] for name in catalogue.MODELS}
+    shared = [path for path in (CODE / "models").glob("*.py") if path.stem not in families]
+    return sorted([Path(inspect.getfile(family)), *shared, CODE / "train.py", *(CODE / "training").glob("*.py")])
 
 
-def write_history(history: list[dict[str, float]]) -> None:
-    """data/reports/training.csv, one line a preview: what `dvc plots` draws."""
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """A line for each preview: the curves of `dvc plots`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    files.write(paths.REPORTS / "training.csv", text.getvalue())
+    files.write(path, text.getvalue())
 
 
 if __name__ == "__main__":

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipelines.settings.load import check_params, load_params, parse_yaml, read_text
-from pipelines.settings.overlay import set_key
+from pipelines.core.processes import set_defaults
+from pipelines.core.project import Project
+from pipelines.settings.load import check_params, load_params, parse_yaml, read_text, set_key
 from pipelines.settings.schema import Params
 from tests.support import kept_project
 from tests.support.tiny_project import Tiny
 
 if TYPE_CHECKING:
-    from tests.feedback.followed import Made
+    from pipelines.registry.client import Registry
+    from tests.feedback.lineage_project import LineageProject
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NO_FEEDBACK = '{"files": {}, "forgotten": []}\n'  # data/feedback.json before anybody has said anything
@@ -38,6 +40,8 @@ VERSIONS = 9  # of the model in `registry`
 def pytest_configure() -> None:
     """A shell's background jobs ignore Ctrl-C, and so would every process that the tests start from one."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    set_defaults()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program would compile TensorFlow, Keras and DVC anew, for 7 s
 
 
 @pytest.fixture(autouse=True)
@@ -64,33 +68,45 @@ def make_params() -> MakeParams:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that is the working directory: stages read and write `data/` in it."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, in no project: whatever goes by it, not by the project that it was given, is found out."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture
-def configured(url: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, elsewhere: Path) -> Project:
+    """An empty folder for stages to read and write `data/` in."""
+    return project_in(tmp_path)
+
+
+def project_in(folder: Path, **variables: str) -> Project:
+    """A project of the test's own, without the databases and servers that the environment of the tests may name."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("GENLOOP", "MLFLOW", "PREFECT"))}
+    return Project(folder, {**own, **variables})
+
+
+@pytest.fixture
+def configured(url: str, project: Project) -> Project:
     """A project with settings, whose database is that of `url`."""
     for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(REPOSITORY / name, project)
-    monkeypatch.setenv("GENLOOP_DATABASE_URL", url)
-    return project
+        shutil.copy(REPOSITORY / name, project.root)
+    return project.with_variables({"GENLOOP_DATABASE_URL": url})
 
 
 @pytest.fixture(scope="session")
-def followed(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    from tests.feedback import followed
+def lineage_template(tmp_path_factory: pytest.TempPathFactory) -> LineageProject:
+    from tests.feedback import lineage_project
 
-    return followed.make(tmp_path_factory.mktemp("followed"))
+    return lineage_project.make(tmp_path_factory.mktemp("lineage"))
 
 
 @pytest.fixture
-def made(followed: Made, project: Path) -> Made:
-    """What tests/feedback/followed.py makes, as the working directory."""
-    shutil.copytree(followed.folder, project, dirs_exist_ok=True)
-    return followed
+def lineage(lineage_template: LineageProject, project: Project) -> LineageProject:
+    """What tests/feedback/lineage_project.py makes, in `project`."""
+    shutil.copytree(lineage_template.folder, project.root, dirs_exist_ok=True)
+    return lineage_template
 
 
 @pytest.fixture(scope="session")
@@ -103,13 +119,11 @@ def tunable_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tunable(tunable_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What tests/tuning/project.py makes, as the working directory."""
+def tunable(tunable_template: Path, tmp_path: Path, elsewhere: Path) -> Project:
+    """What tests/tuning/project.py makes."""
     folder = tmp_path / "project"
     shutil.copytree(tunable_template, folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("GENLOOP_DATABASE_URL", raising=False)
-    return folder
+    return project_in(folder)
 
 
 @pytest.fixture
@@ -155,37 +169,34 @@ def empty(server: str) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, project: Path) -> str:
+def url(request: pytest.FixtureRequest, project: Project) -> str:
     """Of an empty database, in an empty project."""
     if request.param == "sqlite":
-        return f"sqlite:///{project}/feedback.db"
+        return f"sqlite:///{project.root}/feedback.db"
     return str(request.getfixturevalue("postgresql")())
 
 
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of MLflow's with versions that hold no model: to make one takes 5 s, to copy it none."""
-    from pipelines.registry import client
+    from pipelines.registry.client import Registry
 
     folder = tmp_path_factory.mktemp("registry")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        name = load_params(REPOSITORY / "params.yaml").registry.model
-        found = client.client()
-        found.create_registered_model(name)
-        for _ in range(VERSIONS):
-            found.create_model_version(name, f"{folder}/mlruns")
+    params = load_params(REPOSITORY / "params.yaml")
+    client = Registry.open(project_in(folder), params.registry).client
+    client.create_registered_model(params.registry.model)
+    for _ in range(VERSIONS):
+        client.create_model_version(params.registry.model, f"{folder}/mlruns")
     return folder / "mlflow.db"
 
 
 @pytest.fixture
-def registry(empty_registry: Path, project: Path) -> Any:
-    """MLflow's client of a registry of the test's own, with versions that hold no model, and no alias."""
-    from pipelines.registry import client
+def registry(empty_registry: Path, project: Project, make_params: MakeParams) -> Registry:
+    """A registry of the test's own, with versions that hold no model, and no alias."""
+    from pipelines.registry.client import Registry
 
-    shutil.copy(empty_registry, project)
-    return client.client()
+    shutil.copy(empty_registry, project.root)
+    return Registry.open(project, make_params().registry)
 
 
 @pytest.fixture(scope="session")
@@ -198,11 +209,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
+def tiny(template: Path, tmp_path: Path, elsewhere: Path) -> Iterator[Tiny]:
     """A tiny project with no Prefect server that answers."""
     folder = tmp_path / "project"
     shutil.copytree(template, folder)
-    monkeypatch.chdir(folder)
     project = Tiny(folder, {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_HOME": str(tmp_path / "prefect")})
     yield project
     for process in project.processes():
@@ -225,8 +235,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
     code = """
 import sys
 from flows.server import server
+from pipelines.core.project import Project
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
-with server():
+with server(Project.find()):
     print(PREFECT_API_URL.value(), PREFECT_API_AUTH_STRING.value(), flush=True)
     sys.stdin.read()
 """
@@ -250,9 +261,8 @@ def kept_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kept(kept_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of its own under git and DVC, as the working directory."""
+def kept(kept_template: Path, tmp_path: Path, elsewhere: Path) -> Project:
+    """A project of its own under git and DVC."""
     folder = tmp_path / "project"
     shutil.copytree(kept_template, folder)
-    monkeypatch.chdir(folder)
-    return folder
+    return project_in(folder)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipelines.core import paths, shards
+from pipelines.core import shards
 from pipelines.feedback import curated
 
 
@@ -31,18 +31,20 @@ def stir(family: Any) -> None:
         variable.assign_add(0.1 * random.standard_normal(variable.shape, np.float32))
 
 
-def write_feedback(changes: Sequence[dict[str, Any]] = (), generation: int = 0, classes: Sequence[str] = ()) -> None:
-    """data/curated of the working directory, as `curate` writes it of no events; rows may be written into it before."""
-    if not any(paths.CURATED.glob("part-*.parquet")):
-        with shards.Writer(paths.CURATED, classes=classes):
+def write_feedback(
+    folder: Path, changes: Sequence[dict[str, Any]] = (), generation: int = 0, classes: Sequence[str] = ()
+) -> None:
+    """data/curated in `folder`, as `curate` writes it of no events; rows may be written into it before."""
+    if not any(folder.glob("part-*.parquet")):
+        with shards.ShardWriter(folder, classes=classes):
             pass
     tables: dict[str, Any] = {name: {column: [] for column in schema.names} for name, schema in curated.SCHEMAS.items()}
     for change in changes:
         for column, values in tables["changes"].items():
             values.append(change.get(column, {"removed": False, "events": []}.get(column)))
     for name, columns in tables.items():
-        curated.write_table(paths.CURATED, name, columns)
-    curated.write_about(paths.CURATED, curated.About([], 0, generation))
+        curated.write_table(folder, name, columns)
+    curated.write_summary(folder, curated.CuratedSummary([], 0, generation))
 
 
 def write_rows(
@@ -54,7 +56,7 @@ def write_rows(
     splits: Sequence[str] | None = None,
 ) -> None:
     """Shards as `clean` writes them, all rows `train` where no splits are given."""
-    with shards.Writer(folder, classes=classes) as writer:
+    with shards.ShardWriter(folder, classes=classes) as writer:
         for number, image in enumerate(images):
             png = io.BytesIO()
             Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(png, "PNG")

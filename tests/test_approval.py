@@ -9,15 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines import approval as stage
-from pipelines.core import backend, images, paths, reports
+from pipelines.core import backend, png, reports
 from pipelines.core.errors import InputError
+from pipelines.core.project import Project
 from pipelines.features.base import Features
 from pipelines.feedback import curated
 from pipelines.metrics.inputs import Benchmark
@@ -43,10 +43,10 @@ class Thumbnail:
 
 
 @pytest.fixture
-def extractor(project: Path, monkeypatch: pytest.MonkeyPatch) -> Thumbnail:
+def extractor(project: Project, monkeypatch: pytest.MonkeyPatch) -> Thumbnail:
     """In a project with clean rows and a benchmark that has kept the features of all but ten of them."""
     rows = pictures(ROWS, 8, 1)
-    write_rows(paths.CLEAN, rows, [number % 3 for number in range(ROWS)], CLASSES)
+    write_rows(project.clean, rows, [number % 3 for number in range(ROWS)], CLASSES)
     found = Thumbnail()
     ids = np.array([f"{number:064d}" for number in range(ROWS)])
     kept = np.random.default_rng(0).permutation(ROWS)[:-10]
@@ -56,11 +56,11 @@ def extractor(project: Path, monkeypatch: pytest.MonkeyPatch) -> Thumbnail:
     monkeypatch.setattr(benchmark, "read", lambda folder: (pinned, found))
     monkeypatch.setattr(backend, "load", lambda: None)
     found.seen = 0
-    write_feedback(classes=CLASSES)
+    write_feedback(project.curated, classes=CLASSES)
     return found
 
 
-def judge(count: int, likes: Callable[[np.ndarray], np.ndarray], choices: bool = False) -> None:
+def judge(project: Project, count: int, likes: Callable[[np.ndarray], np.ndarray], choices: bool = False) -> None:
     """Votes, or choices, on drawn images: what `likes` says of each, (n,) bool."""
     drawn = pictures(count, 8, 1, seed=1)
     numbers = np.arange(count)
@@ -68,18 +68,18 @@ def judge(count: int, likes: Callable[[np.ndarray], np.ndarray], choices: bool =
     samples: dict[str, Any] = {
         "version": [1] * count, "seed": numbers, "label": numbers % 3, "generation": [1] * count,
         "liked": np.where(liked, 0.95, 0.05),
-        "image": [images.encode_png(image) for image in drawn],
+        "image": [png.encode(image) for image in drawn],
     }  # fmt: skip
-    curated.write_table(paths.CURATED, "samples", samples)
+    curated.write_table(project.curated, "samples", samples)
     if choices:
         pairs = np.random.default_rng(0).permutation(count).reshape(2, -1)
         pairs = np.where(liked[pairs[0]] >= liked[pairs[1]], pairs, pairs[::-1])
-        said: dict[str, Any] = {"winner": pairs[0], "loser": pairs[1]}
+        judgements: dict[str, Any] = {"winner": pairs[0], "loser": pairs[1]}
     else:
-        said = {"sample": numbers, "value": np.where(liked, 1, -1)}
-    events = len(next(iter(said.values())))
-    said |= {"weight": [0.8] * events, "event": [f"event {number}" for number in range(events)]}
-    curated.write_table(paths.CURATED, "choices" if choices else "votes", said)
+        judgements = {"sample": numbers, "value": np.where(liked, 1, -1)}
+    events = len(next(iter(judgements.values())))
+    judgements |= {"weight": [0.8] * events, "event": [f"event {number}" for number in range(events)]}
+    curated.write_table(project.curated, "choices" if choices else "votes", judgements)
 
 
 def heavy(shown: np.ndarray) -> np.ndarray:
@@ -92,18 +92,18 @@ def at_random(shown: np.ndarray) -> np.ndarray:
     return np.random.default_rng(3).random(len(shown)) < 0.5
 
 
-def report() -> dict[str, Any]:
-    found = reports.read("approval")
-    assert json.loads((paths.APPROVAL / "approval.json").read_text()) == found
+def report(project: Project) -> dict[str, Any]:
+    found = reports.read(project.reports, "approval")
+    assert json.loads((project.approval / "approval.json").read_text()) == found
     return found
 
 
-def bins() -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO((paths.REPORTS / "approval.csv").read_text())))
+def bins(project: Project) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((project.reports / "approval.csv").read_text())))
 
 
-def page() -> str:
-    html = (paths.REPORTS / "approval.html").read_text()
+def page(project: Project) -> str:
+    html = (project.reports / "approval.html").read_text()
     HTMLParser().feed(html)
     assert "http" not in html.replace("http-equiv", "")
     assert "nan" not in html.split("</style>")[1].split("base64")[0]
@@ -112,18 +112,18 @@ def page() -> str:
 
 @pytest.mark.parametrize("choices", [False, True])
 def test_a_taste_moves_weights_towards_it_within_the_floor(
-    extractor: Thumbnail, make_params: MakeParams, capsys: pytest.CaptureFixture[str], choices: bool
+    project: Project, extractor: Thumbnail, make_params: MakeParams, capsys: pytest.CaptureFixture[str], choices: bool
 ) -> None:
-    judge(400, heavy, choices)
-    stage.run(make_params({"feedback.min_effective_share": 0.6}))
-    found = report()
+    judge(project, 400, heavy, choices)
+    stage.run(project, make_params({"feedback.min_effective_share": 0.6}))
+    found = report(project)
     assert found["changed"] is True
     assert (found["votes"], found["choices"]) == ((0, 200) if choices else (400, 0))
     assert 0.5 < found["auc_low"] < found["auc"] < found["auc_high"] <= 1
     assert found["effective_share"] >= 0.6
-    told = approval.weights()
-    assert told is not None
-    weights = dict(zip(*told, strict=True))
+    found_weights = approval.weights(project.approval)
+    assert found_weights is not None
+    weights = dict(zip(*found_weights, strict=True))
     w = np.array([weights[f"{number:064d}"] for number in range(ROWS)])
     assert effective_share(w) == pytest.approx(found["effective_share"])
     liked = heavy(pictures(ROWS, 8, 1))
@@ -134,90 +134,92 @@ def test_a_taste_moves_weights_towards_it_within_the_floor(
     assert "what people prefer is put first in" in capsys.readouterr().out
 
 
-def test_the_model_predicts_for_images_nobody_has_seen(extractor: Thumbnail, make_params: MakeParams) -> None:
-    judge(400, heavy)
-    stage.run(make_params())
-    model = approval.read()
+def test_the_model_predicts_for_images_nobody_has_seen(project: Project, extractor: Thumbnail, make_params: MakeParams) -> None:
+    judge(project, 400, heavy)
+    stage.run(project, make_params())
+    model = approval.read(project.approval)
     assert model is not None
     assert model.benchmark_id == "id"
     fresh = pictures(200, 8, 1, seed=7)
-    p = model.predict(views.of(extractor.extract(fresh), fresh, None, False))
+    p = model.predict(views.compute(extractor.extract(fresh), fresh, None, False))
     assert p[heavy(fresh)].mean() > 0.8 > 0.2 > p[~heavy(fresh)].mean()
 
 
-def test_the_page_shows_what_was_understood(extractor: Thumbnail, make_params: MakeParams) -> None:
-    judge(400, heavy)
-    stage.run(make_params())
-    html = page()
+def test_the_page_shows_what_was_understood(project: Project, extractor: Thumbnail, make_params: MakeParams) -> None:
+    judge(project, 400, heavy)
+    stage.run(project, make_params())
+    html = page(project)
     for name in ("real_most", "real_least", "samples_most", "samples_least"):
         assert html.count(f'<img class="{name}"') == 1
     assert "It changes how much real images count." in html
-    assert html.count("<circle") == html.count('class="whisker"') == len(bins())
-    for line in bins():
+    assert html.count("<circle") == html.count('class="whisker"') == len(bins(project))
+    for line in bins(project):
         assert 0 <= float(line["low"]) <= float(line["observed"]) <= float(line["high"]) <= 1
 
 
 def test_too_few_votes_say_so_and_change_nothing(
-    extractor: Thumbnail, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
+    project: Project, extractor: Thumbnail, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge(60, heavy)
-    stage.run(make_params())
-    assert capsys.readouterr().out == "approval: 60 votes; it takes 100 judgements that are believed; nothing changes\n"
-    assert approval.read() is approval.weights() is None
-    assert report()["changed"] is False
-    assert "auc" not in report()
-    assert "Nothing changes." in page()
+    judge(project, 60, heavy)
+    stage.run(project, make_params())
+    assert capsys.readouterr().out == "approval: 60 votes; it takes 100 credible judgements; nothing changes\n"
+    assert approval.read(project.approval) is approval.weights(project.approval) is None
+    assert report(project)["changed"] is False
+    assert "auc" not in report(project)
+    assert "Nothing changes." in page(project)
     assert extractor.seen == 0
 
 
 def test_votes_at_random_change_nothing(
-    extractor: Thumbnail, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
+    project: Project, extractor: Thumbnail, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge(400, at_random)
-    stage.run(make_params())
-    assert approval.read() is approval.weights() is None
-    found = report()
+    judge(project, 400, at_random)
+    stage.run(project, make_params())
+    assert approval.read(project.approval) is approval.weights(project.approval) is None
+    found = report(project)
     assert found["auc_low"] < 0.5
     assert (found["changed"], found["effective_share"], found["strength"]) == (False, 1.0, 0.0)
     assert "which may be chance; nothing changes" in capsys.readouterr().out
-    assert "which may be chance" in page()
-    assert bins()  # that it can foretell nothing is to be seen
+    assert "which may be chance" in page(project)
+    assert bins(project)  # that it predicts nothing is to be seen
 
 
-def test_a_floor_of_one_keeps_the_model_and_no_weights(extractor: Thumbnail, make_params: MakeParams) -> None:
-    judge(400, heavy)
-    stage.run(make_params({"feedback.min_effective_share": 1.0}))
-    assert approval.read() is not None
-    assert approval.weights() is None
-    assert "lets no row count more than another" in report()["why"]
+def test_a_floor_of_one_keeps_the_model_and_no_weights(project: Project, extractor: Thumbnail, make_params: MakeParams) -> None:
+    judge(project, 400, heavy)
+    stage.run(project, make_params({"feedback.min_effective_share": 1.0}))
+    assert approval.read(project.approval) is not None
+    assert approval.weights(project.approval) is None
+    assert "lets no row count more than another" in report(project)["why"]
 
 
-def test_what_is_not_believed_any_more_leaves_no_weights_behind(extractor: Thumbnail, make_params: MakeParams) -> None:
-    judge(400, heavy)
-    stage.run(make_params())
-    judge(60, heavy)
-    stage.run(make_params())
-    assert approval.read() is approval.weights() is None
+def test_a_model_that_is_not_significant_any_more_leaves_no_weights_behind(
+    project: Project, extractor: Thumbnail, make_params: MakeParams
+) -> None:
+    judge(project, 400, heavy)
+    stage.run(project, make_params())
+    judge(project, 60, heavy)
+    stage.run(project, make_params())
+    assert approval.read(project.approval) is approval.weights(project.approval) is None
 
 
-def test_without_what_it_reads_it_says_what_to_run(project: Path, make_params: MakeParams) -> None:
+def test_without_what_it_reads_it_says_what_to_run(project: Project, make_params: MakeParams) -> None:
     with pytest.raises(InputError, match="not what `curate` writes"):
-        stage.run(make_params())
+        stage.run(project, make_params())
 
 
-def test_before_anybody_has_voted_it_loads_nothing_heavy(project: Path) -> None:
-    (project / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
-    (project / "dvc.yaml").write_text("stages: {}\n")
-    write_feedback(classes=CLASSES)
+def test_before_anybody_has_voted_it_loads_nothing_heavy(project: Project) -> None:
+    (project.root / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
+    (project.root / "dvc.yaml").write_text("stages: {}\n")
+    write_feedback(project.curated, classes=CLASSES)
     program = (
         "import sys, runpy\n"
         f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
         "try: runpy.run_module('pipelines.approval', run_name='__main__')\n"
         "finally: print(sorted({'keras', 'tensorflow', 'sklearn', 'mlflow'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=project.root, capture_output=True, text=True, check=True)
     assert done.stdout == "approval: no votes yet\n[]\n"
-    assert report()["votes"] == 0
-    assert bins() == []
-    assert (paths.REPORTS / "approval.csv").read_text().strip() == "predicted,observed,low,high,count"
-    assert "No votes yet." in page()
+    assert report(project)["votes"] == 0
+    assert bins(project) == []
+    assert (project.reports / "approval.csv").read_text().strip() == "predicted,observed,low,high,count"
+    assert "No votes yet." in page(project)

@@ -1,4 +1,4 @@
-"""curate: what goes in comes out or is refused; the same whatever the order; quick where nobody has said anything."""
+"""curate: each image comes out or is rejected; the same whatever the order; quick where there is no feedback."""
 
 from __future__ import annotations
 
@@ -9,191 +9,200 @@ import resource
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines import curate
-from pipelines.core import images, paths, shards
+from pipelines.core import images, png, shards
 from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
 from pipelines.feedback import curated
 from tests.conftest import REPOSITORY, MakeParams
 from tests.contracts import pictures
-from tests.curation.data import Project, changes, quarantine, raters, rows, table
+from tests.curation.data import Curation
 
 PEOPLE = [f"person-{number}" for number in range(7)]
 
 
 @pytest.fixture
-def there(project: Path, make_params: MakeParams) -> Project:
-    return Project(make_params, ["a", "b"])
+def curation(project: Project, make_params: MakeParams) -> Curation:
+    return Curation(project, make_params, ["a", "b"])
 
 
-def chatter(there: Project, seed: int, count: int = 250) -> None:
+def chatter(curation: Curation, seed: int, count: int = 250) -> None:
     """All that people may say, good and bad, at random."""
     chance = random.Random(seed)
-    new = iter(there.new(500))
+    new = iter(curation.new(500))
     samples = [
-        there.said.sample(
-            chance.choice([*[next(new)] * 8, there.pixels[chance.randrange(240)], None]),
+        curation.feedback.sample(
+            chance.choice([*[next(new)] * 8, curation.pixels[chance.randrange(240)], None]),
             label=chance.choice([*[0, 1] * 5, None, 7]),
             generation=chance.choice([1, 1, 1, 2, 9]),
         )
         for _ in range(30)
     ]
-    known = [*there.ids, "e" * 64]
+    known = [*curation.ids, "e" * 64]
     for _ in range(count):
         rater = chance.choice(PEOPLE)
         match chance.choice([*["vote"] * 16, *["choice", "upload", "label"] * 2, "report", "report row"]):
             case "vote":
-                there.said.vote(rater, chance.choice(samples), chance.choice([1, 1, 1, 1, -1]))
+                curation.feedback.vote(rater, chance.choice(samples), chance.choice([1, 1, 1, 1, -1]))
             case "choice":
-                there.said.choose(rater, *chance.sample(samples, 2))
+                curation.feedback.choose(rater, *chance.sample(samples, 2))
             case "upload":
                 blank = np.zeros((9, 9, 1), np.uint8)
-                content = chance.choice([next(new), there.pixels[chance.randrange(240)], b"no image", blank])
-                there.said.upload(rater, content, chance.choice([0, 1, None, 7]))
+                content = chance.choice([next(new), curation.pixels[chance.randrange(240)], b"no image", blank])
+                curation.feedback.upload(rater, content, chance.choice([0, 1, None, 7]))
             case "label":
-                there.said.correct(rater, chance.choice(known), chance.choice([0, 1, 7]))
+                curation.feedback.correct(rater, chance.choice(known), chance.choice([0, 1, 7]))
             case "report":
-                there.said.report(rater, chance.choice(samples))
+                curation.feedback.report(rater, chance.choice(samples))
             case _:
-                there.said.report(rater, row=chance.choice(known))
+                curation.feedback.report(rater, row=chance.choice(known))
 
 
-def everything() -> dict[str, str]:
+def everything(curation: Curation) -> dict[str, str]:
     """sha256 of all that the stage wrote, but for the names of the batches and the order of the quarantine."""
-    written = [*paths.CURATED.iterdir(), *(paths.REPORTS / name for name in ("feedback.json", "raters.csv", "feedback.html"))]
+    written = [
+        *curation.project.curated.iterdir(),
+        *(curation.project.reports / name for name in ("feedback.json", "raters.csv", "feedback.html")),
+    ]
     found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in written if file.name != "about.json"}
-    return {**found, "quarantine": repr(sorted(quarantine().items()))}
+    return {**found, "quarantine": repr(sorted(curation.quarantine().items()))}
 
 
-def test_nobody_has_said_anything(there: Project, make_params: MakeParams, capsys: Any) -> None:
-    paths.FACTS.rename("elsewhere")  # not even looked at
-    curate.run(make_params())
+def test_without_feedback_there_are_empty_tables(curation: Curation, make_params: MakeParams, capsys: Any) -> None:
+    curation.project.facts.rename(curation.project.root / "elsewhere")  # not even looked at
+    curate.run(curation.project, make_params())
     assert capsys.readouterr().out == "curate: no feedback yet\n"
-    assert rows() == []
-    assert shards.classes(paths.CURATED) == ["a", "b"]
-    assert [table(name) for name in curated.SCHEMAS] == [[]] * 5
-    assert curated.read_about(paths.CURATED) == curated.About([], 0, 0)
-    assert quarantine() == {}
-    assert raters() == {}
-    assert "Nobody has said anything yet" in (paths.REPORTS / "feedback.html").read_text()
+    assert curation.rows() == []
+    assert shards.classes(curation.project.curated) == ["a", "b"]
+    assert [curation.table(name) for name in curated.SCHEMAS] == [[]] * 5
+    assert curated.read_summary(curation.project.curated) == curated.CuratedSummary([], 0, 0)
+    assert curation.quarantine() == {}
+    assert curation.raters() == {}
+    assert "There is no feedback yet" in (curation.project.reports / "feedback.html").read_text()
 
 
-def test_nothing_heavy_is_loaded(there: Project) -> None:
-    chatter(there, 0)
-    there.said.seal()
-    shutil.copy(REPOSITORY / "params.yaml", ".")
+def test_nothing_heavy_is_loaded(curation: Curation) -> None:
+    chatter(curation, 0)
+    curation.feedback.seal(curation.project)
+    shutil.copy(REPOSITORY / "params.yaml", curation.project.root)
+    (curation.project.root / "dvc.yaml").write_text("stages: {}\n")
     program = (
-        "import sys; from pipelines import curate; from pipelines.settings.load import load_params; curate.run(load_params())\n"
+        "import sys, pathlib; from pipelines import curate; from pipelines.core.project import Project\n"
+        "from pipelines.settings.load import load_params\n"
+        "project = Project.find(pathlib.Path(sys.argv[1])); curate.run(project, load_params(project.params_file))\n"
         "heavy = {'tensorflow', 'keras', 'mlflow', 'prefect', 'dvc', 'great_expectations', 'sqlalchemy'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     env = {"PYTHONPATH": str(REPOSITORY), "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(curation.project.root)], env=env, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_every_picture_comes_out_or_is_refused_and_every_bound_holds(there: Project, seed: int) -> None:
-    chatter(there, seed)
-    report = there.curate({"feedback.max_rater_share": 0.02, "feedback.min_liked": 0.6})
+def test_every_picture_comes_out_or_is_refused_and_every_bound_holds(curation: Curation, seed: int) -> None:
+    chatter(curation, seed)
+    report = curation.curate({"feedback.max_rater_share": 0.02, "feedback.min_liked": 0.6})
     assert report["rows_in"] == report["samples_liked"] + report["uploads"]
     assert report["rows_in"] == report["rows_out"] + sum(report["refused"].values())
-    assert report["rows_out"] == report["rows_generated"] + report["rows_uploaded"] == len(rows())
-    uploads = [row for row in rows() if row["origin"] == "upload"]
-    assert quarantine().total() == report["uploads"] - len(uploads)
+    assert report["rows_out"] == report["rows_generated"] + report["rows_uploaded"] == len(curation.rows())
+    uploads = [row for row in curation.rows() if row["origin"] == "upload"]
+    assert curation.quarantine().total() == report["uploads"] - len(uploads)
 
-    taken = {row["row_id"] for row in rows()}
-    assert len(taken) == len(rows())
-    assert not taken & {*there.ids, *(row["row_id"] for row in table("reported"))}
-    by_event = {event.id: event for event in there.said.events}
+    taken = {row["row_id"] for row in curation.rows()}
+    assert len(taken) == len(curation.rows())
+    assert not taken & {*curation.ids, *(row["row_id"] for row in curation.table("reported"))}
+    by_event = {event.id: event for event in curation.feedback.events}
     for rater in PEOPLE:  # 4 of 200 rows
         assert sum({by_event[event].rater for event in row["events"]} == {rater} for row in uploads) <= 4
-        backed = [{by_event[event].rater for event in change["events"]} for change in table("changes")]
+        backed = [{by_event[event].rater for event in change["events"]} for change in curation.table("changes")]
         assert sum(raters == {rater} for raters in backed) <= 8  # labels and reports
-    assert not set(changes()) & set(there.ids[200:])
-    trusted = {vote["event"] for name in ("votes", "choices") for vote in table(name)}
-    told = raters()
+    assert not set(curation.changes()) & set(curation.ids[200:])
+    trusted = {vote["event"] for name in ("votes", "choices") for vote in curation.table(name)}
+    raters = curation.raters()
     assert report["votes_set_aside"] == sum(
         int(count)
-        for rater in told.values()
+        for rater in raters.values()
         for reason, count in (part.split(": ") for part in rater["set_aside"].split("; ") if part)
         if ", " not in reason
     )
-    assert report["votes"] - report["votes_set_aside"] == len(table("votes"))
+    assert report["votes_set_aside"] == sum(int(rater["votes_set_aside"]) for rater in raters.values())
+    assert report["votes"] - report["votes_set_aside"] == len(curation.table("votes"))
     assert trusted <= set(by_event)
 
 
-def test_the_order_of_files_and_events_does_not_matter(there: Project) -> None:
-    chatter(there, 3)
-    there.curate()
-    before = everything()
-    for file in paths.FEEDBACK.iterdir():
+def test_the_order_of_files_and_events_does_not_matter(curation: Curation) -> None:
+    chatter(curation, 3)
+    curation.curate()
+    before = everything(curation)
+    for file in curation.project.feedback.iterdir():
         file.unlink()
-    paths.MANIFEST.unlink()
-    random.Random(0).shuffle(there.said.events)
-    there.said.events += there.said.events[:9]  # sent twice, by whatever mistake: once is what counts
-    there.curate(batches=("z", "b", "m"))
-    assert everything() == before
+    curation.project.manifest.unlink()
+    random.Random(0).shuffle(curation.feedback.events)
+    curation.feedback.events += curation.feedback.events[:9]  # sent twice, by whatever mistake: once is what counts
+    curation.curate(batches=("z", "b", "m"))
+    assert everything(curation) == before
 
 
-def test_about_says_what_it_is_made_of(there: Project) -> None:
-    there.said.like(there.said.sample(there.new(1)[0], generation=4), "ann", "bob", "eve")
-    there.curate()
-    assert curated.read_about(paths.CURATED) == curated.About(["a"], 3, 4)
+def test_about_says_what_it_is_made_of(curation: Curation) -> None:
+    curation.feedback.like(curation.feedback.sample(curation.new(1)[0], generation=4), "ann", "bob", "eve")
+    curation.curate()
+    assert curated.read_summary(curation.project.curated) == curated.CuratedSummary(["a"], 3, 4)
 
 
-def test_no_rater_is_named_outside_of_the_reports(there: Project) -> None:
-    chatter(there, 1)
-    there.curate()
-    for file in [*paths.CURATED.rglob("*"), *(paths.QUARANTINE / "feedback").rglob("*")]:
+def test_no_rater_is_named_outside_of_the_reports(curation: Curation) -> None:
+    chatter(curation, 1)
+    curation.curate()
+    for file in [*curation.project.curated.rglob("*"), *(curation.project.quarantine / "feedback").rglob("*")]:
         if file.is_file():
             assert b"rater" not in file.read_bytes()
     for name in curated.SCHEMAS:
-        assert not any(person in repr(table(name)) for person in PEOPLE)
+        assert not any(person in repr(curation.table(name)) for person in PEOPLE)
 
 
-def test_files_that_are_not_there_are_asked_for(there: Project, make_params: MakeParams) -> None:
-    chatter(there, 1)
-    there.said.seal()
-    (paths.FEEDBACK / "images-a.parquet").unlink()
+def test_files_that_are_not_there_are_asked_for(curation: Curation, make_params: MakeParams) -> None:
+    chatter(curation, 1)
+    curation.feedback.seal(curation.project)
+    (curation.project.feedback / "images-a.parquet").unlink()
     with pytest.raises(GenloopError, match="dvc pull"):
-        curate.run(make_params())
+        curate.run(curation.project, make_params())
 
 
-def test_the_page_opens_without_a_network_and_shows_no_reported_picture(there: Project) -> None:
-    good, bad = there.new(2)
-    liked, reported = there.said.sample(good), there.said.sample(bad)
+def test_the_page_opens_without_a_network_and_shows_no_reported_picture(curation: Curation) -> None:
+    good, bad = curation.new(2)
+    liked, reported = curation.feedback.sample(good), curation.feedback.sample(bad)
     for sample in (liked, reported):
-        there.said.like(sample, "ann", "bob", "eve")
-    there.said.report("ann", reported)
-    there.curate()
-    page = (paths.REPORTS / "feedback.html").read_text(encoding="utf-8")
+        curation.feedback.like(sample, "ann", "bob", "eve")
+    curation.feedback.report("ann", reported)
+    curation.curate()
+    page = (curation.project.reports / "feedback.html").read_text(encoding="utf-8")
     assert "http://" not in page
     assert "https://" not in page
-    assert base64.b64encode(images.encode_png(good)).decode() in page
-    assert base64.b64encode(images.encode_png(bad)).decode() not in page
-    assert "Reported pictures are not shown." in page
+    assert base64.b64encode(png.encode(good)).decode() in page
+    assert base64.b64encode(png.encode(bad)).decode() not in page
+    assert "Flagged images are not shown." in page
 
 
 @pytest.mark.slow
-def test_ten_thousand_votes_beside_sixty_thousand_rows_take_seconds(project: Path, make_params: MakeParams) -> None:
-    there = Project(make_params, ["a", "b"])
+def test_ten_thousand_votes_beside_sixty_thousand_rows_take_seconds(project: Project, make_params: MakeParams) -> None:
+    curation = Curation(project, make_params, ["a", "b"])
     pixels = pictures(60_000, 16, 1, seed=1)
-    there.write_rows(
+    curation.write_rows(
         [np.asarray(images.from_array(image).resize((20, 20)))[:, :, None] for image in pixels]
     )  # no facts of these
     chance = random.Random(0)
-    samples = [there.said.sample(image, label=number % 2) for number, image in enumerate(there.new(2000))]
+    samples = [curation.feedback.sample(image, label=number % 2) for number, image in enumerate(curation.new(2000))]
     for _ in range(10_000):
-        there.said.vote(f"r{chance.randrange(60)}", chance.choice(samples), chance.choice([1, 1, -1]))
-    there.said.seal()
+        curation.feedback.vote(f"r{chance.randrange(60)}", chance.choice(samples), chance.choice([1, 1, -1]))
+    curation.feedback.seal(curation.project)
     before = spent()
-    curate.run(make_params({"image.size": 20}))
+    curate.run(project, make_params({"image.size": 20}))
     assert spent() - before < 15  # seconds, of all processes
 
 

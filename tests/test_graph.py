@@ -16,16 +16,28 @@ GLUE = {
     "pipelines.catalogue",
     "pipelines.stage",
     "pipelines.sources.changes",
-    *(f"pipelines.settings.{name}" for name in ("schema", "load", "faults", "overlay")),
+    *(f"pipelines.settings.{name}" for name in ("schema", "load", "faults")),
     *(
         f"pipelines.core.{name}"
-        for name in ("backend", "errors", "files", "parallel", "paths", "processes", "progress", "reports")
+        for name in (
+            "backend",
+            "errors",
+            "files",
+            "lazy",
+            "parallel",
+            "processes",
+            "progress",
+            "project",
+            "reports",
+            "timestamps",
+        )
     ),
 }
 # The picture of a training is looked at while it runs: drawing it otherwise is no reason to train again. Nor is another way to
-# fetch the champion that a training may go on from. And how scores are shown does not move them.
+# fetch the champion that a training may go on from. How scores are shown does not move them. And how git is asked which commit
+# a version came from does not change the answer.
 PICTURES, REGISTRY, PAGE = "pipelines.core.grids", "pipelines.registry.client", "pipelines.evaluation.page"
-EXEMPT = {"train": {PICTURES, REGISTRY}, "noise": {PICTURES, REGISTRY, PAGE}}
+EXEMPT = {"train": {PICTURES, REGISTRY}, "noise": {PICTURES, REGISTRY, PAGE}, "register": {"workspace.git"}}
 STARTED = {"noise": {"pipelines.train", "pipelines.evaluate"}}  # in processes of their own, so it does not import them
 
 GRAPH = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["stages"]

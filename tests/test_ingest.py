@@ -24,8 +24,9 @@ import pytest
 from PIL import Image
 
 from pipelines import ingest
-from pipelines.core import files, images, paths, reports, shards
+from pipelines.core import files, images, png, reports, shards
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.project import Project
 from tests.conftest import REPOSITORY, MakeParams
 
 CAT, DOG, GREY = (200, 20, 10), (10, 200, 20), 99
@@ -43,39 +44,39 @@ def put(path: Path, content: bytes) -> Path:
     return path
 
 
-def run(make_params: MakeParams, *sources: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    ingest.run(make_params({"sources": list(sources), **changes}))
-    report = reports.read("ingest")
+def run(project: Project, make_params: MakeParams, *sources: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    ingest.run(project, make_params({"sources": list(sources), **changes}))
+    report = reports.read(project.reports, "ingest")
     assert report["rows_in"] == report["rows_out"] + sum(report["refused"].values())
-    assert report["rows_out"] == shards.count(paths.RAW) == sum(report["sources"].values())
+    assert report["rows_out"] == shards.count(project.raw) == sum(report["sources"].values())
     assert report["rows_out"] == sum(report["classes"].values()) + report["unlabelled"]
-    assert sum(report["refused"].values()) == len(quarantine())
+    assert sum(report["refused"].values()) == len(quarantine(project))
     return report
 
 
-def rows() -> list[dict[str, Any]]:
-    return [row for batch in shards.read(paths.RAW) for row in batch.to_pylist()]
+def rows(project: Project) -> list[dict[str, Any]]:
+    return [row for batch in shards.read(project.raw) for row in batch.to_pylist()]
 
 
-def quarantine() -> list[dict[str, Any]]:
-    return [row for batch in shards.read(paths.QUARANTINE / "ingest") for row in batch.to_pylist()]
+def quarantine(project: Project) -> list[dict[str, Any]]:
+    return [row for batch in shards.read(project.quarantine / "ingest") for row in batch.to_pylist()]
 
 
-def nothing_written() -> bool:
-    return not any(path.is_file() for path in Path("data").rglob("*")) and not any(Path("data").glob(".*"))
+def nothing_written(project: Project) -> bool:
+    return not any(path.is_file() for path in project.data.rglob("*")) and not any(project.data.glob(".*"))
 
 
 def folder(path: Path) -> dict[str, str]:
     return {"type": "folder", "path": str(path)}
 
 
-def test_digits_become_rows(project: Path, make_params: MakeParams) -> None:
-    report = run(make_params, {"type": "digits"})
+def test_digits_become_rows(project: Project, make_params: MakeParams) -> None:
+    report = run(project, make_params, {"type": "digits"})
     assert report["rows_out"] == 1797
     assert report["sources"] == {"digits-0": 1797}
-    assert list(report["classes"]) == list("0123456789") == shards.classes(paths.RAW)
-    first = rows()[0]
-    pixels = images.decode_png(first["image"].pop("bytes"))
+    assert list(report["classes"]) == list("0123456789") == shards.classes(project.raw)
+    first = rows(project)[0]
+    pixels = images.decode_pixels(first["image"].pop("bytes"))
     assert pixels.shape == (8, 8, 1)
     assert first == {
         "image": {"path": None},
@@ -88,31 +89,33 @@ def test_digits_become_rows(project: Path, make_params: MakeParams) -> None:
         "events": [],
         "split": None,
     }
-    assert quarantine() == []
+    assert quarantine(project) == []
 
 
-def test_a_file_is_kept_as_it_came(project: Path, make_params: MakeParams) -> None:
+def test_a_file_is_kept_as_it_came(project: Project, make_params: MakeParams) -> None:
     data = encoded(CAT, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0") + b"tail"
-    put(project / "photos/cat/1.jpg", data)
-    run(make_params, folder(project / "photos"))
-    (row,) = rows()
+    put(project.root / "photos/cat/1.jpg", data)
+    run(project, make_params, folder(project.root / "photos"))
+    (row,) = rows(project)
     assert row["image"] == {"bytes": data, "path": "cat/1.jpg"}
-    assert row["row_id"] == images.row_id(images.decode_png(data))
+    assert row["row_id"] == images.row_id(images.decode_pixels(data))
 
 
-def test_sources_are_joined_by_the_names_of_their_classes(project: Path, make_params: MakeParams) -> None:
-    put(project / "one/dog/1.png", encoded(DOG))
-    put(project / "one/cat/1.png", encoded(CAT))
-    put(project / "two/owl/1.png", encoded(CAT))
-    put(project / "two/dog/1.png", encoded(DOG))
-    put(project / "two/loose.png", encoded(DOG))
-    np.savez("a.npz", images=np.zeros((3, 8, 8), np.uint8))
-    report = run(make_params, folder(project / "one"), folder(project / "two"), {"type": "npz", "path": "a.npz"})
-    assert shards.classes(paths.RAW) == ["cat", "dog", "owl"]
+def test_sources_are_joined_by_the_names_of_their_classes(project: Project, make_params: MakeParams) -> None:
+    put(project.root / "one/dog/1.png", encoded(DOG))
+    put(project.root / "one/cat/1.png", encoded(CAT))
+    put(project.root / "two/owl/1.png", encoded(CAT))
+    put(project.root / "two/dog/1.png", encoded(DOG))
+    put(project.root / "two/loose.png", encoded(DOG))
+    np.savez(project.root / "a.npz", images=np.zeros((3, 8, 8), np.uint8))
+    report = run(
+        project, make_params, folder(project.root / "one"), folder(project.root / "two"), {"type": "npz", "path": "a.npz"}
+    )
+    assert shards.classes(project.raw) == ["cat", "dog", "owl"]
     assert report["classes"] == {"cat": 1, "dog": 2, "owl": 1}
     assert report["unlabelled"] == 4
     assert report["sources"] == {"folder-0": 2, "folder-1": 3, "npz-2": 3}
-    found = [(row["source"], row["image"]["path"], row["label"]) for row in rows()]
+    found = [(row["source"], row["image"]["path"], row["label"]) for row in rows(project)]
     assert found[:5] == [
         ("folder-0", "cat/1.png", 0),
         ("folder-0", "dog/1.png", 1),
@@ -137,7 +140,7 @@ def animated(format: str) -> bytes:
 def strange_files() -> dict[str, tuple[bytes, str | None]]:
     """BAD_INPUTS.md, "Images": the content and why it is refused; None where it is a row."""
     good = encoded(CAT)
-    header = images.PNG + images.chunk(b"IHDR", (60_000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0]))
+    header = png.SIGNATURE + png.chunk(b"IHDR", (60_000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0]))
     exif = Image.Exif()
     exif[0x0112] = 6
     cut, foreign = "truncated or damaged", "unsupported format"
@@ -154,10 +157,10 @@ def strange_files() -> dict[str, tuple[bytes, str | None]]:
         "no-end.png": (good[:-12], cut),
         "cut.jpg": (half(encoded(CAT, "JPEG")), cut),
         "cut.webp": (half(encoded(CAT, "WEBP")), cut),
-        "0x0.png": (images.PNG + images.chunk(b"IHDR", bytes(8) + bytes([8, 0, 0, 0, 0])) + good[-12:], cut),
+        "0x0.png": (png.SIGNATURE + png.chunk(b"IHDR", bytes(8) + bytes([8, 0, 0, 0, 0])) + good[-12:], cut),
         "crc.png": (good[:-20] + b"\1\2\3\4" + good[-16:], cut),
-        "profile.png": (good[:33] + images.chunk(b"iCCP", b"p\0\0" + zeros(100)) + good[33:], cut),
-        "text.png": (good[:33] + images.chunk(b"zTXt", b"k\0\0" + zeros(100)) + good[33:], cut),
+        "profile.png": (good[:33] + png.chunk(b"iCCP", b"p\0\0" + zeros(100)) + good[33:], cut),
+        "text.png": (good[:33] + png.chunk(b"zTXt", b"k\0\0" + zeros(100)) + good[33:], cut),
         "60000.png": (header + good[33:], "too many pixels"),
         "88-megapixels.png": (encoded(0, mode="L", size=(9400, 9400)), "too many pixels"),
         "long.png": (encoded(0, mode="1", size=(200_000, 1)), "side too long"),
@@ -184,45 +187,45 @@ def zeros(megabytes: int) -> bytes:
     return zlib.compress(bytes(megabytes * 2**20), 9)
 
 
-def test_every_strange_file_is_a_row_or_a_refusal_with_its_reason(project: Path, make_params: MakeParams) -> None:
+def test_every_strange_file_is_a_row_or_a_refusal_with_its_reason(project: Project, make_params: MakeParams) -> None:
     for name, (content, _) in strange_files().items():
-        put(project / "photos" / name, content)
-    os.mkfifo(project / "photos/pipe.png")
-    (project / "photos/out.png").symlink_to("/etc/passwd")
-    run(make_params, folder(project / "photos"))
+        put(project.root / "photos" / name, content)
+    os.mkfifo(project.root / "photos/pipe.png")
+    (project.root / "photos/out.png").symlink_to("/etc/passwd")
+    run(project, make_params, folder(project.root / "photos"))
     expected = {name: reason for name, (_, reason) in strange_files().items()}
     expected |= {"pipe.png": "not a regular file", "out.png": "link out of the folder"}
-    found = {row["image"]["path"]: row["reason"] for row in quarantine()}
-    found |= {row["image"]["path"]: None for row in rows()}
+    found = {row["image"]["path"]: row["reason"] for row in quarantine(project)}
+    found |= {row["image"]["path"]: None for row in rows(project)}
     assert found == expected
-    kept = {row["image"]["path"]: row["image"]["bytes"] for row in quarantine()}
+    kept = {row["image"]["path"]: row["image"]["bytes"] for row in quarantine(project)}
     assert kept["half.png"] == strange_files()["half.png"][0]
     assert kept["11-megabytes.png"] is None
 
 
-def test_good_ones_among_bad_ones_are_kept(project: Path, make_params: MakeParams) -> None:
-    put(project / "photos/cat/good.png", encoded(CAT))
-    put(project / "photos/cat/zero.png", b"")
-    put(project / "photos/dog/cut.png", half(encoded(DOG)))
-    report = run(make_params, folder(project / "photos"))
+def test_good_ones_among_bad_ones_are_kept(project: Project, make_params: MakeParams) -> None:
+    put(project.root / "photos/cat/good.png", encoded(CAT))
+    put(project.root / "photos/cat/zero.png", b"")
+    put(project.root / "photos/dog/cut.png", half(encoded(DOG)))
+    report = run(project, make_params, folder(project.root / "photos"))
     assert report["refused"] == {"zero bytes": 1, "truncated or damaged": 1}
     assert report["classes"] == {"cat": 1, "dog": 0}
-    assert {(row["source"], row["reason"]) for row in quarantine()} == {
+    assert {(row["source"], row["reason"]) for row in quarantine(project)} == {
         ("folder-0", "zero bytes"),
         ("folder-0", "truncated or damaged"),
     }
 
 
-def test_limits_come_from_params(project: Path, make_params: MakeParams) -> None:
-    put(project / "photos/a.png", encoded(CAT))  # 20 x 16
-    put(project / "photos/b.png", encoded(CAT, size=(8, 8)))
-    np.savez("a.npz", images=np.zeros((2, 16, 20), np.uint8))
-    both = folder(project / "photos"), {"type": "npz", "path": "a.npz"}
-    side = run(make_params, *both, **{"ingest.max_side": 19})
+def test_limits_come_from_params(project: Project, make_params: MakeParams) -> None:
+    put(project.root / "photos/a.png", encoded(CAT))  # 20 x 16
+    put(project.root / "photos/b.png", encoded(CAT, size=(8, 8)))
+    np.savez(project.root / "a.npz", images=np.zeros((2, 16, 20), np.uint8))
+    both = folder(project.root / "photos"), {"type": "npz", "path": "a.npz"}
+    side = run(project, make_params, *both, **{"ingest.max_side": 19})
     assert side["refused"] == {"side too long": 3}
-    pixels = run(make_params, *both, **{"ingest.max_pixels": 300})
+    pixels = run(project, make_params, *both, **{"ingest.max_pixels": 300})
     assert pixels["refused"] == {"too many pixels": 3}
-    size = run(make_params, *both, **{"ingest.max_bytes": 60})
+    size = run(project, make_params, *both, **{"ingest.max_bytes": 60})
     assert size["refused"] == {"too many bytes": 2}
 
 
@@ -245,13 +248,13 @@ def unusable(name: str, root: Path) -> dict[str, Any]:
             pq.write_table(pa.table({"image": pa.array([], pa.binary())}), root / "a.parquet")
             return {"type": "parquet", "path": "a.parquet"}
         case "object array":
-            np.savez("a.npz", images=np.array([None, "a"], object))
+            np.savez(root / "a.npz", images=np.array([None, "a"], object))
         case "text labels":
-            np.savez("a.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.array(["cat", "dog"]))
+            np.savez(root / "a.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.array(["cat", "dog"]))
         case "a fault at the end":
             pixels = np.full((5000, 8, 8), 0.5, np.float32)
             pixels[-1] = 2
-            np.savez("a.npz", images=pixels)
+            np.savez(root / "a.npz", images=pixels)
     return {"type": "npz", "path": "a.npz"}
 
 
@@ -268,57 +271,68 @@ def unusable(name: str, root: Path) -> dict[str, Any]:
         ("a fault at the end", "floats must be from 0 to 1"),
     ],
 )
-def test_unusable_input_writes_nothing(project: Path, make_params: MakeParams, name: str, words: str) -> None:
-    source = unusable(name, project)
+def test_unusable_input_writes_nothing(project: Project, make_params: MakeParams, name: str, words: str) -> None:
+    source = unusable(name, project.root)
     with pytest.raises(InputError, match=words):
-        run(make_params, source)
-    assert nothing_written()
-    run(make_params, {"type": "digits"})
-    before = rows()
+        run(project, make_params, source)
+    assert nothing_written(project)
+    run(project, make_params, {"type": "digits"})
+    before = rows(project)
     with pytest.raises(InputError, match=words):
-        run(make_params, source)
-    assert rows() == before  # what was there before stays
+        run(project, make_params, source)
+    assert rows(project) == before  # what was there before stays
 
 
-def test_urls_are_ingested(project: Path, make_params: MakeParams) -> None:
+def test_urls_are_ingested(project: Project, make_params: MakeParams) -> None:
     filesystem = fsspec.filesystem("memory")
     filesystem.pipe_file("/ingest/photos/cat/1.png", encoded(CAT))
-    np.savez("a.npz", images=np.zeros((3, 8, 8), np.uint8))
-    filesystem.pipe_file("/ingest/a.npz", Path("a.npz").read_bytes())
+    np.savez(project.root / "a.npz", images=np.zeros((3, 8, 8), np.uint8))
+    filesystem.pipe_file("/ingest/a.npz", (project.root / "a.npz").read_bytes())
     sources = {"type": "folder", "path": "memory://ingest/photos"}, {"type": "npz", "path": "memory://ingest/a.npz"}
-    assert run(make_params, *sources)["sources"] == {"folder-0": 1, "npz-1": 3}
+    assert run(project, make_params, *sources)["sources"] == {"folder-0": 1, "npz-1": 3}
 
 
-def test_the_same_input_gives_the_same_shards(project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_projects_in_one_process_do_not_meet(project: Project, make_params: MakeParams) -> None:
+    projects = [Project(project.root / name) for name in ("one", "two")]
+    for number, each in enumerate(projects):
+        put(each.root / f"photos/{number}.png", encoded((number, 0, 0)))
+        run(each, make_params, {"type": "folder", "path": "photos"})  # relative to the project's root
+    assert [[row["image"]["path"] for row in rows(each)] for each in projects] == [["0.png"], ["1.png"]]
+
+
+def test_the_same_input_gives_the_same_shards(
+    project: Project, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(30):
-        put(project / f"photos/{number % 3}/{number}.png", encoded((number, 0, 0)))
-    run(make_params, folder(project / "photos"))
-    first = shards.content(paths.RAW)
+        put(project.root / f"photos/{number % 3}/{number}.png", encoded((number, 0, 0)))
+    run(project, make_params, folder(project.root / "photos"))
+    first = shards.digest(project.raw)
     monkeypatch.setattr(ingest, "CHUNK_ROWS", 7)  # so that worker processes do it
-    run(make_params, folder(project / "photos"))
-    assert shards.content(paths.RAW) == first
+    run(project, make_params, folder(project.root / "photos"))
+    assert shards.digest(project.raw) == first
 
 
 def test_large_images_go_in_small_chunks(make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "CHUNK_BYTES", 1000)
-    source = make_params({"sources": [{"type": "digits"}]}).sources[0]
-    chunks = list(ingest.chunks("digits-0", source, source.classes()))
+    params = make_params({"sources": [{"type": "digits"}]})
+    limits = images.Limits(**params.ingest.model_dump())
+    chunks = list(ingest.all_rows(params.sources, params.sources[0].classes(), limits))
     assert {len(jobs) for jobs in chunks[:-1]} == {16}  # of 64 bytes each
     assert sum(len(jobs) for jobs in chunks) == 1797
 
 
-def test_a_full_disk_leaves_what_was_there(project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(make_params, {"type": "digits"})
-    before = shards.content(paths.RAW)
+def test_a_full_disk_leaves_what_was_there(project: Project, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(project, make_params, {"type": "digits"})
+    before = shards.digest(project.raw)
 
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
-        run(make_params, {"type": "glyphs", "count": 3000})
-    assert shards.content(paths.RAW) == before
-    assert not list(Path("data").glob(".*"))
+        run(project, make_params, {"type": "glyphs", "count": 3000})
+    assert shards.digest(project.raw) == before
+    assert not list(project.data.glob(".*"))
 
 
 @pytest.fixture
@@ -354,23 +368,23 @@ def stage_process(project: Path, source: str) -> subprocess.Popen[str]:
 
 def test_a_disk_that_is_really_full_gets_a_clear_message(small_disk: Path) -> None:
     stage = stage_process(small_disk, "{type: glyphs, count: 20000}")
-    _, said = stage.communicate(timeout=60)
+    _, errors = stage.communicate(timeout=60)
     assert stage.returncode == 1
-    assert "the disk is full" in said
-    assert "Traceback" not in said
+    assert "the disk is full" in errors
+    assert "Traceback" not in errors
     assert not (small_disk / "data/raw").exists()
     assert not list(small_disk.glob("data/.*"))
 
 
 def test_unusable_input_ends_with_2_and_one_message(tmp_path: Path) -> None:
     stage = stage_process(tmp_path, "{type: folder, path: none}")
-    _, said = stage.communicate(timeout=60)
+    _, errors = stage.communicate(timeout=60)
     assert stage.returncode == 2
-    assert said.strip() == "ingest: none: there is nothing there; expected a path, or a URL such as s3://bucket/images"
+    assert errors.strip() == "ingest: none: there is nothing there; expected a path, or a URL such as s3://bucket/images"
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_leaves_nothing_that_passes_for_whole(tmp_path: Path, sent: signal.Signals) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_leaves_nothing_that_passes_for_whole(tmp_path: Path, stop: signal.Signals) -> None:
     put(tmp_path / "data/raw/part-0.parquet", b"what was there before")
     stage = stage_process(tmp_path, "{type: glyphs, count: 100000000}")
     partial = tmp_path / "data/.raw.partial/.part.partial"
@@ -378,40 +392,40 @@ def test_a_stopped_run_leaves_nothing_that_passes_for_whole(tmp_path: Path, sent
     while not partial.exists() and time.monotonic() < waited:
         time.sleep(0.05)
     assert partial.exists()
-    os.killpg(stage.pid, sent)
-    _, said = stage.communicate(timeout=20)
-    assert stage.returncode == (1 if sent == signal.SIGINT else -sent)
-    assert ("interrupted" in said) == (sent == signal.SIGINT)
-    assert "Traceback" not in said
+    os.killpg(stage.pid, stop)
+    _, errors = stage.communicate(timeout=20)
+    assert stage.returncode == (1 if stop == signal.SIGINT else -stop)
+    assert ("interrupted" in errors) == (stop == signal.SIGINT)
+    assert "Traceback" not in errors
     assert [path.name for path in (tmp_path / "data/raw").iterdir()] == ["part-0.parquet"]
     assert not (tmp_path / "data/reports").exists()
-    with files.replacing(tmp_path / "data/raw"):  # the next run starts clean
+    with files.replacement(tmp_path / "data/raw"):  # the next run starts clean
         assert not partial.exists()
 
 
-def test_a_killed_worker_writes_nothing(project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_worker_writes_nothing(project: Project, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
-        put(project / f"photos/{number}.png", encoded(CAT))
+        put(project.root / f"photos/{number}.png", encoded(CAT))
     monkeypatch.setattr(ingest, "CHUNK_ROWS", 1)
-    monkeypatch.setattr(ingest, "look", die)
+    monkeypatch.setattr(ingest, "make_rows", die)
     with pytest.raises(GenloopError, match="a worker process was killed"):
-        run(make_params, folder(project / "photos"), {"type": "digits"})
-    assert nothing_written()
+        run(project, make_params, folder(project.root / "photos"), {"type": "digits"})
+    assert nothing_written(project)
 
 
-def die(limits: object, jobs: object) -> None:
+def die(*arguments: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_the_report_is_json_that_others_can_read(project: Path, make_params: MakeParams) -> None:
-    put(project / "photos/new\nline/1.png", encoded(CAT))
-    run(make_params, folder(project / "photos"))
-    report = json.loads(Path("data/reports/ingest.json").read_text())
+def test_the_report_is_json_that_others_can_read(project: Project, make_params: MakeParams) -> None:
+    put(project.root / "photos/new\nline/1.png", encoded(CAT))
+    run(project, make_params, folder(project.root / "photos"))
+    report = json.loads((project.reports / "ingest.json").read_text())
     assert report["classes"] == {"new\nline": 1}
 
 
 @pytest.mark.timeout(60)
-def test_mnist_is_ingested_whole(project: Path, make_params: MakeParams, real_data: Callable[[str], Path]) -> None:
-    report = run(make_params, {"type": "npz", "path": str(real_data("mnist.npz"))})
+def test_mnist_is_ingested_whole(project: Project, make_params: MakeParams, real_data: Callable[[str], Path]) -> None:
+    report = run(project, make_params, {"type": "npz", "path": str(real_data("mnist.npz"))})
     assert (report["rows_out"], report["refused"]) == (70_000, {})
     assert report["classes"]["1"] == 7877

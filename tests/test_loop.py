@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from pipelines.settings.load import update_params
 from tests.conftest import NO_FEEDBACK, REPOSITORY
 
 COPIED = ("commands", "flows", "operations", "pipelines", "workspace", ".dvc/config", ".dvc/.gitignore", ".dvcignore",
@@ -62,8 +63,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("loop") / "project"
     copy_project(folder)
     git(folder, "init", "--quiet")
-    set_params = "import sys; from pipelines.settings.overlay import update_params; update_params([], sys.argv[1:])"
-    shell(folder, "python", "-c", set_params, *TINY)
+    update_params(folder / "params.yaml", settings=TINY)
     shell(folder, "dvc", "repro")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message", "first run")

@@ -16,16 +16,18 @@ import pytest
 from PIL import Image
 
 from pipelines import catalogue, evaluate, reference, register
-from pipelines.core import backend, files, paths, reports, rows
+from pipelines.core import backend, files, reports, rows
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.metrics.base import Trial
-from pipelines.metrics.inputs import Drawn
+from pipelines.core.project import Project
+from pipelines.metrics.base import Comparison
+from pipelines.metrics.inputs import GeneratedFeatures
 from pipelines.metrics.intervals import Estimate
-from pipelines.registry import client as tracking
 from pipelines.registry import sampler
+from pipelines.registry.client import Registry
+from pipelines.registry.versions import GENERATION, WORKSPACE
 from pipelines.scoring import approval, benchmark, generated, scores, views
-from pipelines.scoring.approval import Approval
-from tests.conftest import REPOSITORY, MakeParams
+from pipelines.scoring.approval import ApprovalModel
+from tests.conftest import REPOSITORY, MakeParams, project_in
 from tests.contracts import pictures, write_feedback, write_rows
 from tests.metrics.trials import trial
 
@@ -40,49 +42,44 @@ CHANGES = {
 }
 
 
-def make_model(seed: int = 0, classes: int = 3) -> None:
+def make_model(project: Project, seed: int = 0, classes: int = 3) -> None:
     backend.load()
     from pipelines.models import base
 
-    preset = catalogue.literal(catalogue.MODELS, "gan", "PRESETS")["tiny"]
+    preset = catalogue.get(catalogue.MODELS, "gan").presets["tiny"]
     spec = base.ImageSpec(8, 1, classes)
     family = base.build(catalogue.get(catalogue.MODELS, "gan"), spec, preset, seed)
-    shutil.rmtree(paths.MODEL, ignore_errors=True)
-    paths.MODEL.mkdir(parents=True)
-    base.save(paths.MODEL, family, "gan", [str(label) for label in range(classes)])
-    files.write(paths.REPORTS / "training.csv", "step,discriminator_loss,generator_loss\n1,0.5,0.7\n2,0.4,0.8\n")
+    shutil.rmtree(project.model, ignore_errors=True)
+    project.model.mkdir(parents=True)
+    base.save(project.model, family, "gan", [str(label) for label in range(classes)])
+    files.write(project.reports / "training.csv", "step,discriminator_loss,generator_loss\n1,0.5,0.7\n2,0.4,0.8\n")
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with clean rows, a benchmark and an untrained model, evaluated."""
-    folder = tmp_path_factory.mktemp("workspace")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        from pipelines.settings.load import check_params, parse_yaml
-        from pipelines.settings.overlay import set_key
+    from pipelines.settings.load import check_params, parse_yaml, set_key
 
-        document = parse_yaml((REPOSITORY / "params.yaml").read_text(), "params.yaml")
-        for key, value in CHANGES.items():
-            set_key(document, key, value)
-        params = check_params(document, "test")
-        paths.PARAMS.write_text(json.dumps(document))
-        splits = ["holdout" if number % 4 == 0 else "train" for number in range(400)]
-        labels = [number % 3 for number in range(400)]
-        write_rows(paths.CLEAN, pictures(400, 8, 1), labels, ["0", "1", "2"], splits=splits)
-        write_feedback(generation=2)
-        make_model()
-        reference.run(params)
-        evaluate.run(params)
-    return folder
+    project = project_in(tmp_path_factory.mktemp("workspace"))
+    document = parse_yaml((REPOSITORY / "params.yaml").read_text(), "params.yaml")
+    for key, value in CHANGES.items():
+        set_key(document, key, value)
+    params = check_params(document, "test")
+    project.params_file.write_text(json.dumps(document))
+    splits = ["holdout" if number % 4 == 0 else "train" for number in range(400)]
+    labels = [number % 3 for number in range(400)]
+    write_rows(project.clean, pictures(400, 8, 1), labels, ["0", "1", "2"], splits=splits)
+    write_feedback(project.curated, generation=2)
+    make_model(project)
+    reference.run(project, params)
+    evaluate.run(project, params)
+    return project.root
 
 
 @pytest.fixture
-def made(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def made(workspace: Path, tmp_path: Path, elsewhere: Path) -> Project:
     shutil.copytree(workspace, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path / "copy"
+    return project_in(tmp_path / "copy")
 
 
 @pytest.fixture
@@ -90,8 +87,10 @@ def params(make_params: MakeParams) -> Any:
     return make_params(CHANGES)
 
 
-def receipt() -> dict[str, Any]:
-    return json.loads(tracking.RECEIPT.read_text())
+@pytest.fixture
+def registry(made: Project, params: Any) -> Registry:
+    """That of `made`: nothing is in it yet."""
+    return Registry.open(made, params.registry)
 
 
 WITH_INTERVALS = (
@@ -100,140 +99,144 @@ WITH_INTERVALS = (
 )
 
 
-def test_metrics_are_flat_finite_have_intervals_and_carry_their_benchmark(made: Path) -> None:
-    metrics = reports.read("metrics")
+def test_metrics_are_flat_finite_have_intervals_and_carry_their_benchmark(made: Project) -> None:
+    metrics = reports.read(made.reports, "metrics")
     names = {f"{name}{end}" for name in WITH_INTERVALS for end in ("", "_low", "_high")}
     assert names | {"benchmark_id", "samples", "not_enough"} == set(metrics)
     assert all(metrics[f"{name}_low"] <= metrics[f"{name}_high"] for name in WITH_INTERVALS)
     assert metrics["not_enough"].pop("approval").startswith("approval needs more votes or choices")
     assert metrics["not_enough"] == {
-        "fid_infinity": "fid_infinity needs 320 drawn rows or more, came 90",
+        "fid_infinity": "fid_infinity needs 320 generated rows or more, came 90",
         "class_fid": "class_fid needs more than 64 images of a class, drawn and real; no class has as many",
     }
-    assert metrics["benchmark_id"] == reports.read("reference")["benchmark_id"]
+    assert metrics["benchmark_id"] == reports.read(made.reports, "reference")["benchmark_id"]
     assert metrics["samples"] == 90
     for name in ("samples", "real"):
-        with Image.open(paths.REPORTS / f"{name}.png") as picture:
+        with Image.open(made.reports / f"{name}.png") as picture:
             assert picture.width > 300
-    lines = (paths.REPORTS / "classes.csv").read_text().splitlines()
+    lines = (made.reports / "classes.csv").read_text().splitlines()
     assert lines[0] == "class,class_accuracies,class_accuracies_low,class_accuracies_high"
     assert len(lines) == 4
 
 
-def test_what_was_drawn_is_kept_and_scores_the_same_again(made: Path, params: Any) -> None:
-    kept = generated.read(paths.REPORTS / generated.NAME)
-    again = scores.measure(generated.trial(kept, benchmark.read_pinned(paths.REFERENCE)), params.evaluate.metrics)
-    assert again.flat() == reports.read("metrics")
+def test_what_was_drawn_is_kept_and_scores_the_same_again(made: Project, params: Any) -> None:
+    kept = generated.read(made.reports / generated.NAME)
+    again = scores.measure(
+        generated.comparison(kept, benchmark.read_pinned(made.reference), made.approval), params.evaluate.metrics
+    )
+    assert again.flat() == reports.read(made.reports, "metrics")
 
 
-def test_scores_of_two_models_are_compared_by_the_interval_of_their_difference(made: Path, params: Any) -> None:
-    before = scores.read(paths.REPORTS / "estimates.npz")
-    make_model(seed=1)
-    evaluate.run(params)
-    after = scores.read(paths.REPORTS / "estimates.npz")
+def test_scores_of_two_models_are_compared_by_the_interval_of_their_difference(made: Project, params: Any) -> None:
+    before = scores.read(made.reports / "estimates.npz")
+    make_model(made, seed=1)
+    evaluate.run(made, params)
+    after = scores.read(made.reports / "estimates.npz")
     middle, (low, high) = scores.difference(after, before, "fid")
     assert low < middle < high
-    assert after.values["fid"].value == reports.read("metrics")["fid"]
+    assert after.values["fid"].value == reports.read(made.reports, "metrics")["fid"]
     with pytest.raises(InputError, match="no score 'fiid' on both sides; there are: class_accuracy"):
         scores.difference(after, before, "fiid")
 
 
-def test_scores_of_two_benchmarks_are_not_compared(made: Path, make_params: MakeParams) -> None:
-    before = scores.read(paths.REPORTS / "estimates.npz")
+def test_scores_of_two_benchmarks_are_not_compared(made: Project, make_params: MakeParams) -> None:
+    before = scores.read(made.reports / "estimates.npz")
     changed = make_params({**CHANGES, "reference.seed": 1})
-    reference.run(changed)
-    evaluate.run(changed)
+    reference.run(made, changed)
+    evaluate.run(made, changed)
     with pytest.raises(InputError, match=f"of benchmark {before.benchmark_id} cannot be compared"):
-        scores.difference(scores.read(paths.REPORTS / "estimates.npz"), before, "fid")
+        scores.difference(scores.read(made.reports / "estimates.npz"), before, "fid")
 
 
-def test_the_nearest_training_rows_of_copies_are_the_rows_themselves(made: Path) -> None:
-    pinned, extractor = benchmark.read(paths.REFERENCE)
-    some = rows.load(paths.CLEAN, "train").images[:50]
-    picture = evaluate.neighbouring(some, Trial(Drawn(extractor.extract(some), None), pinned))
+def test_the_nearest_training_rows_of_copies_are_the_rows_themselves(made: Project) -> None:
+    pinned, extractor = benchmark.read(made.reference)
+    some = rows.load(made.clean, "train").images[:50]
+    picture = evaluate.neighbour_grid(made, some, Comparison(GeneratedFeatures(extractor.extract(some), None), pinned))
     pixels = np.asarray(picture.convert("L"))[2:-2, 300:]
     upper, lower = pixels[: len(pixels) // 2 - 1], pixels[len(pixels) // 2 + 1 :]
     assert (upper == lower).all()
 
 
-def test_a_benchmark_of_other_data_is_refused(made: Path, params: Any) -> None:
-    shutil.rmtree(paths.CLEAN)
-    write_rows(paths.CLEAN, pictures(60, 8, 2), [0] * 60, ["0"], splits=["train", "holdout"] * 30)
+def test_a_benchmark_of_other_data_is_refused(made: Project, params: Any) -> None:
+    shutil.rmtree(made.clean)
+    write_rows(made.clean, pictures(60, 8, 2), [0] * 60, ["0"], splits=["train", "holdout"] * 30)
     with pytest.raises(InputError, match="is of other rows than data/clean holds out now"):
-        evaluate.run(params)
+        evaluate.run(made, params)
 
 
 @pytest.mark.parametrize("part", ["holdout.npz", "train.npz", "extractor.safetensors"])
-def test_a_benchmark_put_together_from_two_is_refused(made: Path, make_params: MakeParams, part: str) -> None:
-    whole = (paths.REFERENCE / part).read_bytes()
-    reference.run(make_params({**CHANGES, "reference.seed": 1}))
-    (paths.REFERENCE / part).write_bytes(whole)
+def test_a_benchmark_put_together_from_two_is_refused(made: Project, make_params: MakeParams, part: str) -> None:
+    whole = (made.reference / part).read_bytes()
+    reference.run(made, make_params({**CHANGES, "reference.seed": 1}))
+    (made.reference / part).write_bytes(whole)
     with pytest.raises(InputError, match="its files are not those of benchmark"):
-        benchmark.read(paths.REFERENCE)
+        benchmark.read(made.reference)
 
 
-def test_the_benchmark_s_id_follows_what_moves_a_score_and_nothing_else(made: Path, make_params: MakeParams) -> None:
-    before = reports.read("reference")["benchmark_id"]
-    reference.run(make_params(CHANGES))
-    assert reports.read("reference")["benchmark_id"] == before
-    reference.run(make_params({**CHANGES, "train.steps": 9, "evaluate.samples": 10}))
-    assert reports.read("reference")["benchmark_id"] == before
+def test_the_benchmark_s_id_follows_what_moves_a_score_and_nothing_else(made: Project, make_params: MakeParams) -> None:
+    before = reports.read(made.reports, "reference")["benchmark_id"]
+    reference.run(made, make_params(CHANGES))
+    assert reports.read(made.reports, "reference")["benchmark_id"] == before
+    reference.run(made, make_params({**CHANGES, "train.steps": 9, "evaluate.samples": 10}))
+    assert reports.read(made.reports, "reference")["benchmark_id"] == before
     ids = {before}
     for change in ({"reference.seed": 1}, {"clean.filter": "box"}, {"reference.extractor": "random"}):
-        reference.run(make_params({**CHANGES, **change}))
-        ids.add(reports.read("reference")["benchmark_id"])
+        reference.run(made, make_params({**CHANGES, **change}))
+        ids.add(reports.read(made.reports, "reference")["benchmark_id"])
     assert len(ids) == 4
 
 
-def test_the_first_version_is_champion_the_next_challenger_and_the_same_none(made: Path, params: Any) -> None:
-    register.run(params)
-    assert (receipt()["version"], receipt()["alias"]) == (1, "champion")
-    register.run(params)
-    tracking.RECEIPT.unlink()
-    register.run(params)
-    assert (receipt()["version"], receipt()["alias"]) == (1, "champion")
-    make_model(seed=1)
-    evaluate.run(params)
-    register.run(params)
-    assert (receipt()["version"], receipt()["alias"]) == (2, "challenger")
-    holders = tracking.versions(params)
+def test_the_first_version_is_champion_the_next_challenger_and_the_same_none(
+    made: Project, registry: Registry, params: Any
+) -> None:
+    register.run(made, params)
+    assert (registry.receipt()["version"], registry.receipt()["alias"]) == (1, "champion")
+    register.run(made, params)
+    registry.receipt_file.unlink()
+    register.run(made, params)
+    assert (registry.receipt()["version"], registry.receipt()["alias"]) == (1, "champion")
+    make_model(made, seed=1)
+    evaluate.run(made, params)
+    register.run(made, params)
+    assert (registry.receipt()["version"], registry.receipt()["alias"]) == (2, "challenger")
+    holders = registry.versions()
     assert holders["champion"]["version"] == 1  # type: ignore[index]
-    assert holders["challenger"]["metrics"]["fid"] == pytest.approx(reports.read("metrics")["fid"])  # type: ignore[index]
-    assert holders["challenger"]["benchmark_id"] == reports.read("metrics")["benchmark_id"]  # type: ignore[index]
+    assert holders["challenger"]["metrics"]["fid"] == pytest.approx(reports.read(made.reports, "metrics")["fid"])  # type: ignore[index]
+    assert holders["challenger"]["benchmark_id"] == reports.read(made.reports, "metrics")["benchmark_id"]  # type: ignore[index]
 
 
-def test_the_champion_s_own_files_can_be_fetched_from_the_registry(made: Path, params: Any) -> None:
-    assert tracking.fetch(params, made / "none") is None
-    register.run(params)
-    assert tracking.fetch(params, made / "fetched") == 1
+def test_the_champion_s_own_files_can_be_fetched_from_the_registry(made: Project, registry: Registry, params: Any) -> None:
+    assert registry.fetch(made.root / "none") is None
+    register.run(made, params)
+    assert registry.fetch(made.root / "fetched") == 1
     for name in ("model.json", "weights.safetensors"):
-        assert (made / "fetched" / name).read_bytes() == (paths.MODEL / name).read_bytes()
+        assert (made.root / "fetched" / name).read_bytes() == (made.model / name).read_bytes()
 
 
-def test_a_version_says_where_it_comes_from(made: Path, params: Any) -> None:
-    paths.LOCK.write_text("stages:\n  clean:\n    outs:\n    - {path: data/clean, md5: abc.dir}\n")
-    register.run(params)
-    version = tracking.client().get_model_version(params.registry.model, "1")
+def test_a_version_says_where_it_comes_from(made: Project, registry: Registry, params: Any) -> None:
+    made.dvc_lock.write_text("stages:\n  clean:\n    outs:\n    - {path: data/clean, md5: abc.dir}\n")
+    register.run(made, params)
+    version = registry.client.get_model_version(registry.name, "1")
     assert version.tags["genloop.data.data/clean"] == "abc.dir"
-    assert version.tags["genloop.benchmark_id"] == reports.read("metrics")["benchmark_id"]
+    assert version.tags["genloop.benchmark_id"] == reports.read(made.reports, "metrics")["benchmark_id"]
     assert version.tags["genloop.git_commit"] == "none"  # the test's folder is no repository
     assert "keras" in json.loads(version.tags["genloop.machine.versions"])
-    run = tracking.client().get_run(version.run_id)
+    run = registry.client.get_run(version.run_id)
     assert run.data.params["train.steps"] == str(params.train.steps)
-    artifacts = {file.path for file in tracking.client().list_artifacts(version.run_id)}
+    artifacts = {file.path for file in registry.client.list_artifacts(version.run_id)}
     assert {"params.yaml", "metrics.json", "samples.png", "drawn.npz", "feedback.json", "packages.json"} <= artifacts
 
 
-def test_a_run_shows_the_course_of_the_training(made: Path, params: Any) -> None:
+def test_a_run_shows_the_course_of_the_training(made: Project, registry: Registry, params: Any) -> None:
     from PIL import Image
 
-    logs = made / "logs" / "train" / "here"
+    logs = made.root / "logs" / "train" / "here"
     logs.mkdir(parents=True)
     Image.new("L", (8, 8)).save(logs / "samples-00000002.png")
-    files.write(paths.REPORTS / "train.json", json.dumps({"log": str(logs.relative_to(made))}))
-    register.run(params)
-    client = tracking.client()
-    run = client.get_run(tracking.version(params, receipt()["version"]).run_id)
+    files.write(made.reports / "train.json", json.dumps({"log": str(logs.relative_to(made.root))}))
+    register.run(made, params)
+    client = registry.client
+    run = client.get_run(registry.version(registry.receipt()["version"]).run_id)
     course = client.get_metric_history(run.info.run_id, "train/generator_loss")
     assert [(point.step, point.value) for point in course] == [(1, 0.7), (2, 0.8)]
     images = client.list_artifacts(run.info.run_id, "images")
@@ -241,74 +244,94 @@ def test_a_run_shows_the_course_of_the_training(made: Path, params: Any) -> None
     assert all(re.match(r"samples.step.2\D", Path(image.path).name) for image in images)
 
 
-def test_a_version_is_of_its_parent_s_generation_at_least(made: Path, params: Any) -> None:
+def test_a_version_is_of_its_parent_s_generation_at_least(made: Project, registry: Registry, params: Any) -> None:
     """It went on from what its parent had learned, whatever share of drawn images it was given itself."""
-    register.run(params)  # of generation 2
-    write_feedback(generation=1)
+    register.run(made, params)  # of generation 2
+    write_feedback(made.curated, generation=1)
     for parent, generation in ((1, 2), (7, 1)):  # 7: of another registry
-        make_model(seed=parent)
-        evaluate.run(params)
-        files.write(paths.REPORTS / "train.json", json.dumps({"parent_version": parent}))
-        register.run(params)
-        assert tracking.version(params, receipt()["version"]).tags[tracking.GENERATION] == str(generation)
+        make_model(made, seed=parent)
+        evaluate.run(made, params)
+        files.write(made.reports / "train.json", json.dumps({"parent_version": parent}))
+        register.run(made, params)
+        assert registry.version(registry.receipt()["version"]).tags[GENERATION] == str(generation)
 
 
-def test_a_version_has_a_model_card(made: Path, params: Any) -> None:
-    register.run(params)
-    version = tracking.version(params, 1)
-    described = tracking.client().get_model_version(params.registry.model, "1").description
-    written = tracking.artifact(version, "model-card.md", made)
+def test_a_version_has_a_model_card(made: Project, registry: Registry, params: Any) -> None:
+    register.run(made, params)
+    version = registry.version(1)
+    described = registry.client.get_model_version(registry.name, "1").description
+    written = registry.artifact(version, "model-card.md", made.root)
     assert written is not None
     assert described.startswith("# genloop-digits\n")
-    assert f"benchmark `{reports.read('metrics')['benchmark_id']}`" in described
+    assert f"benchmark `{reports.read(made.reports, 'metrics')['benchmark_id']}`" in described
     assert "neighbours.png" in written.read_text()
     assert len(described) <= 5_000
 
 
-def test_what_a_rebuild_needs_is_kept_with_the_version(made: Path, params: Any) -> None:
-    paths.LOCK.write_text("stages: {}\n")
-    files.write(paths.REPORTS / "train.json", json.dumps({"parent_version": 7}))
-    register.run(params)
-    version = tracking.version(params, 1)
+def test_what_a_rebuild_needs_is_kept_with_the_version(made: Project, registry: Registry, params: Any) -> None:
+    made.dvc_lock.write_text("stages: {}\n")
+    files.write(made.reports / "train.json", json.dumps({"parent_version": 7}))
+    register.run(made, params)
+    version = registry.version(1)
     assert version.tags["genloop.parent"] == "7"
     assert (version.tags["genloop.events"], version.tags["genloop.raters"]) == ("0", "0")
-    kept = tracking.artifact(version, tracking.WORKSPACE, made / "kept")
+    kept = registry.artifact(version, WORKSPACE, made.root / "kept")
     assert kept is not None
     assert sorted(path.name for path in kept.iterdir()) == ["dvc.lock", "params.yaml"]
 
 
 def test_a_first_version_beyond_a_limit_waits_as_challenger(
-    made: Path, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
+    made: Project, registry: Registry, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
 ) -> None:
     params = make_params({**CHANGES, "promotion.rules": [{"metric": "fid", "kind": "at_most", "margin": 0.0}]})
-    register.run(params)
-    assert (receipt()["version"], receipt()["alias"]) == (1, "challenger")
+    register.run(made, params)
+    assert (registry.receipt()["version"], registry.receipt()["alias"]) == (1, "challenger")
     assert "no champion yet: fid at_most 0: its interval is" in capsys.readouterr().out
-    make_model(seed=1)
-    evaluate.run(params)
-    register.run(make_params(CHANGES))
-    assert (receipt()["version"], receipt()["alias"]) == (2, "challenger")
-    assert tracking.versions(params)["champion"] is None
+    make_model(made, seed=1)
+    evaluate.run(made, params)
+    register.run(made, make_params(CHANGES))
+    assert (registry.receipt()["version"], registry.receipt()["alias"]) == (2, "challenger")
+    assert registry.versions()["champion"] is None
     with pytest.raises(InputError, match=r"has no champion; its versions: 1, 2; `genloop promote`"):
-        tracking.load(params)
+        registry.load()
 
 
-def test_a_receipt_that_the_registry_does_not_know_registers_again(
-    made: Path, params: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_receipt_that_the_registry_does_not_know_registers_again(made: Project, registry: Registry, params: Any) -> None:
+    assert not registry.receipt_known()
+    register.run(made, params)
+    assert registry.receipt_known()
+    changed = made.with_variables({"MLFLOW_TRACKING_URI": f"sqlite:///{made.root / 'another.db'}"})
+    another = Registry.open(changed, params.registry)
+    assert not another.receipt_known()
+    register.run(changed, params)
+    assert another.receipt_known()
+    assert another.receipt() == {**(another.receipt() or {}), "version": 1, "alias": "champion"}
+
+
+def test_two_projects_of_one_process_register_in_their_own_registries(
+    made: Project, registry: Registry, params: Any, tmp_path: Path, elsewhere: Path
 ) -> None:
-    assert not tracking.receipt_known(params)
-    register.run(params)
-    assert tracking.receipt_known(params)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{made / 'another.db'}")
-    assert not tracking.receipt_known(params)
-    register.run(params)
-    assert tracking.receipt_known(params)
-    assert receipt() == {**receipt(), "version": 1, "alias": "champion"}
+    other = project_in(tmp_path / "other")
+    shutil.copytree(made.root, other.root)
+    make_model(other, seed=1)
+    evaluate.run(other, params)
+    others = Registry.open(other, params.registry)
+    for project in (made, other, made):
+        register.run(project, params)
+    assert (registry.numbers(), others.numbers()) == ([1], [1])
+    assert registry.version(1).tags["genloop.key"] == register.identity(made) != others.version(1).tags["genloop.key"]
+    seeds = np.arange(3)
+    for project, own in ((made, registry), (other, others)):
+        assert np.array_equal(own.load().draw(seeds, None), sampler.load(project.model).draw(seeds, None))
+        assert list((project.root / "mlruns").iterdir())
+    assert list(elsewhere.iterdir()) == []
 
 
-def test_the_version_draws_anywhere_with_its_own_code_and_without_genloop(made: Path, params: Any, tmp_path: Path) -> None:
-    register.run(params)
-    expected = sampler.load(paths.MODEL).draw(np.arange(5, 9), np.full(4, 2, np.int32))
+def test_the_version_draws_anywhere_with_its_own_code_and_without_genloop(
+    made: Project, registry: Registry, params: Any, tmp_path: Path
+) -> None:
+    register.run(made, params)
+    expected = sampler.load(made.model).draw(np.arange(5, 9), np.full(4, 2, np.int32))
     program = (
         "import sys, numpy as np, mlflow\n"
         "model = mlflow.pyfunc.load_model('models:/genloop-digits@champion')\n"
@@ -318,7 +341,7 @@ def test_the_version_draws_anywhere_with_its_own_code_and_without_genloop(made: 
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "drawn.npy")], cwd=tmp_path, capture_output=True, text=True,
-        check=False, env={"MLFLOW_TRACKING_URI": tracking.uri(), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        check=False, env={"MLFLOW_TRACKING_URI": registry.uri, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     drawn = np.load(tmp_path / "drawn.npy")
@@ -326,52 +349,54 @@ def test_the_version_draws_anywhere_with_its_own_code_and_without_genloop(made: 
     assert np.array_equal(drawn, expected)
 
 
-def test_a_version_holds_no_pickle(made: Path, params: Any) -> None:
-    register.run(params)
-    files = [path for path in Path("mlruns").rglob("*") if path.is_file()]
-    assert {"weights.safetensors", "registered.py", "MLmodel"} <= {path.name for path in files}
+def test_a_version_holds_no_pickle(made: Project, params: Any) -> None:
+    register.run(made, params)
+    files = [path for path in (made.root / "mlruns").rglob("*") if path.is_file()]
+    assert {"weights.safetensors", "pyfunc.py", "MLmodel"} <= {path.name for path in files}
     assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".keras", ".h5", ".joblib", ".pt")]
     assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # how a pickle begins
 
 
-def test_a_model_that_draws_something_else_moves_no_alias(made: Path, params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_draws_something_else_moves_no_alias(
+    made: Project, registry: Registry, params: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Liar:
         def draw(self, seeds: np.ndarray, labels: object) -> np.ndarray:
             return np.zeros((len(seeds), 8, 8, 1), np.uint8)
 
-    monkeypatch.setattr(tracking, "load_uri", lambda uri: Liar())
-    with pytest.raises(GenloopError, match="draws other images"):
-        register.run(params)
-    assert tracking.versions(params) == {"champion": None, "challenger": None}
-    assert not tracking.RECEIPT.exists()
-    assert not tracking.client().search_model_versions()
+    monkeypatch.setattr(Registry, "load_model", lambda registry, uri: Liar())
+    with pytest.raises(GenloopError, match="generates other images"):
+        register.run(made, params)
+    assert registry.versions() == {"champion": None, "challenger": None}
+    assert not registry.receipt_file.exists()
+    assert not registry.client.search_model_versions()
 
 
-def test_the_champion_is_loaded_by_alias_and_others_by_number(made: Path, params: Any) -> None:
+def test_the_champion_is_loaded_by_alias_and_others_by_number(made: Project, registry: Registry, params: Any) -> None:
     with pytest.raises(InputError, match="no registered model 'genloop-digits'"):
-        tracking.load(params)
-    register.run(params)
-    assert tracking.load(params).version == 1
-    assert tracking.load(params, 1).classes == ["0", "1", "2"]
+        registry.load()
+    register.run(made, params)
+    assert registry.load().version == 1
+    assert registry.load(1).classes == ["0", "1", "2"]
     with pytest.raises(InputError, match="has no version 7; its versions: 1"):
-        tracking.load(params, 7)
+        registry.load(7)
 
 
-def test_weights_that_were_tampered_with_are_refused(made: Path, params: Any) -> None:
-    weights = paths.MODEL / "weights.safetensors"
+def test_weights_that_were_tampered_with_are_refused(made: Project, params: Any) -> None:
+    weights = made.model / "weights.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match="no usable model"):
-        evaluate.run(params)
+        evaluate.run(made, params)
 
 
-def test_a_benchmark_that_is_not_whole_is_refused(made: Path) -> None:
-    (paths.REFERENCE / "holdout.npz").write_bytes(b"PK\x03\x04")
+def test_a_benchmark_that_is_not_whole_is_refused(made: Project) -> None:
+    (made.reference / "holdout.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match="no usable benchmark"):
-        benchmark.read(paths.REFERENCE)
+        benchmark.read(made.reference)
 
 
-def test_a_score_that_is_not_finite_is_an_error(made: Path, params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_score_that_is_not_finite_is_an_error(made: Project, params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = np.zeros(0)
     broken = Estimate(float("nan"), 0.0, nothing, nothing, np.zeros((3, 0)))
     monkeypatch.setattr(catalogue, "get", lambda table, name: lambda found: {"fid": broken})
@@ -380,37 +405,42 @@ def test_a_score_that_is_not_finite_is_an_error(made: Path, params: Any, monkeyp
 
 
 @pytest.mark.slow
-def test_several_first_users_of_a_store_do_not_trip_over_each_other(project: Path) -> None:
-    program = "from pipelines.registry import client; client.client().search_experiments()"
-    env = {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "HOME": str(project)}
-    users = [subprocess.Popen([sys.executable, "-c", program], env=env, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+def test_several_first_users_of_a_store_do_not_trip_over_each_other(project: Project) -> None:
+    program = (
+        "import sys; from pathlib import Path; from pipelines.core.project import Project\n"
+        "from pipelines.registry.client import Registry\n"
+        "Registry(Project(Path(sys.argv[1]), {}), 'm', 'e').client.search_experiments()"
+    )
+    env = {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "HOME": str(project.root)}
+    command = [sys.executable, "-c", program, str(project.root)]
+    users = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for user in users:
         _, errors = user.communicate(timeout=120)
         assert user.returncode == 0, errors
 
 
-def test_unlabelled_rows_are_scored_without_classes(project: Path, make_params: MakeParams) -> None:
+def test_unlabelled_rows_are_scored_without_classes(project: Project, make_params: MakeParams) -> None:
     params = make_params({**CHANGES, "evaluate.samples": 70})
-    write_rows(paths.CLEAN, pictures(160, 8, 1), [None] * 160, splits=["train", "holdout"] * 80)
-    make_model(classes=0)
-    reference.run(params)
-    evaluate.run(params)
+    write_rows(project.clean, pictures(160, 8, 1), [None] * 160, splits=["train", "holdout"] * 80)
+    make_model(project, classes=0)
+    reference.run(project, params)
+    evaluate.run(project, params)
     expected = {name for name in WITH_INTERVALS if name not in ("inception_score", "class_accuracy")}
-    assert expected == {name for name in reports.read("metrics") if name in WITH_INTERVALS}
-    assert (paths.REPORTS / "classes.csv").read_text().splitlines() == ["class"]
-    with Image.open(io.BytesIO((paths.REPORTS / "samples.png").read_bytes())) as picture:
+    assert expected == {name for name in reports.read(project.reports, "metrics") if name in WITH_INTERVALS}
+    assert (project.reports / "classes.csv").read_text().splitlines() == ["class"]
+    with Image.open(io.BytesIO((project.reports / "samples.png").read_bytes())) as picture:
         assert picture.height > 50
 
 
-def test_what_people_like_is_scored_where_it_is_known(made: Path, params: Any) -> None:
-    pinned, _ = benchmark.read(paths.REFERENCE)
+def test_what_people_like_is_scored_where_it_is_known(made: Project, params: Any) -> None:
+    pinned, _ = benchmark.read(made.reference)
     shown = np.zeros((len(pinned.labels), 8, 8, 1), np.uint8)
-    width = views.of(pinned.holdout, shown, pinned.labels, pinned.of_classes).shape[1]
-    approval.write(paths.APPROVAL, {}, Approval(np.zeros(width), 1.0, pinned.id))
-    evaluate.run(params)
-    metrics = reports.read("metrics")
+    width = views.compute(pinned.holdout, shown, pinned.labels, pinned.of_classes).shape[1]
+    approval.write(made.approval, {}, ApprovalModel(np.zeros(width), 1.0, pinned.id))
+    evaluate.run(made, params)
+    metrics = reports.read(made.reports, "metrics")
     assert [metrics[f"approval{end}"] for end in ("", "_low", "_high")] == pytest.approx([1 / (1 + np.exp(-1))] * 3)
     assert "approval" not in metrics["not_enough"]
-    approval.write(paths.APPROVAL, {}, Approval(np.zeros(width), 1.0, "another"))
+    approval.write(made.approval, {}, ApprovalModel(np.zeros(width), 1.0, "another"))
     with pytest.raises(InputError, match=f"benchmark another, but the benchmark is {pinned.id}; run `approval` again"):
-        evaluate.run(params)
+        evaluate.run(made, params)

@@ -3,85 +3,90 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines import validate
-from pipelines.core import facts, images, paths, reports, shards
+from pipelines.core import facts, images, png, reports, shards
 from pipelines.core.errors import InputError
+from pipelines.core.project import Project
 from pipelines.settings.schema import Expectations
 from pipelines.validation import expectations
 from tests.conftest import MakeParams
 from tests.contracts import pictures
 
 
-def write_raw(pixels: list[np.ndarray], labels: list[int | None], classes: list[str] = ["a", "b"]) -> None:  # noqa: B006
-    with shards.Writer(paths.RAW, classes=classes) as writer:
+def write_raw(
+    project: Project,
+    pixels: list[np.ndarray],
+    labels: list[int | None],
+    classes: list[str] = ["a", "b"],  # noqa: B006
+) -> None:
+    with shards.ShardWriter(project.raw, classes=classes) as writer:
         for image, label in zip(pixels, labels, strict=True):
             writer.add(
-                {"image": {"bytes": images.encode_png(image), "path": None}, "label": label, "row_id": images.row_id(image),
+                {"image": {"bytes": png.encode(image), "path": None}, "label": label, "row_id": images.row_id(image),
                  "source": "test", "origin": "real", "generation": 0, "weight": 1.0, "events": [], "split": None}
             )  # fmt: skip
-    reports.write("ingest", reports.rows(len(pixels), len(pixels), {}))
+    reports.write(project.reports, "ingest", reports.row_counts(len(pixels), len(pixels), {}))
 
 
 def some(count: int = 120) -> tuple[list[np.ndarray], list[int | None]]:
     return list(pictures(count, 12, 1)), [number % 2 for number in range(count)]
 
 
-def test_sound_data_passes_and_its_facts_lie_in_the_order_of_its_rows(project: Path, make_params: MakeParams) -> None:
+def test_sound_data_passes_and_its_facts_lie_in_the_order_of_its_rows(project: Project, make_params: MakeParams) -> None:
     pixels, labels = some()
-    write_raw(pixels, labels)
-    validate.run(make_params())
-    measured = facts.read(paths.FACTS / "facts.parquet")
+    write_raw(project, pixels, labels)
+    validate.run(project, make_params())
+    measured = facts.read(project.facts / "facts.parquet")
     assert measured["id"].tolist() == [bytes.fromhex(images.row_id(p)[:32]).rstrip(b"\0") for p in pixels]
     assert measured["label"].tolist() == labels
     assert measured["brightness"] == pytest.approx([p.mean() for p in pixels])
-    report = reports.read("validate")
+    report = reports.read(project.reports, "validate")
     assert (report["rows_in"], report["rows_out"], report["refused"], report["passed"]) == (120, 120, {}, True)
     assert report["great_expectations"]["success"] is True
 
 
-def test_rows_of_many_sizes_and_modes_keep_their_places(project: Path, make_params: MakeParams) -> None:
+def test_rows_of_many_sizes_and_modes_keep_their_places(project: Project, make_params: MakeParams) -> None:
     random = np.random.default_rng(0)
     sizes = [(8 + i % 5, 9 + i % 3, 1 + i % 4) for i in range(110)]
     pixels = [random.integers(0, 256, size, np.uint8) for size in sizes]
-    write_raw(pixels, [None] * 110, classes=[])
-    validate.run(make_params({"validate.soft": {}}))
-    measured = facts.read(paths.FACTS / "facts.parquet")
+    write_raw(project, pixels, [None] * 110, classes=[])
+    validate.run(project, make_params({"validate.soft": {}}))
+    measured = facts.read(project.facts / "facts.parquet")
     assert [(int(r["height"]), int(r["width"])) for r in measured] == [size[:2] for size in sizes]
     assert [r["mode"].decode() for r in measured] == [images.MODES[size[2]] for size in sizes]
 
 
-def test_a_broken_hard_expectation_stops_and_leaves_no_facts(project: Path, make_params: MakeParams, capsys: Any) -> None:
+def test_a_broken_hard_expectation_stops_and_leaves_no_facts(project: Project, make_params: MakeParams, capsys: Any) -> None:
     pixels, labels = some(40)
-    write_raw(pixels, labels)
+    write_raw(project, pixels, labels)
     with pytest.raises(InputError, match=r"1 of \d+ expectations that must hold do not"):
-        validate.run(make_params())
-    assert not paths.FACTS.exists()
+        validate.run(project, make_params())
+    assert not project.facts.exists()
     assert "FAILED: number of rows at least 100; came: 40" in capsys.readouterr().out
-    report = json.loads((paths.REPORTS / "validate.json").read_text())
+    report = json.loads((project.reports / "validate.json").read_text())
     assert report["passed"] is False
     assert report["failed"][0]["hard"] is True
-    assert "number of rows at least 100" in (paths.REPORTS / "data.html").read_text()
+    assert "number of rows at least 100" in (project.reports / "data.html").read_text()
 
 
-def test_a_soft_expectation_warns_and_goes_on(project: Path, make_params: MakeParams, capsys: Any) -> None:
+def test_a_soft_expectation_warns_and_goes_on(project: Project, make_params: MakeParams, capsys: Any) -> None:
     pixels, labels = some()
-    write_raw([*pixels, *pixels[:10]], [*labels, *labels[:10]])
-    validate.run(make_params())
-    assert paths.FACTS.exists()
+    write_raw(project, [*pixels, *pixels[:10]], [*labels, *labels[:10]])
+    validate.run(project, make_params())
+    assert project.facts.exists()
     assert "warning: copy: share of rows at most 0.01; came: 0.07692" in capsys.readouterr().out
 
 
-def test_the_page_opens_without_a_network_and_escapes_names(project: Path, make_params: MakeParams) -> None:
+def test_the_page_opens_without_a_network_and_escapes_names(project: Project, make_params: MakeParams) -> None:
     pixels, labels = some()
-    write_raw(pixels, labels, classes=["<script>alert(1)</script>", "b"])
-    validate.run(make_params())
-    page = (paths.REPORTS / "data.html").read_text()
+    write_raw(project, pixels, labels, classes=["<script>alert(1)</script>", "b"])
+    validate.run(project, make_params())
+    page = (project.reports / "data.html").read_text()
     assert "http://" not in page
     assert "https://" not in page
     assert 'src="data:image/png;base64,' in page
@@ -89,9 +94,9 @@ def test_the_page_opens_without_a_network_and_escapes_names(project: Path, make_
     assert "&lt;script&gt;" in page
 
 
-def test_a_damaged_report_of_facts_is_not_taken_for_facts(project: Path) -> None:
+def test_a_damaged_report_of_facts_is_not_taken_for_facts(project: Project) -> None:
     with pytest.raises(InputError, match="validate"):
-        facts.read(paths.FACTS / "facts.parquet")
+        facts.read(project.facts / "facts.parquet")
 
 
 def table(count: int = 200) -> facts.Facts:

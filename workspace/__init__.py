@@ -1,1 +1,1 @@
-"""The project folder and what keeps it: DVC's graph, git, locks, processes, copies. Only here are DVC and git called."""
+"""The project folder on disk: DVC's graph and cache, git, locks, processes, copies. Only this package calls DVC and git."""

@@ -1,149 +1,173 @@
-"""Reads the graphs of dvc.yaml and noise/dvc.yaml: which stages are stale, whether outputs are safe. Never runs anything."""
+"""DVC: which stages of dvc.yaml and noise/dvc.yaml are stale, whether their outputs are safe, and the command `dvc`."""
 
 from __future__ import annotations
 
 import logging
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.project import Project
+from workspace import processes
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-    from dvc.stage import PipelineStage
+    from dvc.stage import PipelineStage, Stage
 
 State = Literal["fresh", "stale", "never"]
+Out = Any  # dvc.output.Output, which carries no types
 
-GRAPH = Path("dvc.yaml")
-RECORD = Path("dvc.lock")
-NOISE = "noise/dvc.yaml:noise"  # as DVC calls the stage that is no part of every run
-NOISE_RECORD = Path("noise/dvc.lock")
-PATIENCE = 30.0  # seconds to wait for another DVC process; each holds the lock for about one
+GRAPH = "dvc.yaml"
+NOISE = "noise/dvc.yaml:noise"  # DVC's name of the stage that only promotion needs
+LOCK_TIMEOUT = 30.0  # seconds; another DVC process holds the lock for about one
 
 
-def stages() -> list[str]:
+def stages(project: Project) -> list[str]:
     """Names in the order in which they run."""
-    with repository() as repo:
-        return [stage.name for stage in ordered(repo)]
+    with repository(project) as repo:
+        return [stage.name for stage in pipeline_stages(repo)]
 
 
-def status() -> dict[str, State]:
+def status(project: Project) -> dict[str, State]:
     """Stage -> `never` ran, `stale` (itself, or a stage that it depends on, would run now), or `fresh`."""
-    with repository() as repo:
-        recorded = record()
-        states: dict[str, State] = {}
-        for stage in ordered(repo):
-            before = (states.get(needed.addressing, "fresh") for needed in repo.index.graph.successors(stage))
+    with repository(project) as repo:
+        recorded = read_lock(project.dvc_lock)
+        states: dict[Stage, State] = {}
+        for stage in pipeline_stages(repo):
+            before = (states.get(needed, "fresh") for needed in repo.index.graph.successors(stage))
             if stage.name not in recorded:
-                states[stage.name] = "never"
-            elif any(state != "fresh" for state in before) or changed(stage):
-                states[stage.name] = "stale"
+                states[stage] = "never"
+            elif any(state != "fresh" for state in before) or is_changed(stage):
+                states[stage] = "stale"
             else:
-                states[stage.name] = "fresh"
-        return states
+                states[stage] = "fresh"
+        return {stage.name: state for stage, state in states.items()}
 
 
-def noise() -> State:
-    """Of the stage `noise`: whether what it found is of the benchmark, the configuration and the code as they are now."""
-    with repository() as repo:
-        if "noise" not in record(NOISE_RECORD):
+def noise_state(project: Project) -> State:
+    """The state of the stage `noise`: whether its result is of the present benchmark, configuration and code."""
+    with repository(project) as repo:
+        if "noise" not in read_lock(project.noise_lock):
             return "never"
-        return "stale" if changed(named(repo, NOISE)) else "fresh"
+        return "stale" if is_changed(find_stage(repo, NOISE)) else "fresh"
 
 
-def check_cache(name: str) -> None:
-    """Every output of the stage is whole in DVC's cache. On a full disk DVC records outputs that it could not keep.
-
-    Args:
-        name: of a stage in dvc.yaml, or NOISE.
-
-    Raises:
-        GenloopError: the cache lacks something.
-    """
-    with repository() as repo:
-        stage = named(repo, name)
-        lacking = [path for out in stage.outs if out.use_cache for path in unsafe(out)]
-    demand(name, lacking)
+def check_cache(project: Project, name: str) -> None:
+    """Raises GenloopError where an output of the stage is not whole in DVC's cache: a full disk is no error for DVC."""
+    with repository(project) as repo:
+        stage = find_stage(repo, name)
+        missing = [path for out in stage.outs if out.use_cache for path in missing_files(out)]
+    raise_missing(name, missing)
 
 
-def check_added(path: Path) -> None:
-    """The same of what `dvc add` was given; and DVC sees it, for what git is told to ignore it passes over without a word."""
-    with repository() as repo:
-        found = [out for out in repo.index.outs if Path(out.fs_path) == path.absolute()]
-        lacking = [file for out in found for file in unsafe(out)]
-    if not found:
+def check_added(project: Project, path: Path) -> None:
+    """Raises GenloopError where the cache lacks files of `path` after `dvc add`, or DVC overlooks it because git ignores it."""
+    with repository(project) as repo:
+        added = [out for out in repo.index.outs if Path(out.fs_path) == path]
+        missing = [file for out in added for file in missing_files(out)]
+    path = project.relative(path)
+    if not added:
         raise GenloopError(
-            f"{path}: DVC passes over {path}.dvc, so it would neither push nor pull it; most often .gitignore has a line like "
+            f"{path}: DVC overlooks {path}.dvc, so it would neither push nor pull it; most often .gitignore has a line like "
             f"`/{path.parent}/*`: write `/{path.parent}/?*` instead"
         )
-    demand(str(path), lacking)
+    raise_missing(str(path), missing)
 
 
-def demand(name: str, lacking: list[str]) -> None:
-    if lacking:
+def raise_missing(name: str, missing: list[str]) -> None:
+    if missing:
         raise GenloopError(
-            f"{name}: DVC's cache lacks {len(lacking)} of its output files, the first is {lacking[0]}; "
+            f"{name}: DVC's cache lacks {len(missing)} of its output files, the first is {missing[0]}; "
             "most often the disk is full: make room and run again"
         )
 
 
+def run_command(project: Project, *arguments: str) -> str | None:
+    """Run `dvc ARGUMENTS` without a terminal; returns None if it succeeded, else its error message."""
+    with tempfile.TemporaryFile("w+") as output:
+        process = processes.start(project, [sys.executable, "-m", "dvc", *arguments], stdout=output, stderr=output)
+        try:
+            if process.wait() == 0:
+                return None
+        finally:
+            processes.stop(process)
+        output.seek(0)
+        lines = [line.removeprefix("ERROR: ").strip() for line in output if line.strip()]
+        return "; ".join(lines[:3]) or f"ended with {process.returncode}"
+
+
 @contextmanager
-def repository() -> Iterator[Repo]:
-    """The DVC repository of the working directory, locked for reading."""
+def repository(project: Project) -> Iterator[Repo]:
+    """The project's DVC repository, locked for reading."""
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.lock import LockError
     from dvc.repo import Repo
 
-    for name in ("dvc", "dvc_data", "dvc_objects"):  # what matters is raised; the rest would drown the stages' words
+    for name in ("dvc", "dvc_data", "dvc_objects"):  # errors are raised; other messages would hide those of the stages
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    until = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LOCK_TIMEOUT
     try:
-        with Repo() as repo:
+        with Repo(str(project.root)) as repo:
             while True:
                 try:
                     repo.lock.lock()
                     break
                 except LockError:
-                    if time.monotonic() > until:
+                    if time.monotonic() > deadline:
                         raise GenloopError("another DVC process holds this project; wait for it and run again") from None
             try:
                 yield repo
             finally:
                 repo.lock.unlock()
     except NotDvcRepoError:
-        raise InputError(f"{Path.cwd()}: no DVC repository; make it one: git init && dvc init") from None
+        raise InputError(f"{project.root}: no DVC repository; make it one: git init && dvc init") from None
     except DvcException as error:
         raise InputError(f"{GRAPH}: {error}") from None
 
 
-def ordered(repo: Repo) -> list[PipelineStage]:
-    """The stages of dvc.yaml, each after those that it depends on, else as they are written there."""
+def pipeline_stages(repo: Repo) -> list[PipelineStage]:
+    """The stages of dvc.yaml, each after those that it depends on, otherwise in the order of the file."""
     import networkx
-    from dvc.stage import PipelineStage
 
-    written = {stage.addressing: place for place, stage in enumerate(repo.index.stages)}
-    order = networkx.lexicographical_topological_sort(repo.index.graph.reverse(), key=lambda stage: written[stage.addressing])
-    return [stage for stage in order if isinstance(stage, PipelineStage) and stage.path_in_repo == GRAPH.name]
+    position = {stage: place for place, stage in enumerate(repo.index.stages)}
+    order = networkx.lexicographical_topological_sort(repo.index.graph.reverse(), key=position.__getitem__)
+    return [stage for stage in order if in_file(stage, GRAPH)]
 
 
-def named(repo: Repo, name: str) -> PipelineStage:
-    (stage,) = (stage for stage in repo.index.stages if stage.addressing == name)
+def find_stage(repo: Repo, name: str) -> PipelineStage:
+    file, _, name = name.rpartition(":")
+    (stage,) = (stage for stage in repo.index.stages if in_file(stage, file or GRAPH) and stage.name == name)
     return stage
 
 
-def record(path: Path = RECORD) -> set[str]:
-    """Stages that have run and been recorded."""
-    if not path.is_file():
-        return set()
-    return set((YAML(typ="safe").load(path) or {}).get("stages", {}))
+def in_file(stage: Stage, file: str) -> bool:
+    """Whether the stage is written in that dvc.yaml. DVC's own names of stages depend on the working directory."""
+    from dvc.stage import PipelineStage
+
+    return isinstance(stage, PipelineStage) and Path(stage.path_in_repo) == Path(file)
 
 
-def changed(stage: PipelineStage) -> bool:
+def read_lock(file: Path) -> dict[str, Any]:
+    """The records of a dvc.lock by stage."""
+    return parse_lock(file.read_text(encoding="utf-8") if file.is_file() else None)
+
+
+def parse_lock(text: str | None) -> dict[str, Any]:
+    try:
+        return (YAML(typ="safe", pure=True).load(text or "") or {}).get("stages") or {}
+    except YAMLError:  # a merge left its conflict markers in it
+        return {}
+
+
+def is_changed(stage: PipelineStage) -> bool:
     from dvc.lock import LockError
 
     try:
@@ -152,16 +176,26 @@ def changed(stage: PipelineStage) -> bool:
         return True
 
 
-def unsafe(out) -> Iterator[str]:  # type: ignore[no-untyped-def]
+def missing_files(out: Out) -> Iterator[str]:
     """Files of an output that the cache lacks, or has in another size than the workspace."""
+    if out.get_obj() is None:
+        yield relative_path(out)
+        return
+    for key, digest in digests(out).items():
+        path = Path(out.fs_path, *key)
+        cached = Path(out.cache.oid_to_path(digest))
+        if not cached.is_file() or (path.is_file() and cached.stat().st_size != path.stat().st_size):
+            yield relative_path(out, *key)
+
+
+def digests(out: Out) -> dict[tuple[str, ...], str]:
+    """The hashes of an output's files by path in it; the key of an output that is one file is ()."""
     from dvc_data.hashfile.tree import Tree
 
-    if (whole := out.get_obj()) is None:
-        yield str(out)
-        return
-    files = ((key, entry.value) for key, _, entry in whole) if isinstance(whole, Tree) else [((), out.hash_info.value)]
-    for key, digest in files:
-        path = Path(out.fs_path, *key)
-        kept = Path(out.cache.oid_to_path(digest))
-        if not kept.is_file() or (path.is_file() and kept.stat().st_size != path.stat().st_size):
-            yield str(path.relative_to(Path.cwd()))
+    content = out.get_obj()
+    return {key: entry.value for key, _, entry in content} if isinstance(content, Tree) else {(): out.hash_info.value}
+
+
+def relative_path(out: Out, *key: str) -> str:
+    """The path of an output, or of a file in it, relative to the project's root."""
+    return str(Path(out.fs_path, *key).relative_to(out.repo.root_dir))

@@ -1,46 +1,46 @@
-"""DVC's cache on this machine: what only earlier versions of an output are made of."""
+"""DVC's cache on this machine: the objects of outputs, and the deletion of those that no output needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from pipelines.core import paths
+from pipelines.core.project import Project
 from workspace import dvc
+from workspace.dvc import Out
 
-Out = Any  # dvc.output.Output, which carries no types
+
+def folder(project: Project) -> Path:
+    """The folder of the objects, each as `ab/cdef…` by its hash."""
+    with dvc.repository(project) as repo:
+        return Path(repo.cache.local.path)
 
 
-def of_feedback(stages: tuple[str, ...]) -> set[Path]:
+def feedback_objects(project: Project, stages: tuple[str, ...]) -> set[Path]:
     """Objects of data/feedback and of the outputs of these stages, as they were last recorded."""
-    folder = paths.FEEDBACK.absolute()
-    return objects(lambda out: Path(out.fs_path) == folder or getattr(out.stage, "name", None) in stages)
+    return objects(project, lambda out: Path(out.fs_path) == project.feedback or getattr(out.stage, "name", None) in stages)
 
 
-def remove(before: set[Path]) -> int:
-    """Delete those of these objects that no output is made of any more; how many there were."""
-    gone = [path for path in before - objects(lambda out: True) if path.is_file()]
-    for path in gone:
+def remove_unused(project: Project, before: set[Path]) -> int:
+    """Delete those of these objects that no output needs any more; returns how many."""
+    unused = [path for path in before - objects(project, lambda out: True) if path.is_file()]
+    for path in unused:
         path.unlink()
-    return len(gone)
+    return len(unused)
 
 
-def remotes() -> list[str]:
-    """Names of the places where `dvc push` may have put what is deleted here."""
-    with dvc.repository() as repo:
-        return sorted(repo.config["remote"])
+def remotes(project: Project) -> dict[str, dict[str, str]]:
+    """DVC's remotes: name -> options."""
+    with dvc.repository(project) as repo:
+        return dict(sorted(repo.config["remote"].items()))
 
 
-def objects(wanted: Callable[[Out], bool]) -> set[Path]:
-    with dvc.repository() as repo:
+def objects(project: Project, wanted: Callable[[Out], bool]) -> set[Path]:
+    with dvc.repository(project) as repo:
         outs = [out for out in repo.index.outs if out.use_cache and out.hash_info and wanted(out)]
-        return {Path(out.cache.oid_to_path(digest)) for out in outs for digest in digests(out)}
+        return {Path(out.cache.oid_to_path(digest)) for out in outs for digest in object_hashes(out)}
 
 
-def digests(out: Out) -> Iterator[str]:
-    from dvc_data.hashfile.tree import Tree
-
-    yield out.hash_info.value
-    if isinstance(whole := out.get_obj(), Tree):
-        yield from (entry.value for _, _, entry in whole)
+def object_hashes(out: Out) -> list[str]:
+    """The hashes of an output's objects. A folder is an object too: the list of its files."""
+    return [out.hash_info.value, *dvc.digests(out).values()]

@@ -1,4 +1,4 @@
-"""git, as folds and runs use it: a commit of a few files, and of nothing else that the user has changed or staged."""
+"""git, as folds and runs use it: commits of named files, without anything else that the user has changed or staged."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
 
-# What is going on where one of these lies in git's folder; a commit now would end it, or land in the middle of it.
+# Operations that are unfinished while such a file is in git's folder; a commit would end them, or become a part of them.
 UNFINISHED = {
     "MERGE_HEAD": "a merge",
     "rebase-merge": "a rebase",
@@ -19,101 +20,117 @@ UNFINISHED = {
     "REVERT_HEAD": "a revert",
     "BISECT_LOG": "a bisection",
 }
-# Nothing may wait for a person: no hook, no passphrase of a signature.
-QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "commit.gpgSign=false")
-NOBODY = ("-c", "user.name=Genloop", "-c", "user.email=genloop@localhost")
-PATIENCE = 20.0  # seconds to wait for another git
+# Nothing may wait for a person: no hook, and no signature, which may need a passphrase.
+NO_PROMPTS = ("-c", f"core.hooksPath={os.devnull}", "-c", "commit.gpgSign=false")
+FALLBACK_AUTHOR = ("-c", "user.name=Genloop", "-c", "user.email=genloop@localhost")
+LOCK_TIMEOUT = 20.0  # seconds to wait for another git process
 
 
-def changed(files: Sequence[Path]) -> bool:
-    """Whether a commit of these files would hold anything. Where there can be no commit, it would not."""
-    return why_not(files) is None and bool(git("status", "--porcelain", "--untracked-files=all", "--", *map(str, files)).stdout)
+def has_changes(project: Project, files: Sequence[Path]) -> bool:
+    """Whether a commit of these files is possible and would not be empty."""
+    arguments = ("status", "--porcelain", "--untracked-files=all", "--", *relative_names(project, files))
+    return obstacle(project, files) is None and bool(git(project, *arguments).stdout)
 
 
-def committed(file: Path, commit: str = "HEAD") -> str | None:
-    """What that commit has as this file, if it has it; by default the last one."""
-    asked = git("show", f"{commit}:./{file}")
-    return None if asked.returncode else asked.stdout
+def show(project: Project, file: Path, commit: str = "HEAD") -> str | None:
+    """The content of a file in a commit, by default the last one; None where the commit lacks it."""
+    shown = git(project, "show", f"{commit}:./{project.relative(file)}")
+    return None if shown.returncode else shown.stdout
 
 
-def head() -> str | None:
+def head(project: Project) -> str | None:
     """The last commit, if there is one."""
-    asked = git("rev-parse", "--verify", "--quiet", "HEAD")
-    return None if asked.returncode else asked.stdout.strip()
+    parsed = git(project, "rev-parse", "--verify", "--quiet", "HEAD")
+    return None if parsed.returncode else parsed.stdout.strip()
 
 
-def dirty() -> bool:
-    """Whether something differs from the last commit: files that git has, and new code of the pipeline."""
-    changed = git("status", "--porcelain", "--untracked-files=no").stdout
-    return bool(changed or git("status", "--porcelain", "--untracked-files=all", "--", "pipelines").stdout)
+def dirty(project: Project) -> bool:
+    """Whether tracked files differ from the last commit, or pipelines/ has new ones."""
+    changed = git(project, "status", "--porcelain", "--untracked-files=no").stdout
+    return bool(changed or git(project, "status", "--porcelain", "--untracked-files=all", "--", "pipelines").stdout)
 
 
-def ahead() -> bool:
-    """Whether there is a commit that has not been pushed, as far as git knows here."""
-    asked = git("rev-list", "--count", "@{upstream}..HEAD")
-    return head() is not None and (asked.returncode != 0 or asked.stdout.strip() != "0")
+def has_unpushed(project: Project) -> bool:
+    """Whether there is a commit that has not been pushed, as far as this clone knows."""
+    counted = git(project, "rev-list", "--count", "@{upstream}..HEAD")
+    return head(project) is not None and (counted.returncode != 0 or counted.stdout.strip() != "0")
 
 
-def commit(files: Sequence[Path], message: str, log: Callable[[str], None]) -> bool:
-    """Commit these files as they are, those that there are; whether there is such a commit now.
+def files(project: Project, *patterns: str) -> list[Path] | None:
+    """The files that belong to the project, committed or not, relative to its root; None outside of git.
 
-    Where there can be none, or they have not changed, the reason is told to `log`.
-
-    Raises:
-        GenloopError: git should have, and could not.
+    Deleted files are listed too, until their deletion is committed.
     """
+    listed = git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns)
+    return None if listed.returncode else sorted({Path(name) for name in listed.stdout.split("\0") if name})
+
+
+def commit(project: Project, files: Sequence[Path], message: str, log: Callable[[str], None]) -> bool:
+    """Commit those of these files that exist; returns whether it did, else `log` gets the reason."""
     files = [file for file in files if file.exists()]
-    if (reason := why_not(files)) is not None:
+    if (reason := obstacle(project, files)) is not None:
         log(f"nothing is committed: {reason}")
         return False
-    if not changed(files):
+    if not has_changes(project, files):
         log("nothing is committed: git has these files as they are")
         return False
-    names = [str(file) for file in files]
-    must("add", "--", *names)
-    must(*QUIET, *author(), "commit", "--quiet", "--only", "--file=-", "--", *names, words=message)
-    if git("symbolic-ref", "--quiet", "HEAD").returncode:
-        log("committed, but on no branch, for HEAD is detached; `git branch NAME` gives the commit one")
+    retry(project, "add", "--", *relative_names(project, files))
+    options = ("--quiet", "--only", "--file=-", "--", *relative_names(project, files))
+    retry(project, *NO_PROMPTS, *author(project), "commit", *options, text=message)
+    if git(project, "symbolic-ref", "--quiet", "HEAD").returncode:
+        log("committed, but on no branch, because HEAD is detached; `git branch NAME` gives the commit one")
     return True
 
 
-def why_not(files: Sequence[Path]) -> str | None:
+def obstacle(project: Project, files: Sequence[Path]) -> str | None:
     """Why these files cannot be committed now; None where they can."""
-    asked = git("rev-parse", *(word for name in UNFINISHED for word in ("--git-path", name)))
-    if asked.returncode:
-        return first_line(asked)
-    for place, what in zip(asked.stdout.splitlines(), UNFINISHED.values(), strict=True):
-        if Path(place).exists():
-            return f"{what} is going on; it is done the next time"
-    ignored = git("check-ignore", "--", *map(str, files)).stdout.split()
-    return f"git is told to ignore {ignored[0]}" if ignored else None
+    parsed = git(project, "rev-parse", *(word for name in UNFINISHED for word in ("--git-path", name)))
+    if parsed.returncode:
+        return error_message(parsed)
+    for place, operation in zip(parsed.stdout.splitlines(), UNFINISHED.values(), strict=True):
+        if (project.root / place).exists():
+            return f"{operation} is going on; the next fold or run commits"
+    ignored = git(project, "check-ignore", "--", *relative_names(project, files)).stdout.split()
+    return f"git ignores {ignored[0]}" if ignored else None
 
 
-def author() -> Sequence[str]:
-    """Options for a commit where git has been told nobody's name: without them it would guess one, or refuse."""
-    known = git("-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT").returncode == 0
-    return () if known and git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT").returncode == 0 else NOBODY
+def relative_names(project: Project, files: Sequence[Path]) -> list[str]:
+    return [str(project.relative(file)) for file in files]
 
 
-def must(*arguments: str, words: str = "") -> None:
-    until = time.monotonic() + PATIENCE
-    while (done := git(*arguments, words=words)).returncode:
-        if "index.lock" not in done.stderr or time.monotonic() > until:
-            raise GenloopError(f"git: {first_line(done)}; nothing is lost, and it is committed the next time")
+def author(project: Project) -> Sequence[str]:
+    """Options for a commit where no name is configured in git, which would guess one or refuse."""
+    names = ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT")
+    named = all(git(project, "-c", "user.useConfigOnly=true", "var", name).returncode == 0 for name in names)
+    return () if named else FALLBACK_AUTHOR
+
+
+def retry(project: Project, *arguments: str, text: str = "") -> None:
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while (done := git(project, *arguments, text=text)).returncode:
+        if "index.lock" not in done.stderr or time.monotonic() > deadline:
+            raise GenloopError(f"git: {error_message(done)}; nothing is lost, and the next fold or run commits it")
         time.sleep(0.5)
 
 
-def git(*arguments: str, words: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+def git(project: Project, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    """`git ARGUMENTS` in the project's folder. text: for its standard input."""
     try:
         return subprocess.run(
-            ["git", *arguments], input=words, capture_output=True, text=True, env=environment, start_new_session=True
+            ["git", *arguments],
+            cwd=project.root,
+            env={**project.environment, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",  # names of files are bytes
+            start_new_session=True,
         )
     except FileNotFoundError:
         return subprocess.CompletedProcess(arguments, 127, "", "git is not installed")
 
 
-def first_line(done: subprocess.CompletedProcess[str]) -> str:
-    """What git has to say, without the word that it begins with."""
+def error_message(done: subprocess.CompletedProcess[str]) -> str:
+    """The first line that git printed about a failure, without its prefix."""
     lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"it ended with {done.returncode}"]
     return lines[0].removeprefix("fatal: ").removeprefix("error: ")

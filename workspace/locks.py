@@ -1,42 +1,43 @@
-"""One run at a time in one project, and one fold."""
+"""Locks: one run at a time in a project, and one fold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipelines.core import paths
 from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
 
-LOCK = paths.LOGS / "run.lock"
-FOLDING = paths.LOGS / "fold.lock"
-LOOK = 0.2  # seconds between two looks at a lock that another holds
+POLL = 0.2  # seconds between two tries to get a lock that another process holds
 
 
 @contextmanager
-def alone(wait: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the project for one run; the command and the flow inside it may both ask.
+def run_lock(project: Project, wait: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold the project for one run; the command and the flow inside it may both hold it.
 
-    A file's lock rather than Prefect's concurrency limits: it needs no server, and is given back when the run dies.
-
-    Args:
-        wait: wait for a run that is going on, however long that takes, and tell this so.
-
-    Raises:
-        GenloopError: another run holds it, and `wait` was not given.
+    A file lock rather than Prefect's concurrency limits: it needs no server, and the system releases it when the run dies.
+    wait: gets a message before we wait for another run, however long that takes; without it, GenloopError.
     """
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(LOCK.resolve(), timeout=0, is_singleton=True)
+    advice = "waiting for it to end" if wait else "wait for it to end, or stop it, and run again"
+    with hold(project.logs / "run.lock", f"another run is going on in this project; {advice}", wait):
+        yield
+
+
+@contextmanager
+def hold(file: Path, message: str, wait: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold the lock of a file. message: for `wait`, or of the GenloopError, where another process holds it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file, timeout=0, is_singleton=True)
     try:
         lock.acquire()
     except Timeout:
         if wait is None:
-            words = "another run is going on in this project; wait for it to end, or stop it, and run again"
-            raise GenloopError(words) from None
-        wait("another run is going on in this project; waiting for it to end")
-        lock.acquire(timeout=-1, poll_interval=LOOK)
+            raise GenloopError(message) from None
+        wait(message)
+        lock.acquire(timeout=-1, poll_interval=POLL)
     try:
         yield
     finally:
@@ -44,8 +45,8 @@ def alone(wait: Callable[[str], None] | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def folding() -> Iterator[None]:
-    """Hold data/feedback: while a fold writes it, or while a rater is forgotten. Who comes second waits."""
-    FOLDING.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(FOLDING.resolve(), is_singleton=True):
+def fold_lock(project: Project) -> Iterator[None]:
+    """Hold data/feedback: while a fold writes it, or while a rater is forgotten. A second one waits."""
+    project.logs.mkdir(parents=True, exist_ok=True)
+    with FileLock(project.logs / "fold.lock", is_singleton=True):
         yield

@@ -1,4 +1,4 @@
-"""Runs programs in processes that never outlive this one; what they print goes to the user and to a log."""
+"""Runs programs in processes that never outlive this one; their output goes to the user and to a log."""
 
 from __future__ import annotations
 
@@ -11,74 +11,67 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.project import Project
 from workspace import terminal
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-PATIENCE = 8.0  # seconds for the supervisor to end what it started
+STOP_TIMEOUT = 8.0  # seconds that the supervisor has to end its processes
 
 
 class ProgramError(GenloopError):
-    """A program failed; what it had to say about it has been shown."""
+    """A program failed; its own message has been shown."""
 
-    def __init__(self, name: str, code: int, words: str) -> None:
-        super().__init__(f"{name}: {words}")
+    def __init__(self, name: str, code: int, reason: str = "") -> None:
+        super().__init__(f"{name}: {reason or describe_end(code)}")
         self.exit_code = InputError.exit_code if code == InputError.exit_code else GenloopError.exit_code
 
 
-def run(name: str, command: Sequence[str], log: Callable[[str], None]) -> None:
-    """Its output goes to the user as it comes, and line by line to `log`.
+def run(project: Project, name: str, command: Sequence[str], log: Callable[[str], None]) -> None:
+    """Run `command`; its output goes to the user as it comes, and line by line to `log`."""
+    if code := call(project, command, log):
+        raise ProgramError(name, code)
 
-    Raises:
-        ProgramError: it failed.
+
+def call(project: Project, command: Sequence[str], log: Callable[[str], None], inherited: Sequence[int] = ()) -> int:
+    """Run `command` and return the supervisor's exit code; no process of it survives this call.
+
+    inherited: descriptors of files that the program may write to.
     """
-    code = call(command, log)
-    code = 128 - code if code > 128 else code  # the supervisor says it as a shell does
-    if code:
-        raise ProgramError(name, code, ended(code))
-
-
-def call(command: Sequence[str], log: Callable[[str], None], inherited: Sequence[int] = ()) -> int:
-    """The supervisor's exit code; whatever happens here, nothing is left of what it started.
-
-    Args:
-        inherited: descriptors of files that the program may write to.
-    """
-    with terminal.output() as (ours, theirs):
+    with terminal.output() as (reader, writer):
         try:
-            process = start(command, stdout=theirs, stderr=theirs, pass_fds=inherited, env=environment())
+            process = start(project, command, stdout=writer, stderr=writer, pass_fds=inherited)
         finally:
-            os.close(theirs)
+            os.close(writer)
         try:
-            terminal.relay(ours, process, log)
+            terminal.relay(reader, process, log)
             return process.wait()
         finally:
             stop(process)
 
 
-def environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "SHELL": "/bin/sh",  # DVC starts a stage through it; this one becomes the stage, others would stand in between
-        "PYTHONUNBUFFERED": "1",
-        "DVC_NO_ANALYTICS": "1",  # it would leave a process behind
-    }
-
-
-def ended(code: int) -> str:
-    """How a program ended, in words; `code` is negative where a signal ended it."""
+def describe_end(code: int) -> str:
+    """How a program ended, in words; after a signal `code` is negative, or above 128 as in a shell."""
+    code = 128 - code if code > 128 else code
     if code >= 0:
         return f"stopped with exit code {code}, for the reason above"
-    return f"killed by {signal.Signals(-code).name}{'; was memory short?' if code == -signal.SIGKILL else ''}"
+    return f"killed by {signal.Signals(-code).name}{'; the memory may have been full' if code == -signal.SIGKILL else ''}"
 
 
-def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    """`command` in a session of its own, under a supervisor that ends it and all below it when we end, even by SIGKILL.
+def start(project: Project, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start `command` in a session of its own, under a supervisor that ends it and all below it when we end, even by SIGKILL.
 
-    Linux watches over the thread that calls this: it must live as long as the command may.
+    Linux ends the supervisor with the thread that calls this, so that thread must live as long as the command.
     """
+    variables = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), project.environment.get("PATH", os.defpath)]),
+        "SHELL": "/bin/sh",  # DVC starts a stage through it; this shell becomes the stage, others stay its parent
+        "PYTHONUNBUFFERED": "1",
+        "DVC_NO_ANALYTICS": "1",  # analytics would leave a process behind
+    }
     return subprocess.Popen(
         [sys.executable, "-P", str(SUPERVISOR), str(os.getpid()), *command],
+        cwd=project.root,
+        env={**project.environment, **variables},
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         **options,
@@ -86,11 +79,11 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the supervisor and what it started: TERM, which it passes on, and KILL if that did not help."""
+    """End the supervisor and its processes: by TERM, which it passes on, and by KILL if that did not help."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
-            process.wait(PATIENCE)
+            process.wait(STOP_TIMEOUT)
         except ProcessLookupError:
             return
         except subprocess.TimeoutExpired:

@@ -1,10 +1,8 @@
-"""Keeps data/feedback: in DVC's cache, where every file of it has proved to be, and only then in git."""
+"""A snapshot of data/feedback: in DVC's cache and, once every file is known to be there, in git."""
 
 from __future__ import annotations
 
 import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,88 +10,75 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from pipelines.core import files, paths
+from pipelines.core import files
 from pipelines.core.errors import GenloopError
-from pipelines.feedback.sealed import manifest
-from pipelines.feedback.sealed.manifest import Manifest
-from workspace import dvc, git, processes
-from workspace.processes import environment
+from pipelines.core.project import Project
+from workspace import dvc, dvc_cache, git
 
-POINTER = paths.FEEDBACK.with_suffix(".dvc")  # what DVC writes beside the folder
-SHARED = (POINTER, paths.MANIFEST, paths.FEEDBACK.parent / ".gitignore")
-SPARE = 64 * 2**20  # bytes that shall stay free: DVC's own notes, and git's
-PATIENCE = 60.0  # seconds to wait for another DVC process
+MIN_FREE = 64 * 2**20  # bytes that must stay free for the files of DVC and git themselves
+LOCK_TIMEOUT = 60.0  # seconds to wait for another DVC process
 BUSY = ("unable to acquire lock", "is busy")
 
 
-def say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def git_files(project: Project) -> list[Path]:
+    """The files of a snapshot that are in git."""
+    return [project.feedback_pointer, project.manifest, project.data / ".gitignore"]
 
 
-def keep(message: str, log: Callable[[str], None] = say) -> bool:
-    """Add data/feedback to DVC, then commit what says so; whether there is a commit. What is kept already stays so.
+def take(project: Project, message: str, log: Callable[[str], None]) -> bool:
+    """Add data/feedback to DVC, then commit its pointer and manifest; returns whether there is a commit.
 
-    Raises:
-        GenloopError: the disk has no room, DVC could not keep every file, or git could not commit. Nothing is lost: the
-            folder is as it was, and the next fold keeps it.
+    If that fails, nothing is lost: the folder is unchanged, and the next fold takes the snapshot.
     """
-    if paths.FEEDBACK.is_dir():
-        check_room()
-        with restored(POINTER):
-            add()
-            dvc.check_added(paths.FEEDBACK)
-    return git.commit(SHARED, message, log)
+    if project.feedback.is_dir():
+        check_room(project)
+        with restore_on_failure(project.feedback_pointer):
+            add(project)
+            dvc.check_added(project, project.feedback)
+    return git.commit(project, git_files(project), message, log)
 
 
-def committed() -> Manifest | None:
-    """The manifest of the last commit, if that has one."""
+def up_to_date(project: Project) -> bool:
+    """Whether `take` would change nothing, found out without DVC, which takes a second to start."""
+    files = [path for path in git_files(project) if path.exists()]
+    recorded = recorded_size(project.feedback_pointer) or (0, 0)
+    return recorded == size(project.feedback) and not git.has_changes(project, files)
+
+
+def recorded_size(pointer: Path) -> tuple[int, int] | None:
+    """(files, bytes) of the folder as DVC has it; None where DVC lacks it."""
     try:
-        return manifest.parse(git.committed(paths.MANIFEST) or "")
-    except ValueError:
-        return None
-
-
-def kept() -> bool:
-    """Whether `keep` would change nothing, found out without DVC, which takes a second to start."""
-    listed = manifest.read()
-    if not listed.files and not listed.forgotten:
-        return True
-    return (noted() or (0, 0)) == present() and not git.changed([path for path in SHARED if path.exists()])
-
-
-def noted() -> tuple[int, int] | None:
-    """(files, bytes) of data/feedback as DVC has it; None where it has not."""
-    try:
-        (out,) = YAML(typ="safe", pure=True).load(POINTER)["outs"]
+        (out,) = YAML(typ="safe", pure=True).load(pointer)["outs"]
         return int(out["nfiles"]), int(out["size"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def present() -> tuple[int, int]:
-    sizes = [path.stat().st_size for path in paths.FEEDBACK.rglob("*") if path.is_file()]
+def size(folder: Path) -> tuple[int, int]:
+    """(files, bytes) of the folder as it is."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return len(sizes), sum(sizes)
 
 
-def check_room() -> None:
-    """On a full disk DVC says that it has added what it could not keep."""
-    with dvc.repository() as repo:
-        place = Path(repo.cache.local.path)
-    before = POINTER.stat().st_mtime if POINTER.exists() else 0.0
-    stats = (path.stat() for path in paths.FEEDBACK.rglob("*") if path.is_file())
-    needed = sum(stat.st_size for stat in stats if stat.st_mtime >= before) + SPARE
+def check_room(project: Project) -> None:
+    """Raises GenloopError where the disk is too full: DVC would say that it has added the files."""
+    place = dvc_cache.folder(project)
+    before = project.feedback_pointer.stat().st_mtime if project.feedback_pointer.exists() else 0.0
+    stats = (path.stat() for path in project.feedback.rglob("*") if path.is_file())
+    needed = sum(stat.st_size for stat in stats if stat.st_mtime >= before) + MIN_FREE
     while not place.exists():
         place = place.parent
     if (free := shutil.disk_usage(place).free) < needed:
+        folder = project.relative(project.feedback)
         raise GenloopError(
-            f"{place}: {free // 2**20:,} MB are free, and DVC needs {needed // 2**20:,} MB to keep {paths.FEEDBACK}; "
+            f"{place}: {free // 2**20:,} MB are free, and DVC needs {needed // 2**20:,} MB to keep {folder}; "
             "make room (`dvc gc --workspace` drops what no version needs) and fold again"
         )
 
 
 @contextmanager
-def restored(path: Path) -> Iterator[None]:
-    """If the block fails, `path` is as it was before: DVC writes it although it could not keep what it names."""
+def restore_on_failure(path: Path) -> Iterator[None]:
+    """Put `path` back as it was if the block fails: DVC writes the pointer even where it could not store the files."""
     before = path.read_bytes() if path.exists() else None
     try:
         yield
@@ -102,29 +87,15 @@ def restored(path: Path) -> Iterator[None]:
         raise
 
 
-def add() -> None:
-    until = time.monotonic() + PATIENCE
-    while (words := run("add", "--quiet", str(paths.FEEDBACK))) is not None:
-        if not any(busy in words.lower() for busy in BUSY):
-            raise GenloopError(f"dvc add {paths.FEEDBACK}: {words}")
-        if time.monotonic() > until:
+def add(project: Project) -> None:
+    folder = project.relative(project.feedback)
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while (fault := dvc.run_command(project, "add", "--quiet", str(folder))) is not None:
+        if not any(busy in fault.lower() for busy in BUSY):
+            raise GenloopError(f"dvc add {folder}: {fault}")
+        if time.monotonic() > deadline:
             raise GenloopError(
-                f"dvc add {paths.FEEDBACK}: another DVC process has held this project for {PATIENCE:.0f} seconds; "
-                "what was folded is whole, fold again when that process has ended"
+                f"dvc add {folder}: another DVC process has held this project for {LOCK_TIMEOUT:.0f} seconds; "
+                "the folded events are safe; fold again when that process has ended"
             )
         time.sleep(1)
-
-
-def run(*arguments: str) -> str | None:
-    """`dvc ARGUMENTS`, with nobody at its terminal; None if it did it, else its words."""
-    with tempfile.TemporaryFile("w+") as output:
-        command = [sys.executable, "-m", "dvc", *arguments]
-        process = processes.start(command, stdout=output, stderr=output, env=environment())
-        try:
-            if process.wait() == 0:
-                return None
-        finally:
-            processes.stop(process)
-        output.seek(0)
-        lines = [line.removeprefix("ERROR: ").strip() for line in output if line.strip()]
-        return "; ".join(lines[:3]) or f"ended with {process.returncode}"

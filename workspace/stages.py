@@ -7,33 +7,32 @@ import tempfile
 from collections.abc import Callable
 from typing import NoReturn
 
+from pipelines.core.project import Project
 from workspace import processes
 from workspace.processes import ProgramError
 
 
 class StageError(ProgramError):
-    """A stage failed; what it had to say about it has been shown."""
+    """A stage failed; its own message has been shown."""
 
 
-def repro(name: str, force: bool, log: Callable[[str], None]) -> None:
+def repro(project: Project, name: str, force: bool, log: Callable[[str], None], commit: bool = True) -> None:
     """Run the stage to its end; its output goes to the user as it comes, and line by line to `log`.
 
-    Raises:
-        StageError: it failed.
+    commit: whether DVC keeps the outputs in its cache.
     """
-    with tempfile.TemporaryFile("w+") as words:
-        command = ["--repro", str(words.fileno()), "--single-item", *(["--force"] * force), name]
-        if processes.call(command, log, [words.fileno()]) != 0:
-            words.seek(0)
-            explain(name, words.read())
+    with tempfile.TemporaryFile("w+") as messages:
+        options = ["--single-item", *(["--force"] * force), *(["--no-commit"] * (not commit))]
+        command = ["--repro", str(messages.fileno()), *options, name]
+        if processes.call(project, command, log, [messages.fileno()]) != 0:
+            messages.seek(0)
+            raise_stage_error(name, messages.read())
 
 
-def explain(name: str, words: str) -> NoReturn:
-    """Say how the stage ended. Its own message has been shown; what DVC says counts where the stage never ran."""
-    if (found := re.search(r"exited with (-?\d+)", words)) is None:
-        chatter = f"ERROR: failed to reproduce '{name}': "
-        lines = [line.removeprefix(chatter).removeprefix("ERROR: ") for line in words.splitlines() if line.strip()]
+def raise_stage_error(name: str, messages: str) -> NoReturn:
+    """Raise a StageError. The stage has shown its own message; DVC's is used where the stage never ran."""
+    if (found := re.search(r"exited with (-?\d+)", messages)) is None:
+        prefix = f"ERROR: failed to reproduce '{name}': "
+        lines = [line.removeprefix(prefix).removeprefix("ERROR: ") for line in messages.splitlines() if line.strip()]
         raise StageError(name, 1, "\n".join(lines) or "killed")
-    code = int(found[1])
-    code = 128 - code if code > 128 else code  # a shell that stood in between says it so
-    raise StageError(name, code, processes.ended(code))
+    raise StageError(name, int(found[1]))

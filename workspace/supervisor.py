@@ -1,11 +1,11 @@
-"""Runs one command in a session of its own, and sees that nothing of it is left when the command or the flow ends.
+"""Runs one command in a session of its own, and ends all its processes when the command or its starter ends.
 
-    python supervisor.py FLOW_PID COMMAND...                   any command
-    python supervisor.py FLOW_PID --repro FILE ARGUMENTS...    `dvc repro ARGUMENTS`, DVC's own words on descriptor FILE
+    python supervisor.py STARTER COMMAND...                   any command; STARTER: id of the process that starts this
+    python supervisor.py STARTER --repro FILE ARGUMENTS...    `dvc repro ARGUMENTS`, DVC's own messages on descriptor FILE
 
 Linux kills a child with its parent when the child asks for it, but a child that is just starting has not asked yet, and
-grandchildren are no children. So this process stands between: it dies last, after it has killed whatever the command
-left, whoever was killed: flow, command, or anything below. It imports nothing heavy, to be there before the others.
+grandchildren are no children. So this process stands between, and dies last: it kills what the command left, whichever
+process was killed before: starter, command, or one below. It imports nothing heavy, to run before the others.
 """
 
 import ctypes
@@ -16,22 +16,22 @@ import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-GRACE = 3.0  # seconds between TERM and KILL
+STOP_TIMEOUT = 3.0  # seconds between TERM and KILL
 
 
-def main(flow: int, command: list[str]) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: end())
+def main(starter: int, command: list[str]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: handle_sigterm())
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # what loses its parent becomes our child
-    if os.getppid() != flow:  # it died before we could ask
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # an orphan among the descendants becomes our child
+    if os.getppid() != starter:  # the starter died before prctl took effect
         return 1
     child = os.fork()
     if child == 0:
         run(command)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    sweep()
+    end_descendants()
     return code if code >= 0 else 128 - code
 
 
@@ -45,10 +45,10 @@ def run(command: list[str]) -> None:
     os.execvp(command[0], command)
 
 
-def reproduce(words: int, arguments: list[str]) -> int:
-    # DVC writes through these two, while the stage inherits descriptors 1 and 2: so their words are kept apart.
+def reproduce(messages: int, arguments: list[str]) -> int:
+    # DVC writes through these two, while the stage inherits descriptors 1 and 2: so their outputs are kept apart.
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = os.fdopen(words, "w", buffering=1)
+    sys.stderr = os.fdopen(messages, "w", buffering=1)
     sys.argv = ["dvc", "--wait-for-lock", "repro", *arguments]  # so DVC names itself to others in its lock
     from dvc.cli import main
 
@@ -58,15 +58,15 @@ def reproduce(words: int, arguments: list[str]) -> int:
         sys.stderr.flush()
 
 
-def sweep() -> None:
+def end_descendants() -> None:
     """End everything below us: TERM, a few seconds, KILL."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)
-    until = time.monotonic() + GRACE
+    deadline = time.monotonic() + STOP_TIMEOUT
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     kill_children()
                 time.sleep(0.02)
         except ChildProcessError:  # none is left
@@ -80,8 +80,8 @@ def kill_children() -> None:
             os.kill(int(child), signal.SIGKILL)
 
 
-def end() -> None:
-    sweep()
+def handle_sigterm() -> None:
+    end_descendants()
     os._exit(128 + signal.SIGTERM)
 
 

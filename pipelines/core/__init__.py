@@ -1,1 +1,1 @@
-"""Params, paths, rows and shards, images, reports, tracking, errors: what every stage stands on."""
+"""The core that all stages share: project, files, images, rows, reports, processes. It imports no stage and no plug-in."""

@@ -1,4 +1,4 @@
-"""Keras, loaded quietly and only by the processes that use it, and what it computes on. No other file tells backends apart."""
+"""Keras and its backend: loaded quietly, and only by the processes that use it. No other file tells backends apart."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ def load(deterministic: bool = False) -> None:
 
 def import_quietly() -> None:
     keep_memory()
-    # What is an error to TensorFlow's log is an optimisation that it gave up; real errors come as exceptions.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
         import keras
 
@@ -54,16 +52,16 @@ def keep_memory() -> None:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keep native code's words from descriptor 2; they come out after all where the block fails."""
+    """Hold back what native code writes to descriptor 2; it is shown only where the block fails."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
+    with tempfile.TemporaryFile() as held:
         original = os.dup(2)
-        os.dup2(kept.fileno(), 2)
+        os.dup2(held.fileno(), 2)
         try:
             yield
         except BaseException:
-            kept.seek(0)
-            os.write(original, kept.read())
+            held.seek(0)
+            os.write(original, held.read())
             raise
         finally:
             os.dup2(original, 2)
@@ -81,8 +79,8 @@ def devices() -> list[str]:
     """The GPUs of this machine, or else its CPU, by their backend's names: `gpu:0`, `gpu:1`, ..."""
     import keras
 
-    every = [str(device) for device in keras.distribution.list_devices()]
-    return [device for device in every if not device.lower().startswith("cpu")] or every
+    names = [str(device) for device in keras.distribution.list_devices()]
+    return [name for name in names if not name.lower().startswith("cpu")] or names
 
 
 def on_gpu() -> bool:
@@ -90,28 +88,28 @@ def on_gpu() -> bool:
 
 
 @contextmanager
-def shared(among: Sequence[str]) -> Iterator[None]:
-    """Models that are built inside have a copy on each of these devices, which share every batch of `fit`."""
+def data_parallel(names: Sequence[str]) -> Iterator[None]:
+    """Models that are built inside have a copy on each of the devices with these names, which share every batch of `fit`."""
     import keras
 
-    if len(among) < 2:
+    if len(names) < 2:
         yield
     elif name() == "tensorflow":
         import tensorflow
 
-        with tensorflow.distribute.MirroredStrategy([f"/{device}" for device in among]).scope():
+        with tensorflow.distribute.MirroredStrategy([f"/{device}" for device in names]).scope():
             yield
     else:
         before = keras.distribution.distribution()
-        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=list(among)))
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=list(names)))
         try:
             yield
         finally:
             keras.distribution.set_distribution(before)
 
 
-def fed(batches: Any) -> Any:
-    """What `fit` reads endless `batches`, a PyDataset, from.
+def as_dataset(batches: Any) -> Any:
+    """Endless `batches`, a PyDataset, in the form that `fit` reads fastest.
 
     TensorFlow is told that all are of one size, which Keras keeps from it: 2 % more images/s of `diffusion` on 2 cores.
     """
@@ -126,7 +124,7 @@ def fed(batches: Any) -> Any:
 
 
 def describe() -> dict[str, Any]:
-    """What results depend on besides code, data and params: bits are the same only where all of this is."""
+    """The environment that results depend on besides code, data and params: bits are the same only where all of this is."""
     load()
     import keras
 

@@ -1,4 +1,4 @@
-"""What can go wrong, in words for the person who runs it; the edge turns these into exit codes."""
+"""Errors whose messages are for the user. The edge turns them into exit codes."""
 
 
 class GenloopError(Exception):
@@ -8,6 +8,6 @@ class GenloopError(Exception):
 
 
 class InputError(GenloopError):
-    """What came in (params, data, arguments) is unusable; exit code 2. Running again does not help."""
+    """The input (params, data, arguments) is unusable; exit code 2. Running again does not help."""
 
     exit_code = 2

@@ -1,10 +1,11 @@
-"""The facts of each row: measured once by `validate`, judged there and by the rules of `clean`."""
+"""Facts of images: measured once by `validate` for every row, then judged there and by the rules of `clean`."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipelines.core import images
+from pipelines.core import images, parallel, shards
 from pipelines.core.errors import InputError
+from pipelines.core.progress import Progress
 
-THUMBNAIL = 8  # pixels a side
-HASHED = 32  # pixels a side of what the perceptual hash sees
-WRITTEN = 2**16  # rows at once: a second copy of the table would be the stage's peak of memory
+THUMBNAIL_SIDE = 8  # pixels
+HASH_SIDE = 32  # pixels of the image that the perceptual hash is computed from
+ROWS_AT_ONCE = 2**16  # that are written: a second copy of the table would be the stage's peak of memory
 
 # One row's facts. An array of these is a table of facts, in the order of the shards that it was measured from.
 FACT = np.dtype(
@@ -31,7 +33,7 @@ FACT = np.dtype(
         ("contrast", np.float32),  # standard deviation of the greys
         ("sharpness", np.float32),  # standard deviation of the Laplacian; Pech-Pacheco et al., 2000
         ("hash", np.uint64),  # perceptual, see `perceptual_hash`
-        ("thumbnail", np.uint8, (THUMBNAIL, THUMBNAIL)),
+        ("thumbnail", np.uint8, (THUMBNAIL_SIDE, THUMBNAIL_SIDE)),
     ]
 )
 
@@ -46,39 +48,55 @@ def cosines(size: int, frequencies: int) -> np.ndarray:
     return basis.astype(np.float32)
 
 
-DCT = cosines(HASHED, 8)
+DCT = cosines(HASH_SIDE, 8)
 
 
-def of(pictures: Iterable[np.ndarray], ids: Sequence[str], labels: Sequence[int] | np.ndarray, background: str) -> Facts:
-    """The facts of n pictures, which are taken one by one.
+def measure_folder(folder: Path, background: str, name: str) -> Facts:
+    """The facts of all rows of a folder of shards, in their order, measured on all cores. name: of the stage.
 
-    Args:
-        pictures: (h, w, 1..4) uint8 each.
-        ids: their row_ids.
-        labels: -1 for none.
-        background: what shows through transparent pixels, "#rrggbb".
+    background: what shows through transparent pixels, "#rrggbb".
+    """
+    batches = shards.read(folder, ["image", "row_id", "label"])
+    table = np.empty(shards.count(folder), FACT)
+    with Progress(name, len(table), "images") as progress:
+        done = 0
+        for batch in parallel.map_ordered(partial(measure_batch, background=background), batches):
+            table[done : done + len(batch)] = batch
+            done += len(batch)
+            progress.advance(len(batch))
+    return table
+
+
+def measure_batch(batch: pa.RecordBatch, background: str) -> Facts:
+    pixels = map(images.decode_pixels, batch["image"].field("bytes").to_pylist())
+    labels = batch["label"].fill_null(-1).to_numpy(zero_copy_only=False)
+    return measure_images(pixels, batch["row_id"].to_pylist(), labels, background)
+
+
+def measure_images(
+    arrays: Iterable[np.ndarray], ids: Sequence[str], labels: Sequence[int] | np.ndarray, background: str
+) -> Facts:
+    """The facts of n images, (h, w, 1..4) uint8 each, which are taken one by one.
+
+    ids: their row_ids. labels: -1 for none. background: what shows through transparent pixels, "#rrggbb".
     """
     table = np.empty(len(ids), FACT)
     table["label"] = labels
     table["id"] = [bytes.fromhex(identity[:32]) for identity in ids]
     by_size: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = defaultdict(list)
-    for row, pixels in enumerate(pictures):
+    for row, pixels in enumerate(arrays):
         table["mode"][row] = images.MODES[pixels.shape[2]]
         by_size[pixels.shape[:2]].append((row, images.to_pixels(pixels, 1, background)[:, :, 0]))
     for (height, width), group in by_size.items():
         rows, greys = zip(*group, strict=True)
         table["width"][list(rows)], table["height"][list(rows)] = width, height
-        for name, values in measure(np.stack(greys)).items():
+        for name, values in measure_greys(np.stack(greys)).items():
             table[name][list(rows)] = values
     return table
 
 
-def measure(greys: np.ndarray) -> dict[str, np.ndarray]:
-    """The facts that pixels alone tell, of n images of one size.
-
-    Args:
-        greys: (n, height, width) uint8.
-    """
+def measure_greys(greys: np.ndarray) -> dict[str, np.ndarray]:
+    """The facts of n images of one size, (n, height, width) uint8, that come from their pixels alone."""
     wide = greys.astype(np.float32)
     inner = wide[:, 1:-1, 1:-1]
     laplacian = wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:] - 4 * inner
@@ -86,12 +104,12 @@ def measure(greys: np.ndarray) -> dict[str, np.ndarray]:
         "brightness": wide.mean(axis=(1, 2)),
         "contrast": wide.std(axis=(1, 2)),
         "sharpness": laplacian.std(axis=(1, 2)) if laplacian.size else np.zeros(len(greys), np.float32),
-        "hash": perceptual_hash(resized(greys, HASHED, Image.Resampling.BILINEAR)),
-        "thumbnail": resized(greys, THUMBNAIL, Image.Resampling.BOX),
+        "hash": perceptual_hash(resize(greys, HASH_SIDE, Image.Resampling.BILINEAR)),
+        "thumbnail": resize(greys, THUMBNAIL_SIDE, Image.Resampling.BOX),
     }
 
 
-def resized(greys: np.ndarray, side: int, filter: Image.Resampling) -> np.ndarray:
+def resize(greys: np.ndarray, side: int, filter: Image.Resampling) -> np.ndarray:
     """(n, height, width) uint8 -> (n, side, side) uint8."""
     return np.stack([np.asarray(Image.fromarray(grey).resize((side, side), filter)) for grey in greys])
 
@@ -108,8 +126,8 @@ def perceptual_hash(greys: np.ndarray) -> np.ndarray:
 
 def write(facts: Facts, path: Path) -> None:
     with pq.ParquetWriter(path, arrow(facts[:0]).schema, compression="zstd") as file:
-        for start in range(0, len(facts), WRITTEN):
-            file.write_table(arrow(facts[start : start + WRITTEN]))
+        for start in range(0, len(facts), ROWS_AT_ONCE):
+            file.write_table(arrow(facts[start : start + ROWS_AT_ONCE]))
 
 
 def arrow(facts: Facts) -> pa.Table:

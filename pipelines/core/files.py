@@ -1,13 +1,18 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pipelines.core.errors import InputError
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -24,9 +29,27 @@ def write(path: Path, content: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Write an npz file in the same way; an array that is None is left out."""
+    import numpy as np
+
+    content = io.BytesIO()
+    np.savez(content, **{name: array for name, array in arrays.items() if array is not None})
+    write(path, content.getvalue())
+
+
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """A new empty folder that takes the place of `folder` when the block ends well, and vanishes when it does not."""
+def content_errors(path: Path, content: str, hint: str) -> Iterator[None]:
+    """Errors inside the block, because `path` is missing or holds no `content`, as an InputError with a hint."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: no usable {content} ({error}); {hint}") from None
+
+
+@contextmanager
+def replacement(folder: Path) -> Iterator[Path]:
+    """A new empty folder that replaces `folder` when the block ends well, and vanishes when it does not."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
@@ -48,6 +71,11 @@ def sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def absolute(place: str, root: Path) -> str:
+    """A path or URL of the settings as it is, or, where it is a relative path, below `root`."""
+    return place if "://" in place or Path(place).expanduser().is_absolute() else str(root / place)
 
 
 def sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Many small images as one picture that people can look at."""
+"""Grids: many small images in one picture for people."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-CELL = 64  # pixels a side that a small image is scaled up to, about
+CELL = 64  # pixels a side to which a small image is scaled up, about
 GAP = 2  # pixels between images
 FRAME = (44, 44, 44)  # neither black nor white: both are common backgrounds of images
 INK = (225, 225, 225)
 
 
 def grid(images: np.ndarray, columns: int, names: Sequence[str] = ()) -> Image.Image:
-    """Images row by row, `columns` in each.
+    """Images (n, height, width, 1 or 3) uint8, 0..255, row by row, `columns` in each.
 
-    Args:
-        images: (n, height, width, 1 or 3), uint8, 0..255.
-        columns: images in a row.
-        names: one for each row, written at its left; none for no captions.
+    names: one for each row, written at its left; none for no captions.
     """
     count, height, width, channels = images.shape
     assert images.dtype == np.uint8, images.dtype
     assert count > 0, images.shape
     assert channels in (1, 3), images.shape
-    # Scaled by a whole number and without smoothing: what is seen are the pixels that were drawn.
+    # Scaled by a whole number and without smoothing, because people are to see the pixels of the image.
     scale = max(1, round(CELL / max(height, width)))
     cells = np.broadcast_to(images, (count, height, width, 3)).repeat(scale, axis=1).repeat(scale, axis=2)
     height, width = height * scale, width * scale

@@ -1,4 +1,4 @@
-"""Work spread over the machine's cores, results in the order of the work."""
+"""Work in batches, and on all cores of the machine, with results in the order of the work."""
 
 from __future__ import annotations
 
@@ -15,21 +15,34 @@ from typing import TypeVar
 from pipelines.core.errors import GenloopError
 from pipelines.core.processes import cores, die_with_parent
 
+Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 
-AHEAD = 2  # chunks in flight beyond one a worker: enough to keep all busy, few enough to bound memory
+EXTRA_CHUNKS = 2  # in flight beyond one a worker: enough to keep all busy, few enough to bound memory
+
+
+def batches(items: Iterable[Item], size: Callable[[Item], int], most: int, most_bytes: int) -> Iterator[list[Item]]:
+    """The items in lists that bound memory by count and by bytes (`size` of each), whichever is reached first."""
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        batch.append(item)
+        total += size(item)
+        if len(batch) == most or total >= most_bytes:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
 
 
 def map_ordered(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], workers: int | None = None) -> Iterator[Result]:
     """`function` of each chunk, in the order of the chunks, by `workers` processes (None: one a core).
 
-    Memory holds at most `workers + AHEAD` chunks and their results, however many there are. `function` must be one that
+    Memory holds at most `workers + EXTRA_CHUNKS` chunks and their results, however many there are. `function` must be one that
     a new process can import (a module's function, or a `functools.partial` of one), and chunks and results must pickle.
-    A single chunk, or a single worker, is worked on right here: starting processes costs more than a chunk.
-
-    Raises:
-        GenloopError: a worker was killed. What `function` raises comes through as it is.
+    A single chunk is worked on in this process, as all are with a single worker: starting a process costs more than a chunk.
+    Raises GenloopError where a worker was killed; what `function` raises comes through as it is.
     """
     workers = workers or cores()
     chunks = iter(chunks)
@@ -38,7 +51,7 @@ def map_ordered(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], wo
     if workers == 1 or len(first) < 2:
         yield from map(function, chunks)
         return
-    # Spawned, not forked: a fork copies locks that Arrow's and tqdm's threads may hold.
+    # Spawned, not forked, because a fork copies locks that Arrow's and tqdm's threads may hold.
     pool = ProcessPoolExecutor(
         workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker, initargs=(os.getpid(),)
     )
@@ -46,7 +59,7 @@ def map_ordered(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], wo
     try:
         for chunk in chunks:
             waiting.append(pool.submit(function, chunk))
-            if len(waiting) >= workers + AHEAD:
+            if len(waiting) >= workers + EXTRA_CHUNKS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -6,22 +6,27 @@ import sys
 import time
 from types import TracebackType
 
-from tqdm import tqdm
+INTERVAL = 5.0  # seconds between plain lines
 
-EVERY = 5.0  # seconds between plain lines
+
+def say(line: str) -> None:
+    """Show the user a line at once, on stderr: stdout is for what a program may read."""
+    print(line, file=sys.stderr, flush=True)
 
 
 class Progress:
-    """Counts `total` units (None: unknown) of `unit`, and says how fast they go.
+    """Counts units of work up to `total` (None: unknown), and shows how fast they are done.
 
     >>> with Progress("clean", total=3, unit="images") as progress:
     ...     progress.advance(3)
     """
 
     def __init__(self, name: str, total: int | None, unit: str) -> None:
+        from tqdm import tqdm  # only now: it takes longer than the rest of `genloop --help`
+
         self.name, self.total, self.unit = name, total, unit
         self.done, self.note = 0, ""
-        self.started = self.said = time.monotonic()
+        self.started = self.reported = time.monotonic()
         self.bar = tqdm(total=total, desc=name, unit=f" {unit}", unit_scale=True, leave=False, disable=not sys.stderr.isatty())
 
     def advance(self, by: int = 1, note: str = "") -> None:
@@ -30,18 +35,16 @@ class Progress:
         if not self.bar.disable:
             self.bar.set_postfix_str(self.note, refresh=False)
             self.bar.update(by)
-        elif time.monotonic() - self.said >= EVERY:
-            self.say()
+        elif time.monotonic() - self.reported >= INTERVAL:
+            self.report()
 
-    def say(self) -> None:
-        self.said = time.monotonic()
-        rate = self.done / max(self.said - self.started, 1e-9)
+    def report(self) -> None:
+        self.reported = time.monotonic()
+        rate = self.done / max(self.reported - self.started, 1e-9)
         left = f", {duration((self.total - self.done) / rate)} left" if self.total and self.done else ""
-        of = f"/{self.total:,}" if self.total else ""
+        total = f"/{self.total:,}" if self.total else ""
         note = f" · {self.note}" if self.note else ""
-        print(
-            f"{self.name}: {self.done:,}{of} {self.unit} · {rate:,.0f} {self.unit}/s{left}{note}", file=sys.stderr, flush=True
-        )
+        say(f"{self.name}: {self.done:,}{total} {self.unit} · {rate:,.0f} {self.unit}/s{left}{note}")
 
     def __enter__(self) -> Progress:
         return self

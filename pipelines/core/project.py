@@ -13,6 +13,16 @@ MARKS = ("dvc.yaml", "params.yaml")  # a folder with these files is a project
 CODE = Path(__file__).resolve().parents[2]  # the repository that this code is part of
 
 
+class Place:
+    """A file or folder of a project: its path from the root, and on a project its whole path."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __get__(self, project: Project, owner: type[Project]) -> Path:
+        return project.root / self.path
+
+
 @dataclass(frozen=True)
 class Project:
     """root: absolute. environment: variables, which the programs that are started for the project get as theirs."""
@@ -22,14 +32,10 @@ class Project:
 
     @classmethod
     def find(cls, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Project:
-        """The project that `folder` is in, looked for upwards, as git does.
+        """The project that `folder` is in, looked for upwards, as git does; raises InputError where it is in none.
 
-        Args:
-            folder: None for the working directory, and, where that is in no project, the one that this code is part of.
-            environment: None for that of this process.
-
-        Raises:
-            InputError: `folder` was given and is in no project.
+        folder: None for the working directory, and, where that is in no project, the one that this code is part of.
+        environment: None for that of this process.
         """
         variables = dict(os.environ) if environment is None else environment
         start = (folder or Path.cwd()).resolve()
@@ -42,96 +48,60 @@ class Project:
             )
         return cls(CODE, variables)
 
-    def having(self, variables: Mapping[str, str]) -> Project:
-        """The same folder with some variables set."""
+    def with_variables(self, variables: Mapping[str, str]) -> Project:
+        """The same folder, with some variables set."""
         return replace(self, environment={**self.environment, **variables})
+
+    def surrounds(self, folder: Path | None = None) -> bool:
+        """Whether `folder`, or without one the working directory, is in the project."""
+        return (folder or Path.cwd()).resolve().is_relative_to(self.root)
 
     def relative(self, path: Path) -> Path:
         """A path in the project as it is seen from its root, for people; any other path as it is."""
         return path.relative_to(self.root) if path.is_relative_to(self.root) else path
 
-    @property
-    def params_file(self) -> Path:
-        return self.root / "params.yaml"
+    def shorten(self, message: str) -> str:
+        """The same message with paths in the project as they are seen from its root."""
+        return message.replace(f"{self.root}/", "")
+
+    params_file = Place("params.yaml")
+    dvc_lock = Place("dvc.lock")
+    noise_lock = Place("noise/dvc.lock")  # the same of the graph of `noise`
+    data = Place("data")
+    raw = Place("data/raw")
+    facts = Place("data/facts")
+    clean = Place("data/clean")
+    reference = Place("data/reference")
+    feedback = Place("data/feedback")  # what `fold` sealed; DVC's own, no stage's output
+    feedback_pointer = Place("data/feedback.dvc")  # where DVC notes what of it is kept
+    manifest = Place("data/feedback.json")  # says what must lie there; in git
+    uploads = Place("data/uploads")
+    curated = Place("data/curated")
+    approval = Place("data/approval")
+    model = Place("data/model")
+    reports = Place("data/reports")
+    quarantine = Place("data/quarantine")
+    noise_floor = Place("data/noise.json")  # how far scores move with the seed; measured by a graph of its own, noise/dvc.yaml
+    checkpoints = Place("checkpoints")  # outside of `data`, because DVC deletes a stage's outputs before it runs
+    logs = Place("logs")
 
     @property
-    def dvc_lock(self) -> Path:
-        return self.root / "dvc.lock"
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def raw(self) -> Path:
-        return self.data / "raw"
-
-    @property
-    def facts(self) -> Path:
-        return self.data / "facts"
-
-    @property
-    def clean(self) -> Path:
-        return self.data / "clean"
-
-    @property
-    def reference(self) -> Path:
-        return self.data / "reference"
-
-    @property
-    def feedback(self) -> Path:
-        """What `fold` sealed; DVC's own, no stage's output."""
-        return self.data / "feedback"
-
-    @property
-    def manifest(self) -> Path:
-        """The file that says what must lie in `feedback`; in git."""
-        return self.data / "feedback.json"
-
-    @property
-    def uploads(self) -> Path:
-        return self.data / "uploads"
-
-    @property
-    def curated(self) -> Path:
-        return self.data / "curated"
-
-    @property
-    def approval(self) -> Path:
-        return self.data / "approval"
-
-    @property
-    def model(self) -> Path:
-        return self.data / "model"
-
-    @property
-    def reports(self) -> Path:
-        return self.data / "reports"
-
-    @property
-    def quarantine(self) -> Path:
-        return self.data / "quarantine"
-
-    @property
-    def noise_floor(self) -> Path:
-        """The file that says how far scores move with the seed; measured by a graph of its own, noise/dvc.yaml."""
-        return self.data / "noise.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Outside of `data`, because DVC deletes a stage's outputs before it runs."""
-        return self.root / "checkpoints"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
+    def downloads(self) -> Path:
+        """Where files from elsewhere are kept for all projects of a user."""
+        cache = self.environment.get("XDG_CACHE_HOME")
+        return (Path(cache) if cache else Path.home() / ".cache") / "genloop"
 
     @property
     def database_url(self) -> str:
-        """Of the events, as it was configured; a relative file is in the root."""
-        return self.environment.get("GENLOOP_DATABASE_URL") or f"sqlite:///{self.data / 'feedback.db'}"
+        """The database of events, as the environment names it; a relative file is in the root."""
+        return self.in_root(self.environment.get("GENLOOP_DATABASE_URL") or f"sqlite:///{self.data / 'feedback.db'}")
 
     @property
     def tracking_uri(self) -> str:
-        """Of MLflow's stores; never left to MLflow's default, which depends on the working directory."""
-        return self.environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
+        """MLflow's stores; never left to MLflow's default, which depends on the working directory."""
+        return self.in_root(self.environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}")
+
+    def in_root(self, url: str) -> str:
+        """A URL of an SQLite file with a relative one made absolute; any other as it is."""
+        kind, sign, file = url.partition(":///")
+        return f"{kind}{sign}{self.root / file}" if kind == "sqlite" and file and not file.startswith("file:") else url

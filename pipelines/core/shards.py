@@ -32,15 +32,15 @@ ROW = pa.schema(
     ]
 )
 
-# What a stage refused: the bytes where there are any, and why.
-REFUSED = pa.schema([("image", IMAGE), ("source", pa.string()), ("reason", pa.string())])
+# A row that a stage refused: its bytes where there are any, and the reason.
+QUARANTINED = pa.schema([("image", IMAGE), ("source", pa.string()), ("reason", pa.string())])
 
 SHARD_BYTES = 256 * 2**20
 BATCH_ROWS = 2048  # rows of one row group, and of one batch when read: bounds the memory of every stage,
 BATCH_BYTES = 32 * 2**20  # and so does this, for large images; whichever is reached first
 
 
-class Writer:
+class ShardWriter:
     """Writes rows into `folder` as `part-<content hash>.parquet`, each at most about 256 MB, whole or not at all."""
 
     def __init__(self, folder: Path, schema: pa.Schema = ROW, classes: Sequence[str] = ()) -> None:
@@ -63,11 +63,11 @@ class Writer:
 
     def close(self) -> None:
         self._flush()
-        if self.rows == 0:  # a folder of no shards would read as missing
+        if self.rows == 0:  # a folder without shards would count as missing
             self._open()
         self._seal()
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> ShardWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -116,12 +116,8 @@ def metadata(classes: Sequence[str]) -> dict[bytes, bytes]:
     return {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
 
 
-def parts(folder: Path) -> list[Path]:
-    """The shards of `folder`, in the order in which every stage reads them.
-
-    Raises:
-        InputError: there is none.
-    """
+def list_files(folder: Path) -> list[Path]:
+    """The shards of `folder`, in the order in which every stage reads them; raises InputError where there is none."""
     found = sorted(folder.glob("part-*.parquet"))
     if not found:
         raise InputError(f"{folder}: no shards there; the stage that writes them has not run (`genloop run`)")
@@ -130,7 +126,7 @@ def parts(folder: Path) -> list[Path]:
 
 def read(folder: Path, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """Batches of at most `rows` rows, shard after shard."""
-    for part in parts(folder):
+    for part in list_files(folder):
         with pq.ParquetFile(part) as file:
             # Group by group: a batch over several of them would undo the writer's bound on bytes.
             for group in range(file.num_row_groups):
@@ -139,32 +135,32 @@ def read(folder: Path, columns: Sequence[str] | None = None, rows: int = BATCH_R
 
 def take(folder: Path, rows: Iterable[int]) -> dict[int, bytes]:
     """Encoded images of the rows with these numbers, counted through the shards; row groups without any are not read."""
-    wanted = sorted({int(row) for row in rows}, reverse=True)
+    remaining = sorted({int(row) for row in rows}, reverse=True)
     found: dict[int, bytes] = {}
     first = 0
-    for part in parts(folder):
+    for part in list_files(folder):
         with pq.ParquetFile(part) as file:
             for group in range(file.num_row_groups):
                 last = first + file.metadata.row_group(group).num_rows
-                if wanted and wanted[-1] < last:
+                if remaining and remaining[-1] < last:
                     encoded = file.read_row_group(group, columns=["image"])["image"].combine_chunks().field("bytes")
-                    while wanted and wanted[-1] < last:
-                        row = wanted.pop()
+                    while remaining and remaining[-1] < last:
+                        row = remaining.pop()
                         found[row] = encoded[row - first].as_py()
                 first = last
     return found
 
 
 def count(folder: Path) -> int:
-    return sum(pq.read_metadata(part).num_rows for part in parts(folder))
+    return sum(pq.read_metadata(part).num_rows for part in list_files(folder))
 
 
 def classes(folder: Path) -> list[str]:
     """Names of the classes; empty where the rows have no labels."""
-    stored = (pq.read_schema(parts(folder)[0]).metadata or {}).get(b"huggingface", b"{}")
+    stored = (pq.read_schema(list_files(folder)[0]).metadata or {}).get(b"huggingface", b"{}")
     return json.loads(stored).get("info", {}).get("features", {}).get("label", {}).get("names", [])
 
 
-def content(folder: Path) -> str:
-    """A hash of the data set: shards are named by their content, so their names tell it."""
-    return hashlib.sha256("\n".join(part.name for part in parts(folder)).encode()).hexdigest()
+def digest(folder: Path) -> str:
+    """A hash of the data set, by the names of its shards, which are hashes of their content."""
+    return hashlib.sha256("\n".join(part.name for part in list_files(folder)).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""From what people said to what changes in the data: the steps of `curate`, one a file."""
+"""From sealed events to changes of the data: the steps of `curate`, one a file, each of which returns what it found."""

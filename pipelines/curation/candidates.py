@@ -1,79 +1,84 @@
-"""Pictures that may become rows: what people sent, and what was drawn and is liked."""
+"""Images that may become rows: uploads, and generated images that are liked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.curation.credibility import Belief, place
-from pipelines.curation.images import Look
+from pipelines.curation.credibility import Credibility
+from pipelines.curation.events import NO_PICTURE, select
+from pipelines.curation.images import MeasuredImage, MeasuredImages
 from pipelines.feedback.events import Event, Sample, Upload
 
 
-@dataclass
-class Candidate:
-    """refused: why it becomes no row, as soon as that is known. events: those that speak for it, in their order.
+@dataclass(frozen=True)
+class RowCandidate:
+    """origin: the sample, or the sha256 of the upload. events: those that support it, by time.
 
-    of: the sample, or the sha256 of the upload. liked: probability that it is right to like it.
+    liked: probability that it is right to like it. rejection: why it becomes no row; None as long as there is no reason.
     """
 
-    of: Sample | str
-    look: Look
+    origin: Sample | str
+    image: MeasuredImage
     label: int | None
-    events: list[Event]
+    events: Sequence[Event]
     liked: float = 0.5
-    refused: str | None = None
-
-    def __post_init__(self) -> None:
-        self.refused = self.refused or self.look.refused
+    rejection: str | None = None
 
     @property
-    def sent(self) -> bool:
-        return isinstance(self.of, str)
-
-    def correct(self, label: int, events: Sequence[Event]) -> None:
-        self.label, self.events = label, [*self.events, *events]
+    def uploaded(self) -> bool:
+        return isinstance(self.origin, str)
 
     def row(self) -> dict[str, Any]:
         """As a shard holds it. A row of feedback is never held out."""
         return {
-            "image": {"bytes": self.look.image, "path": None},
+            "image": {"bytes": self.image.content, "path": None},
             "label": self.label,
-            "row_id": self.look.row_id,
+            "row_id": self.image.row_id,
             "source": "feedback",
-            "origin": "upload" if self.sent else "generated",
-            "generation": self.look.generation,
+            "origin": "upload" if self.uploaded else "generated",
+            "generation": self.image.generation,
             "weight": 1.0,
             "events": [event.id for event in self.events],
             "split": "train",
         }
 
 
-def sent(uploads: Sequence[Upload], looks: Mapping[str, Look]) -> list[Candidate]:
-    """One for each picture, oldest first, with the first label that anybody gave it."""
+def accepted(candidates: Sequence[RowCandidate]) -> list[RowCandidate]:
+    return [candidate for candidate in candidates if candidate.rejection is None]
+
+
+def reject(
+    candidates: Sequence[RowCandidate], reasons: Callable[[Sequence[RowCandidate]], Iterable[str | None]]
+) -> list[RowCandidate]:
+    """`reasons` gives a reason, or None, for each of those that are still accepted."""
+    found = iter(reasons(accepted(candidates)))
+    return [one if one.rejection is not None else replace(one, rejection=next(found)) for one in candidates]
+
+
+def upload_candidates(events: Sequence[Event], images: MeasuredImages) -> list[RowCandidate]:
+    """A candidate for each uploaded image, oldest first, with the first label that it was given."""
     by_image: dict[str, list[Upload]] = {}
-    for event in uploads:
+    for event in select(events, Upload):
         by_image.setdefault(event.image, []).append(event)
-    return [
-        Candidate(
-            image,
-            looks.get(image, Look("no picture", 0)),
-            next((event.label for event in events if event.label is not None), None),
-            list(events),
-        )
-        for image, events in by_image.items()
-    ]
+    candidates = []
+    for digest, uploads in by_image.items():
+        image = images.get(digest, MeasuredImage(0, NO_PICTURE))
+        label = next((upload.label for upload in uploads if upload.label is not None), None)
+        candidates.append(RowCandidate(digest, image, label, uploads, rejection=image.rejection))
+    return candidates
 
 
-def liked(belief: Belief, looks: Mapping[Sample, Look], least: float) -> list[Candidate]:
-    """Samples that are liked with a probability of `least` or more, and by somebody whose vote counts; best first."""
-    evidence: dict[Sample, float] = {}
+def liked_samples(credibility: Credibility, images: MeasuredImages, least: float) -> list[RowCandidate]:
+    """Samples that are liked with a probability of `least` or more, and by a rater whose vote counts; best first."""
+    evidence: defaultdict[Sample, float] = defaultdict(float)
     likes: dict[Sample, list[Event]] = {}
-    for vote, weight in belief.votes:
-        evidence[vote.sample] = evidence.get(vote.sample, 0.0) + vote.value * weight
+    for vote, weight in credibility.votes:
+        evidence[vote.sample] += vote.value * weight
         if vote.value > 0:
             likes.setdefault(vote.sample, []).append(vote)
-    enough = [sample for sample in likes if belief.liked[sample] >= least]
-    enough.sort(key=lambda sample: (-belief.liked[sample], -evidence[sample], place(sample)))
-    return [Candidate(sample, looks[sample], sample.label, likes[sample], belief.liked[sample]) for sample in enough]
+    enough = [sample for sample in likes if credibility.liked[sample] >= least]
+    enough.sort(key=lambda sample: (-credibility.liked[sample], -evidence[sample], sample.key))
+    return [RowCandidate(sample, images[sample], sample.label, likes[sample], credibility.liked[sample]) for sample in enough]

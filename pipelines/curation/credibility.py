@@ -1,29 +1,30 @@
-"""How much each vote and each choice counts, and how far each rater is believed in all else."""
+"""Weights of votes and choices, and the reliability of raters, by which their labels, flags and uploads count."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
-from pipelines.curation.events import Said
-from pipelines.curation.images import Look
-from pipelines.curation.rejections import NO_PICTURE, NOT_BELIEVED, Aside
+from pipelines.curation.events import NO_PICTURE, NOT_CREDIBLE, Rejection, raters, screen, select
+from pipelines.curation.images import MeasuredImages
 from pipelines.feedback import agreement, trust
 from pipelines.feedback.agreement import Votes
-from pipelines.feedback.events import Choice, Sample, Vote
+from pipelines.feedback.events import Choice, Event, Sample, Vote
+from pipelines.feedback.trust import Trust
 
-UNKNOWN = 2 * agreement.RIGHT - 1  # reliability of somebody unknown, where nobody is known
+UNKNOWN = 2 * agreement.RIGHT - 1  # reliability of a rater without votes, where no other rater's is known
 
 
 @dataclass(frozen=True)
-class Belief:
+class Credibility:
     """votes, choices: those that count, with their weights, above 0.
 
     liked: of every sample that somebody voted on or chose between, the probability that it is right to like it; 0.5 where no
-        vote that counts says anything.
-    reliability: of every rater, 0 (not believed) to 1. share: of the weight of all votes.
+        vote that counts is about it.
+    reliability: of every rater, 0 (not credible) to 1. share: of the weight of all votes.
     """
 
     votes: list[tuple[Vote, float]]
@@ -31,123 +32,102 @@ class Belief:
     liked: dict[Sample, float]
     reliability: dict[str, float]
     share: dict[str, float]
+    rejections: list[Rejection]
 
-    def believes(self, rater: str) -> bool:
-        return self.reliability[rater] > 0
+    def reason(self, event: Event) -> str | None:
+        """To reject it, where its rater is not credible."""
+        return None if self.reliability[event.rater] > 0 else NOT_CREDIBLE
 
 
-def judge(said: Said, samples: Mapping[Sample, Look], experts: Collection[str], share: float, aside: Aside) -> Belief:
-    """Only what is about a sample with a picture counts.
+def assess(events: Sequence[Event], images: MeasuredImages, experts: Collection[str], share: float) -> Credibility:
+    """Only votes and choices about samples with an image count.
 
     Args:
         experts: raters whose votes are taken for right; others are measured by them.
-        share: of all weight, that one rater may have; see trust.Settings.
+        share: of all weight, that one rater may have; see trust.TrustSettings.
     """
-    seen = {sample for sample, look in samples.items() if look.refused is None}
-    aside.add_all([vote for vote in said.votes if vote.sample not in seen], NO_PICTURE)
-    aside.add_all([choice for choice in said.choices if not {choice.winner, choice.loser} <= seen], NO_PICTURE)
-    told = [vote for vote in said.votes if vote.sample in seen]
-    chosen = [choice for choice in said.choices if {choice.winner, choice.loser} <= seen]
 
-    raters = said.raters
-    items = sorted({vote.sample for vote in told}, key=place)
-    votes = as_arrays(told, raters, items)
-    weighed = weigh(votes, np.isin(raters, list(experts)), len(items), share)
-    for vote, reason in zip(told, weighed.reasons.tolist(), strict=True):
-        if reason != trust.KEPT:
-            aside.add(vote, trust.REASONS[reason])
+    def missing(*samples: Sample) -> str | None:
+        return None if all(sample in images and images[sample].rejection is None for sample in samples) else NO_PICTURE
 
-    shares = np.bincount(votes.rater, weighed.weights, len(raters)) / (weighed.weights.sum() or 1.0)
-    reliability = dict(zip(raters, weighed.reliability.tolist(), strict=True))
-    unknown = {sample: 0.5 for choice in chosen for sample in (choice.winner, choice.loser)}
-    return Belief(
-        [(vote, weight) for vote, weight in zip(told, weighed.weights.tolist(), strict=True) if weight > 0],
-        last_words(chosen, reliability, share, aside),
-        unknown | dict(zip(items, weighed.liked.tolist(), strict=True)),
-        reliability,
-        dict(zip(raters, shares.tolist(), strict=True)),
+    votes, without_image = screen(select(events, Vote), lambda vote: missing(vote.sample))
+    choices, without_images = screen(select(events, Choice), lambda choice: missing(choice.winner, choice.loser))
+    names = raters(events)
+    samples = sorted({vote.sample for vote in votes}, key=attrgetter("key"))
+    arrays = Votes.of_events(votes, names, samples)
+    weighed = weigh_votes(arrays, np.isin(names, list(experts)), len(samples), share)
+    shares = np.bincount(arrays.rater, weighed.weights, len(names)) / (weighed.weights.sum() or 1.0)
+    reliability = dict(zip(names, weighed.reliability.tolist(), strict=True))
+    counted, rejected = weigh_choices(choices, reliability, share)
+    reasons = zip(votes, weighed.reasons.tolist(), strict=True)
+    distrusted = [Rejection(vote, trust.REASONS[reason]) for vote, reason in reasons if reason != trust.ACCEPTED]
+    return Credibility(
+        votes=[(vote, weight) for vote, weight in zip(votes, weighed.weights.tolist(), strict=True) if weight > 0],
+        choices=counted,
+        liked={sample: 0.5 for choice in choices for sample in (choice.winner, choice.loser)}
+        | dict(zip(samples, weighed.posterior.tolist(), strict=True)),
+        reliability=reliability,
+        share=dict(zip(names, shares.tolist(), strict=True)),
+        rejections=[*without_image, *without_images, *distrusted, *rejected],
     )
 
 
-def place(sample: Sample) -> tuple[int, int, int]:
-    """Where a sample comes in an order of all."""
-    return sample.version, sample.seed, -1 if sample.label is None else sample.label
-
-
-def as_arrays(votes: Sequence[Vote], raters: Sequence[str], items: Sequence[Sample]) -> Votes:
-    """Raters and items by their numbers in these lists."""
-    of_rater = {rater: number for number, rater in enumerate(raters)}
-    of_item = {item: number for number, item in enumerate(items)}
-    return Votes(
-        np.array([of_rater[vote.rater] for vote in votes], np.int64),
-        np.array([of_item[vote.sample] for vote in votes], np.int64),
-        np.array([vote.value for vote in votes], np.int8),
-        np.array([vote.at.timestamp() for vote in votes], np.float64),
-    )
-
-
-@dataclass(frozen=True)
-class Weighed:
-    """weights, reasons: (n,) of each vote, as of trust.Trust. liked: (items,). reliability: (raters,), 0 to 1."""
-
-    weights: np.ndarray
-    reasons: np.ndarray
-    liked: np.ndarray
-    reliability: np.ndarray
-
-
-def weigh(votes: Votes, experts: np.ndarray, items: int, share: float) -> Weighed:
-    """By trust.judge, but for experts, whose last word on an item always counts.
-
-    Args:
-        experts: (raters,) bool.
-    """
+def weigh_votes(votes: Votes, experts: np.ndarray, items: int, share: float) -> Trust:
+    """As trust.weigh_votes, except that the last vote of an expert, (raters,) bool, on an item always counts."""
     expert = experts[votes.rater]
-    right = answers(votes[expert])
-    others = trust.judge(votes[~expert], right, trust.Settings(share=1.0))  # bounded below, together with the experts'
-    weights, reasons = np.ones(len(votes)), np.full(len(votes), trust.KEPT, np.int8)
-    weights[~expert], reasons[~expert] = others.weights, others.reasons
-    replaced = expert & trust.replaced(votes)
+    answers = expert_answers(votes[expert])
+    unbounded = trust.TrustSettings(share=1.0)  # bounded below, together with the experts' votes
+    trusted = trust.weigh_votes(votes[~expert], answers, unbounded)
+    weights, reasons = np.ones(len(votes)), np.full(len(votes), trust.ACCEPTED, np.int8)
+    weights[~expert], reasons[~expert] = trusted.weights, trusted.reasons
+    replaced = expert & trust.replaced_votes(votes)
     weights[replaced], reasons[replaced] = 0, trust.REASONS.index("replaced")
 
-    counted = np.bincount(votes.item, np.where(expert, 0, weights), items)[: len(others.posterior)] > 0
+    counted = np.bincount(votes.item, np.where(expert, 0, weights), items)[: len(trusted.posterior)] > 0
     liked = np.full(items, 0.5)
-    liked[: len(others.posterior)][counted] = others.posterior[counted]
-    for item, value in right.items():
+    liked[: len(trusted.posterior)][counted] = trusted.posterior[counted]
+    for item, value in answers.items():
         liked[item] = value > 0
-    reliability = reliabilities(votes, reasons == trust.KEPT, others.reliability, experts)
-    return Weighed(trust.bounded(weights, votes.rater, share), reasons, liked, reliability)
+    reliability = reliabilities(votes, reasons == trust.ACCEPTED, trusted.reliability, experts)
+    return Trust(trust.cap_shares(weights, votes.rater, share), reasons, reliability, posterior=liked)
 
 
-def answers(votes: Votes) -> dict[int, int]:
-    """What most experts say of an item, where most say the same."""
-    last = votes[~trust.replaced(votes)]
+def expert_answers(votes: Votes) -> dict[int, int]:
+    """By item, what most experts vote, where there is a majority."""
+    last = votes[~trust.replaced_votes(votes)]
     sums = np.bincount(last.item, last.value)
     return {int(item): int(np.sign(sums[item])) for item in np.flatnonzero(sums)}
 
 
-def reliabilities(votes: Votes, kept: np.ndarray, judged: np.ndarray, experts: np.ndarray) -> np.ndarray:
-    """(raters,): 1 of experts; 0 of those of whose votes none was kept; of those who never voted, the average of the others."""
+def reliabilities(votes: Votes, counted: np.ndarray, informedness: np.ndarray, experts: np.ndarray) -> np.ndarray:
+    """(raters,): 1 for experts; 0 for raters of whose votes none counts; for those without votes, the average of the others.
+
+    counted: (n,) bool. informedness: (raters,), as trust.weigh_votes finds it for the others.
+    """
     number = np.bincount(votes.rater, minlength=len(experts))
-    kept_of = np.bincount(votes.rater[kept], minlength=len(experts))
+    number_counted = np.bincount(votes.rater[counted], minlength=len(experts))
     found = np.zeros(len(experts))
-    found[: len(judged)] = np.clip(judged, 0, 1)
-    found[kept_of == 0] = 0
-    known = found[(kept_of > 0) & ~experts]
-    found[number == 0] = known.mean() if len(known) else UNKNOWN
+    found[: len(informedness)] = np.clip(informedness, 0, 1)
+    found[number_counted == 0] = 0
+    measured = found[(number_counted > 0) & ~experts]
+    found[number == 0] = measured.mean() if len(measured) else UNKNOWN
     found[experts] = 1
     return found
 
 
-def last_words(
-    choices: Sequence[Choice], reliability: Mapping[str, float], share: float, aside: Aside
-) -> list[tuple[Choice, float]]:
-    """A rater's last word on a pair counts, as much as the rater is believed."""
-    last = {(choice.rater, frozenset((choice.winner, choice.loser))): choice for choice in choices}
-    standing = {choice.id for choice in last.values()}
-    aside.add_all([choice for choice in choices if choice.id not in standing], "replaced")
-    aside.add_all([choice for choice in last.values() if not reliability[choice.rater]], NOT_BELIEVED)
-    counted = [choice for choice in choices if choice.id in standing and reliability[choice.rater]]
+def weigh_choices(
+    choices: Sequence[Choice], reliability: Mapping[str, float], share: float
+) -> tuple[list[tuple[Choice, float]], list[Rejection]]:
+    """A rater's last choice between two samples counts, by the rater's reliability. The others are rejected."""
+    last = {(choice.rater, frozenset((choice.winner, choice.loser))): choice.id for choice in choices}
+    final = set(last.values())
+
+    def reason(choice: Choice) -> str | None:
+        if choice.id not in final:
+            return "replaced"
+        return None if reliability[choice.rater] else NOT_CREDIBLE
+
+    counted, rejections = screen(choices, reason)
     weights = np.array([reliability[choice.rater] for choice in counted])
-    raters = np.unique(np.array([choice.rater for choice in counted], str), return_inverse=True)[1]
-    return list(zip(counted, trust.bounded(weights, raters, share).tolist(), strict=True))
+    numbers = np.unique(np.array([choice.rater for choice in counted], str), return_inverse=True)[1]
+    return list(zip(counted, trust.cap_shares(weights, numbers, share).tolist(), strict=True)), rejections

@@ -1,43 +1,54 @@
-"""What people said, each thing once, in the order in which they said it, whatever file holds it."""
+"""The sealed events that `curate` goes by, and rejections: events that change nothing, each with the reason.
+
+Every step of `curate` returns its own rejections, and the stage joins them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-from pipelines.feedback.events import Choice, Event, Label, Report, Upload, Vote
+from pipelines.feedback.events import Event
 from pipelines.feedback.sealed import seal
 
+OVER_RATER_QUOTA = "over the rater's quota"
+NOT_CREDIBLE = "rater not credible"
+NO_PICTURE = "no picture"
+UNKNOWN_ROW = "unknown row"
+UNKNOWN_LABEL = "unknown label"
 
-@dataclass(frozen=True)
-class Said:
-    """All events, and those of each type."""
-
-    events: list[Event]
-    votes: list[Vote]
-    choices: list[Choice]
-    uploads: list[Upload]
-    labels: list[Label]
-    reports: list[Report]
-
-    @property
-    def raters(self) -> list[str]:
-        """Who said anything but to be forgotten."""
-        return sorted({event.rater for event in self.events if event.type != "erase"})
+SomeEvent = TypeVar("SomeEvent", bound=Event)
 
 
-def read(folder: Path, batches: Iterable[str]) -> Said:
-    """The sealed events of these batches."""
-    found = {event.id: event for event in chain.from_iterable(seal.events(folder, batch) for batch in batches)}
-    events = sorted(found.values(), key=lambda event: (event.at, event.id))
+class Rejection(NamedTuple):
+    event: Event
+    reason: str
 
-    return Said(
-        events,
-        [event for event in events if isinstance(event, Vote)],
-        [event for event in events if isinstance(event, Choice)],
-        [event for event in events if isinstance(event, Upload)],
-        [event for event in events if isinstance(event, Label)],
-        [event for event in events if isinstance(event, Report)],
-    )
+
+def read(folder: Path, batches: Iterable[str]) -> list[Event]:
+    """The sealed events of these batches, each once, by time, whatever file holds it."""
+    by_id = {event.id: event for batch in batches for event in seal.events(folder, batch)}
+    return sorted(by_id.values(), key=lambda event: (event.at, event.id))
+
+
+def select(events: Iterable[Event], kind: type[SomeEvent]) -> list[SomeEvent]:
+    """The events of one type."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def raters(events: Iterable[Event]) -> list[str]:
+    """Raters with an event other than the wish to be forgotten."""
+    return sorted({event.rater for event in events if event.type != "erase"})
+
+
+def screen(events: Iterable[SomeEvent], reason: Callable[[SomeEvent], str | None]) -> tuple[list[SomeEvent], list[Rejection]]:
+    """The events that there is no reason to reject, and the rejections of the others."""
+    reasons = [(event, reason(event)) for event in events]
+    rejections = [Rejection(event, why) for event, why in reasons if why is not None]
+    return [event for event, why in reasons if why is None], rejections
+
+
+def reject(events: Iterable[Event], reason: str) -> list[Rejection]:
+    """All of these events for one reason."""
+    return [Rejection(event, reason) for event in events]

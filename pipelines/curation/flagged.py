@@ -1,87 +1,113 @@
-"""What people reported: pictures that must not be drawn again nor learned from, and rows of the data that go."""
+"""Images that people flagged by a `report`, which are withheld from generation and training; and rows that are removed."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from pipelines.curation.credibility import Belief
-from pipelines.curation.existing_rows import Dataset
-from pipelines.curation.images import Look, Looks
-from pipelines.curation.quotas import Parts
-from pipelines.curation.rejections import NO_PICTURE, NOT_BELIEVED, OVER_PART, UNKNOWN_ROW, Aside
-from pipelines.feedback.events import Report
+from pipelines.curation.credibility import Credibility
+from pipelines.curation.events import NO_PICTURE, OVER_RATER_QUOTA, UNKNOWN_ROW, Rejection, reject, screen, select
+from pipelines.curation.existing_rows import ExistingRows
+from pipelines.curation.images import MeasuredImage, MeasuredImages
+from pipelines.curation.quotas import RaterQuota
+from pipelines.feedback.events import Event, Report, Sample
 
-# Pictures of one rater around which nothing is drawn; what two report counts for each by half. A picture keeps some tenths of a
-# percent of what a model draws from being shown: few are what somebody really minded, a thousand nearly all there is.
-REACHING = 20
+# Images of one rater around which nothing is generated; an image that two flag counts for each by half. An image keeps some
+# tenths of a percent of what a model generates from being shown: few are what somebody really minded, a thousand nearly all.
+WIDE = 20
 
 
 @dataclass(frozen=True)
-class Reported:
-    """rows: row_id -> the reports that count. looks: those pictures of them that were drawn or sent. removed: those of them
-    that are training rows of the data. wide: those around which nothing is drawn either."""
+class FlaggedImage:
+    """events: those that count. image: None for a row of the data. wide: nothing like it is generated either.
 
-    rows: dict[str, list[Report]] = field(default_factory=dict)
-    wide: set[str] = field(default_factory=set)
-    looks: list[Look] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
+    removed: it is a training row of the data, which is removed.
+    """
+
+    events: list[Report]
+    image: MeasuredImage | None
+    wide: bool
+    removed: bool
+
+
+@dataclass(frozen=True)
+class Flags:
+    """rows: by row_id. quota: what raters may still change in existing rows."""
+
+    rows: dict[str, FlaggedImage]
+    quota: RaterQuota
+    rejections: list[Rejection]
+
+    @property
+    def removed(self) -> list[str]:
+        """row_ids of training rows of the data that are removed."""
+        return [row_id for row_id, flagged in self.rows.items() if flagged.removed]
+
+    @property
+    def images(self) -> list[MeasuredImage]:
+        """Generated images and uploads that are flagged."""
+        return [flagged.image for flagged in self.rows.values() if flagged.image]
 
 
 def judge(
-    reports: Sequence[Report],
-    looks: Looks,
-    there: Dataset,
-    belief: Belief,
+    events: Sequence[Event],
+    images: MeasuredImages,
+    existing: ExistingRows,
+    credibility: Credibility,
     experts: Collection[str],
-    parts: Parts,
-    aside: Aside,
-) -> Reported:
-    """A report of what was drawn always counts: that picture is not drawn again. For more, its rater must be believed, and have
-    room: to take a row away, and to keep what looks like the picture from being drawn.
+    share: float,
+) -> Flags:
+    """A flag on a generated image always counts: that image is not generated again. For more its rater must be credible, and
+    have room in two quotas: to remove a row, and to keep what looks like the image from being generated.
 
     Args:
-        experts: raters whose reports always reach that far.
-        parts: of rows that one rater can take away.
+        experts: raters whose flags always reach that far.
+        share: of the rows that one rater may change.
     """
-    reaching = Parts(REACHING)
-    drawn = {look.row_id: look for look in looks.samples.values() if look.refused is None}
-    sent = {look.row_id: look for look in looks.uploads.values() if look.refused is None}
-    found = Reported()
-    for row_id, events in of_rows(reports, looks, {*drawn, *sent, *there.rows}, aside).items():
-        believed = [event for event in events if belief.believes(event.rater)]
-        people = {event.rater for event in believed}
-        row = there.rows.get(row_id)
-        taken = bool(people) and (row is not None or row_id in sent) and parts.take(people, row.label if row else None)
-        if row_id in drawn:
-            found.rows[row_id] = events
-        else:
-            aside.add_all([event for event in events if event not in believed], NOT_BELIEVED)
-            if not taken:
-                aside.add_all(believed, OVER_PART)
+    generated, uploaded = (
+        {image.row_id: image for key, image in images.items() if isinstance(key, kind) and image.rejection is None}
+        for kind in (Sample, str)
+    )
+    by_row, rejections = classify(select(events, Report), images, {*generated, *uploaded, *existing.rows})
+    train = existing.train
+    quota = RaterQuota(share * train.total(), {label: share * count for label, count in train.items()})
+    wide_quota = RaterQuota(WIDE)
+    rows = {}
+    for row_id, flags in by_row.items():
+        credible, incredible = screen(flags, credibility.reason)
+        raters = {event.rater for event in credible}
+        granted = (row_id in existing.rows or row_id in uploaded) and quota.take(raters, existing.label(row_id))
+        if row_id not in generated:
+            rejections += incredible
+            if not granted:
+                rejections += reject(credible, OVER_RATER_QUOTA)
                 continue
-            found.rows[row_id] = believed
-        if people & set(experts) or (people and reaching.take(people)):
-            found.wide.add(row_id)
-        if look := drawn.get(row_id) or sent.get(row_id):
-            found.looks.append(look)
-        if taken and row_id in there.rows and not there.rows[row_id].held_out:
-            found.removed.append(row_id)
-    return found
+        rows[row_id] = FlaggedImage(
+            events=flags if row_id in generated else credible,
+            image=generated.get(row_id) or uploaded.get(row_id),
+            wide=not raters.isdisjoint(experts) or wide_quota.take(raters),
+            removed=granted and row_id in existing.rows and not existing.rows[row_id].held_out,
+        )
+    return Flags(rows, quota, rejections)
 
 
-def of_rows(reports: Sequence[Report], looks: Looks, known: Collection[str], aside: Aside) -> dict[str, list[Report]]:
-    """By row_id, that of the picture where a sample is reported."""
-    found: dict[str, list[Report]] = {}
-    for report in reports:
-        row_id = report.row
-        if report.sample:
-            look = looks.samples.get(report.sample)
-            row_id = look.row_id if look and look.refused is None else None
-        if row_id is None:
-            aside.add(report, NO_PICTURE)
-        elif row_id not in known:
-            aside.add(report, UNKNOWN_ROW)
-        else:
-            found.setdefault(row_id, []).append(report)
-    return found
+def classify(
+    flags: Sequence[Report], images: MeasuredImages, flaggable: Collection[str]
+) -> tuple[dict[str, list[Report]], list[Rejection]]:
+    """The flags by the row_id of what they flag, one of `flaggable`, and the rejected ones."""
+
+    def row(flag: Report) -> str:
+        """Empty where there is no image."""
+        return flag.row or (images[flag.sample].row_id if flag.sample in images else "")
+
+    def reason(flag: Report) -> str | None:
+        if row(flag) in flaggable:
+            return None
+        return UNKNOWN_ROW if row(flag) else NO_PICTURE
+
+    usable, rejections = screen(flags, reason)
+    by_row: dict[str, list[Report]] = defaultdict(list)
+    for flag in usable:
+        by_row[row(flag)].append(flag)
+    return by_row, rejections

@@ -1,84 +1,78 @@
-"""The pictures that events speak of, brought to the form of data/clean's rows and measured."""
+"""The images of sealed events, brought to the form of data/clean's rows and measured."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.core import facts, form, images, parallel
+from pipelines.core import facts, images, parallel, png
 from pipelines.core.facts import Facts
+from pipelines.core.form import Form
+from pipelines.core.images import Limits
+from pipelines.curation.events import NO_PICTURE
 from pipelines.feedback.events import Sample
 from pipelines.feedback.sealed import event_images
-from pipelines.feedback.sealed.event_images import Picture
-from pipelines.settings.schema import Params
+from pipelines.feedback.sealed.event_images import EventImage
 
-
-def no_facts() -> Facts:
-    return np.empty(0, facts.FACT)
+no_facts = partial(np.empty, 0, facts.FACT)
 
 
 @dataclass(frozen=True)
-class Look:
-    """One picture. Where it is refused, it has only a reason.
+class MeasuredImage:
+    """An image of an event; where it is rejected, only the reason.
 
-    image: PNG of params.image's size and channels; row_id and facts, (1,), are of that.
-    came: (1,) facts of the picture as it came.
+    content: PNG in the form of the rows; row_id and facts, (1,), are of that.
+    original: (1,) facts of an upload as it came.
     """
 
-    refused: str | None
     generation: int
-    image: bytes = b""
+    rejection: str | None = None
+    content: bytes = b""
     row_id: str = ""
     facts: Facts = field(default_factory=no_facts)
-    came: Facts = field(default_factory=no_facts)
+    original: Facts = field(default_factory=no_facts)
 
 
-@dataclass(frozen=True)
-class Looks:
-    """What was drawn, and what was sent by the sha256 of its bytes."""
-
-    samples: dict[Sample, Look]
-    uploads: dict[str, Look]
+MeasuredImages = dict[Sample | str, MeasuredImage]  # generated images by their samples, uploads by the sha256 of their bytes
 
 
-def read(folder: Path, batches: Iterable[str], params: Params) -> Looks:
-    """Each picture once. Of two of one sample, which two machines may have drawn, the same one whatever the order."""
-    found = Looks({}, {})
-    todo = event_images.portions(event_images.read(folder, batches))
-    first = next(todo, [])
-    # Small pictures are looked at in less time than it takes to start processes for them.
+def read(folder: Path, batches: Iterable[str], limits: Limits, form: Form) -> MeasuredImages:
+    """Each image once, in this form; the limits are those of uploads.
+
+    Of two images of one sample, which two machines may have generated, it is the same one whatever the order.
+    """
+    found: MeasuredImages = {}
+    portions = event_images.portions(event_images.read(folder, batches))
+    first = next(portions, [])
+    # Few images are measured in less time than it takes to start processes for them.
     workers = 1 if len(first) == event_images.AT_ONCE else None
-    for looked in parallel.map_ordered(partial(look_all, params=params), itertools.chain([first], todo), workers):
-        for key, look in looked:
-            known: dict = found.uploads if isinstance(key, str) else found.samples
-            known[key] = min(known.get(key, look), look, key=lambda one: (one.refused is not None, one.row_id))
+    measure_portion = partial(measure_all, limits=limits, form=form)
+    for measured in parallel.map_ordered(measure_portion, itertools.chain([first], portions), workers):
+        for key, image in measured:
+            found[key] = min(found.get(key, image), image, key=lambda either: (either.rejection is not None, either.row_id))
     return found
 
 
-def look_all(some: list[Picture], params: Params) -> list[tuple[Sample | str, Look]]:
-    limits = images.Limits(**params.ingest.model_dump())
-    return [(picture.sample or picture.upload or "", look(picture, limits, params)) for picture in some]
+def measure_all(portion: list[EventImage], limits: Limits, form: Form) -> list[tuple[Sample | str, MeasuredImage]]:
+    return [(one.sample or one.upload or "", measure(one, limits, form)) for one in portion]
 
 
-def look(picture: Picture, limits: images.Limits, params: Params) -> Look:
-    if picture.image is None:
-        return Look("no picture", picture.generation)
+def measure(sealed: EventImage, limits: Limits, form: Form) -> MeasuredImage:
+    if sealed.image is None:
+        return MeasuredImage(sealed.generation, NO_PICTURE)
     try:
-        came = images.decode_png(picture.image, limits if picture.upload else None)
+        original = images.decode_pixels(sealed.image, limits if sealed.upload else None)
     except images.Refusal as refusal:
-        return Look(refusal.reason, picture.generation)
-    pixels = form.normalise(came, params)
-    row_id, background = images.row_id(pixels), params.image.background
-    return Look(
-        None,
-        picture.generation,
-        images.encode_png(pixels),
-        row_id,
-        facts.of([pixels], [row_id], [-1], background),
-        facts.of([came], [images.row_id(came)], [-1], background) if picture.upload else no_facts(),
-    )
+        return MeasuredImage(sealed.generation, refusal.reason)
+    pixels = form.apply(original)
+    row_id = images.row_id(pixels)
+    measured = facts.measure_images([pixels], [row_id], [-1], form.background)
+    image = MeasuredImage(sealed.generation, None, png.encode(pixels), row_id, measured)
+    if not sealed.upload:
+        return image
+    return replace(image, original=facts.measure_images([original], [images.row_id(original)], [-1], form.background))

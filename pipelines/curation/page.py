@@ -1,114 +1,109 @@
-"""The page of the feedback: what people said and what it changed; opens, styled, without a network."""
+"""The page of the feedback: the events and what they changed; opens, styled, without a network."""
 
 from __future__ import annotations
 
 import base64
 import io
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 from PIL import Image
 
 from pipelines.core import grids
-from pipelines.curation import timeline
-from pipelines.curation.candidates import Candidate
-from pipelines.curation.credibility import place
-from pipelines.curation.images import Look
-from pipelines.curation.outcome import Outcome
-from pipelines.curation.rater_table import Rater
-from pipelines.feedback.events import Sample
+from pipelines.curation.events import select
+from pipelines.curation.images import MeasuredImage
+from pipelines.curation.outcome import CurationOutcome, RaterLine
+from pipelines.feedback.events import Sample, Vote
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-SHOWN, SIDE = 18, 96  # pictures of a kind, and their pixels a side at most
+SHOWN, SIDE = 18, 96  # images of a group, and their pixels a side at most
 NAMED = 200  # raters in the table; raters.csv has them all
+WIDTH, HEIGHT, MOST = 400, 70, 60  # of the timeline, and bars in it
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A picture as base64 of a PNG, what is said of it below, and when the pointer is over it."""
+class CaptionedImage(NamedTuple):
+    """title: shown when the pointer is over the image."""
 
-    picture: str
-    says: str
+    image: MeasuredImage
+    caption: str
     title: str
 
+    @property
+    def png(self) -> str:
+        """Base64, made smaller where the image is large."""
+        png = self.image.content
+        with Image.open(io.BytesIO(png)) as image:
+            if max(image.size) > SIDE:
+                image.thumbnail((SIDE, SIDE))
+                png = grids.png(image)
+        return base64.b64encode(png).decode()
+
 
 @dataclass(frozen=True)
-class Group:
-    """Pictures of one kind: how many there are, and some of them."""
+class ImageGroup:
+    """Images of one kind: how many there are, and some of them."""
 
     name: str
-    says: str
+    note: str
     count: int
-    shown: list[Shown]
+    shown: list[CaptionedImage]
 
 
-def render(found: Outcome, figures: dict[str, Any], people: list[Rater]) -> str:
-    """HTML. A reported picture is not on it."""
+def render(outcome: CurationOutcome, figures: dict[str, Any], raters: list[RaterLine], experts: Collection[str]) -> str:
+    """HTML. A flagged image is not on it."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     environment.filters["words"] = lambda name: name.replace("_", " ")
-    first = sorted(people, key=lambda rater: (-rater.events, rater.rater))
+    by_events = sorted(raters, key=lambda rater: (-rater.events, rater.rater))
     return environment.get_template("feedback.html").render(
         title="Genloop: the feedback",
         figures=figures,
-        groups=[group for group in groups(found) if group.count],
-        days=timeline.count(found.said.votes),
-        classes=classes(found),
-        raters=first[:NAMED],
-        more=len(first[NAMED:]),
-        experts=found.experts,
+        groups=[group for group in groups(outcome) if group.count],
+        timeline=timeline(select(outcome.events, Vote)),
+        classes=classes(outcome),
+        raters=by_events[:NAMED],
+        more=len(by_events[NAMED:]),
+        experts=experts,
     )
 
 
-def groups(found: Outcome) -> Iterator[Group]:
-    drawn, sent = ([row for row in found.rows if row.sent == wanted] for wanted in (False, True))
-    refused = [one for one in found.refused if one.sent]
-    disliked = sorted((liked, place(sample), sample) for sample, liked in found.samples.items() if liked < 0.5)
-    yield Group("Liked, and now rows", "drawn by a model; the most liked first", len(drawn), some(found, map(liked_row, drawn)))
-    yield Group(
-        "Most disliked",
-        "evidence against; they become no rows",
-        len(disliked),
-        some(found, ((found.looks.samples[sample], percent(liked), name(sample)) for liked, _, sample in disliked)),
-    )
-    yield Group(
-        "Sent, and now rows",
-        "uploads that passed every check",
-        len(sent),
-        some(found, ((row.look, class_name(found, row.label), f"row {row.look.row_id}") for row in sent)),
-    )
-    yield Group(
-        "Sent, and refused",
-        "the files are in data/quarantine/feedback",
-        len(refused),
-        some(found, ((one.look, str(one.refused), f"sha256 {one.of}") for one in refused)),
-    )
-    yield Group("Corrected labels", "rows of the data, and uploads", len(found.corrected), some(found, corrected(found)))
+def groups(outcome: CurationOutcome) -> list[ImageGroup]:
+    rows, liked = outcome.rows, outcome.credibility.liked
+    generated = [(row.image, f"{row.liked:.0%}", name(row.origin)) for row in rows if isinstance(row.origin, Sample)]
+    worst = sorted((sample for sample in liked if liked[sample] < 0.5), key=lambda sample: (liked[sample], sample.key))
+    disliked = [(outcome.images[sample], f"{liked[sample]:.0%}", name(sample)) for sample in worst]
+    uploads = [(row.image, class_name(outcome, row.label), f"row {row.image.row_id}") for row in rows if row.uploaded]
+    rejected = [(one.image, str(one.rejection), f"sha256 {one.origin}") for one in outcome.rejected if one.uploaded]
+
+    def group(name: str, note: str, count: int, images: Iterable[tuple[MeasuredImage, str, str]]) -> ImageGroup:
+        """The first of these images that can be shown."""
+        captioned = itertools.starmap(CaptionedImage, images)
+        visible = (one for one in captioned if not one.image.rejection and one.image.row_id not in outcome.flagged.rows)
+        return ImageGroup(name, note, count, list(itertools.islice(visible, SHOWN)))
+
+    return [
+        group("Liked, and now rows", "generated by a model; the most liked first", len(generated), generated),
+        group("Most disliked", "evidence against; they become no rows", len(disliked), disliked),
+        group("Uploaded, and now rows", "uploads that passed every check", len(uploads), uploads),
+        group("Uploaded, and rejected", "the files are in data/quarantine/feedback", len(rejected), rejected),
+        group("Corrected labels", "rows of the data, and uploads", len(outcome.corrections.rows), corrected_rows(outcome)),
+    ]
 
 
-def some(found: Outcome, every: Iterable[tuple[Look, str, str]]) -> list[Shown]:
-    """The first of these that can be shown. (picture, caption, title) each."""
-    fit = (one for one in every if one[0].refused is None and one[0].row_id not in found.reported.rows)
-    return [Shown(encode(look.image), says, title) for look, says, title in islice(fit, SHOWN)]
-
-
-def liked_row(row: Candidate) -> tuple[Look, str, str]:
-    assert isinstance(row.of, Sample)
-    return row.look, percent(row.liked), name(row.of)
-
-
-def corrected(found: Outcome) -> Iterator[tuple[Look, str, str]]:
-    """As many as are shown, and only those."""
-    chosen = [row_id for row_id in sorted(found.corrected) if row_id in found.there.rows][:SHOWN]
-    images = found.there.images(chosen)
+def corrected_rows(outcome: CurationOutcome) -> Iterator[tuple[MeasuredImage, str, str]]:
+    """As many rows of the data as are shown, and only those."""
+    existing, corrections = outcome.existing, outcome.corrections.rows
+    chosen = [row_id for row_id in sorted(corrections) if row_id in existing.rows][:SHOWN]
+    images = existing.images(chosen)
     for row_id in chosen:
-        labels = found.there.rows[row_id].label, found.corrected[row_id].label
-        says = " → ".join(class_name(found, label) for label in labels)
-        yield Look(None, 0, images[row_id], row_id), says, f"row {row_id}"
+        labels = existing.label(row_id), corrections[row_id].label
+        caption = " → ".join(class_name(outcome, label) for label in labels)
+        yield MeasuredImage(0, None, images[row_id], row_id), caption, f"row {row_id}"
 
 
 def name(sample: Sample) -> str:
@@ -116,47 +111,89 @@ def name(sample: Sample) -> str:
     return f"version {sample.version}, seed {sample.seed}{label}"
 
 
-def percent(share: float) -> str:
-    return f"{share:.0%}"
-
-
-def class_name(found: Outcome, label: int | None) -> str:
-    return "no label" if label is None else found.there.classes[label]
-
-
-def encode(png: bytes) -> str:
-    """Base64 of a PNG, made smaller where it is large."""
-    with Image.open(io.BytesIO(png)) as image:
-        if max(image.size) > SIDE:
-            image.thumbnail((SIDE, SIDE))
-            png = grids.png(image)
-    return base64.b64encode(png).decode()
+def class_name(outcome: CurationOutcome, label: int | None) -> str:
+    return "no label" if label is None else outcome.existing.classes[label]
 
 
 @dataclass(frozen=True)
-class Class:
-    """Training rows of one class. widths: of the three, in percent of the most that a class has."""
+class ClassLine:
+    """Training rows of one class. quota: of the generated ones. widths: of the three, in percent of the largest class."""
 
     name: str
-    real: int
-    sent: int
-    drawn: int
-    places: int
+    data: int
+    uploaded: int
+    generated: int
+    quota: int
     widths: list[float]
 
 
-def classes(found: Outcome) -> list[Class]:
-    number = Counter((row.label, row.sent) for row in found.rows)
-    labels: list[int | None] = [*range(len(found.there.classes)), None]
-    counts = {label: (found.train[label], number[label, True], number[label, False]) for label in labels}
+def classes(outcome: CurationOutcome) -> list[ClassLine]:
+    number = Counter((row.label, row.uploaded) for row in outcome.rows)
+    labels: list[int | None] = [*range(len(outcome.existing.classes)), None]
+    counts = {label: (outcome.train[label], number[label, True], number[label, False]) for label in labels}
     most = max(map(sum, counts.values())) or 1
     return [
-        Class(
-            class_name(found, label) if found.there.classes else "all rows",
+        ClassLine(
+            class_name(outcome, label) if outcome.existing.classes else "all rows",
             *counts[label],
-            found.places.get(label, 0),
+            outcome.quotas.get(label, 0),
             [round(100 * count / most, 2) for count in counts[label]],
         )
         for label in labels
         if sum(counts[label])
     ]
+
+
+@dataclass(frozen=True)
+class DayBar:
+    """A bar of the timeline. likes, dislikes: heights; the second stands on the first."""
+
+    x: float
+    width: float
+    likes: float
+    dislikes: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """days: that one bar stands for. most: votes of the highest bar. end: of the last bar."""
+
+    bars: list[DayBar]
+    first: date
+    last: date
+    days: int
+    most: int
+    end: float
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+def timeline(votes: Sequence[Vote]) -> Timeline | None:
+    """By day in UTC, or by as many days that there are not too many bars."""
+    if not votes:
+        return None
+    dates = [vote.at.date() for vote in votes]
+    first, last = min(dates), max(dates)
+    days = -(-((last - first).days + 1) // MOST)
+    number = Counter(((date - first).days // days, vote.value) for date, vote in zip(dates, votes, strict=True))
+    places = (last - first).days // days + 1
+    most = max(number[place, 1] + number[place, -1] for place in range(places))
+    step = WIDTH / max(places, 12)
+    return Timeline(
+        [
+            DayBar(
+                round(place * step, 2),
+                round(step - 1, 2),
+                round(number[place, 1] / most * HEIGHT, 2),
+                round(number[place, -1] / most * HEIGHT, 2),
+                f"{first + timedelta(place * days)}: {number[place, 1]:,} likes, {number[place, -1]:,} dislikes",
+            )
+            for place in range(places)
+        ],
+        first,
+        last,
+        days,
+        most,
+        places * step,
+    )

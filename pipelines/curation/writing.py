@@ -1,46 +1,49 @@
-"""data/curated and the quarantine of what people sent."""
+"""Writes data/curated, and the quarantine of uploads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from pipelines.core import shards
-from pipelines.curation.candidates import Candidate
-from pipelines.curation.credibility import place
-from pipelines.curation.outcome import Outcome
+from pipelines.curation.candidates import RowCandidate
+from pipelines.curation.outcome import CurationOutcome
 from pipelines.feedback import curated
 from pipelines.feedback.events import Event, Sample
 from pipelines.feedback.sealed import event_images
 
 
-def write(folder: Path, found: Outcome, batches: list[str]) -> None:
-    """Rows, the five tables, and what they are made of, into an empty folder."""
-    with shards.Writer(folder, classes=found.there.classes) as writer:
-        for candidate in found.rows:
+def write(folder: Path, outcome: CurationOutcome, batches: list[str]) -> None:
+    """Rows, the five tables, and the names of the batches that they are made of, into an empty folder."""
+    with shards.ShardWriter(folder, classes=outcome.existing.classes) as writer:
+        for candidate in outcome.rows:
             writer.add(candidate.row())
-    for name, columns in tables(found).items():
+    for name, columns in tables(outcome).items():
         curated.write_table(folder, name, columns)
-    curated.write_about(folder, curated.About(sorted(batches), len(found.said.events), found.generation))
+    curated.write_summary(folder, curated.CuratedSummary(sorted(batches), len(outcome.events), outcome.generation))
 
 
-def tables(found: Outcome) -> dict[str, dict[str, Sequence[Any]]]:
+def tables(outcome: CurationOutcome) -> dict[str, dict[str, Sequence[Any]]]:
     """Columns of each table; see curated.SCHEMAS."""
-    samples = sorted(found.samples, key=place)
+    credibility, flagged = outcome.credibility, outcome.flagged
+    samples = sorted(credibility.liked, key=attrgetter("key"))
     number = {sample: row for row, sample in enumerate(samples)}
-    looks = [found.looks.samples[sample] for sample in samples]
-    votes, choices = found.belief.votes, found.belief.choices
-    changes = changes_of(found)
-    pictures_of = pictures_of_reported(found)
+    images = [outcome.images[sample] for sample in samples]
+    votes, choices = credibility.votes, credibility.choices
+    corrections, existing = outcome.corrections.rows, outcome.existing.rows
+    corrected = {row_id: correction for row_id, correction in corrections.items() if row_id in existing}
+    changed = sorted([*corrected, *flagged.removed])
+    flagged_images = images_of_flagged(outcome)
     return {
         "samples": {
             "version": [sample.version for sample in samples],
             "seed": [sample.seed for sample in samples],
             "label": [sample.label for sample in samples],
-            "generation": [look.generation for look in looks],
-            "image": [look.image for look in looks],
-            "liked": [found.samples[sample] for sample in samples],
+            "generation": [image.generation for image in images],
+            "image": [image.content for image in images],
+            "liked": [credibility.liked[sample] for sample in samples],
         },
         "votes": {
             "sample": [number[vote.sample] for vote, _ in votes],
@@ -54,48 +57,40 @@ def tables(found: Outcome) -> dict[str, dict[str, Sequence[Any]]]:
             "weight": [weight for _, weight in choices],
             "event": [choice.id for choice, _ in choices],
         },
-        "changes": {name: [change[name] for change in changes] for name in curated.SCHEMAS["changes"].names},
+        "changes": {
+            "row_id": changed,
+            "label": [corrected[row_id].label if row_id in corrected else None for row_id in changed],
+            "removed": [row_id not in corrected for row_id in changed],
+            "events": [ids((corrected.get(row_id) or flagged.rows[row_id]).events) for row_id in changed],
+        },
         "reported": {
-            "row_id": list(pictures_of),
-            "image": list(pictures_of.values()),
-            "wide": [row_id in found.reported.wide for row_id in pictures_of],
-            "events": [ids(found.reported.rows[row_id]) for row_id in pictures_of],
+            "row_id": list(flagged_images),
+            "image": list(flagged_images.values()),
+            "wide": [flagged.rows[row_id].wide for row_id in flagged_images],
+            "events": [ids(flagged.rows[row_id].events) for row_id in flagged_images],
         },
     }
 
 
-def changes_of(found: Outcome) -> list[dict[str, Any]]:
-    """Of rows of the data, sorted by row_id."""
-    reports = found.reported.rows
-    removed: list[dict[str, Any]] = [
-        {"row_id": row_id, "label": None, "removed": True, "events": ids(reports[row_id])} for row_id in found.reported.removed
-    ]
-    corrected: list[dict[str, Any]] = [
-        {"row_id": row_id, "label": correction.label, "removed": False, "events": ids(correction.events)}
-        for row_id, correction in found.corrected.items()
-        if row_id in found.there.rows
-    ]
-    return sorted([*removed, *corrected], key=lambda change: change["row_id"])
+def images_of_flagged(outcome: CurationOutcome) -> Mapping[str, bytes]:
+    """PNG by row_id, sorted."""
+    rows = outcome.flagged.rows
+    of_events = {row_id: flagged.image.content for row_id, flagged in rows.items() if flagged.image}
+    of_data = outcome.existing.images([row_id for row_id in rows if row_id not in of_events])
+    return dict(sorted({**of_data, **of_events}.items()))
 
 
-def pictures_of_reported(found: Outcome) -> Mapping[str, bytes]:
-    """By row_id, sorted."""
-    looked = {look.row_id: look.image for look in found.reported.looks}
-    rows = found.there.images([row_id for row_id in found.reported.rows if row_id not in looked])
-    return dict(sorted({**rows, **looked}.items()))
-
-
-def quarantine(folder: Path, sealed: Path, batches: list[str], sent: Sequence[Candidate], most_bytes: int) -> None:
-    """What was sent and refused, as it came; what is too large to be looked at is too large to be kept."""
-    reasons = {candidate.of: candidate.refused for candidate in sent if candidate.refused is not None}
-    with shards.Writer(folder, shards.REFUSED) as writer:
+def quarantine(folder: Path, sealed: Path, batches: list[str], candidates: Sequence[RowCandidate], most_bytes: int) -> None:
+    """Rejected uploads, as they came; one that is too large to be decoded is too large to be stored."""
+    reasons = {one.origin: one.rejection for one in candidates if one.uploaded and one.rejection is not None}
+    with shards.ShardWriter(folder, shards.QUARANTINED) as writer:
 
         def put(upload: Sample | str, image: bytes | None) -> None:
             writer.add({"image": {"bytes": image, "path": upload}, "source": "feedback", "reason": reasons.pop(upload)})
 
-        for picture in event_images.read(sealed, batches if reasons else ()):
-            if picture.upload in reasons and picture.image and len(picture.image) <= most_bytes:
-                put(picture.upload, picture.image)
+        for sealed_image in event_images.read(sealed, batches if reasons else ()):
+            if sealed_image.upload in reasons and sealed_image.image and len(sealed_image.image) <= most_bytes:
+                put(sealed_image.upload, sealed_image.image)
         for upload in list(reasons):
             put(upload, None)
 

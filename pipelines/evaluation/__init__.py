@@ -1,1 +1,1 @@
-"""What the stage `evaluate` makes its page with."""
+"""Helpers of the stage `evaluate`: its page, with plots and a summary."""

@@ -10,29 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Self
 
-import numpy as np
-
+from pipelines.core.lazy import np
 from pipelines.features import network
-from pipelines.features.base import Settings
+from pipelines.features.base import ExtractorSettings
 
-FROM_FILE = False
-LEARNS = True
 BATCH = 128
 RATE = 2e-3  # of AdamW, falling to 0 along a cosine
 
 
-class Domain(network.Network):
+class Domain(network.NetworkExtractor):
+    learns = True
+
     @classmethod
-    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, settings: Settings) -> Self:
+    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, settings: ExtractorSettings) -> Self:
         steps, seed = settings.steps, settings.seed
         named = labels >= 0
         if classes >= 2 and named.any():
-            images, targets, outputs, how = images[named], labels[named], classes, "a classifier of the data's classes"
+            images, targets, outputs, description = images[named], labels[named], classes, "a classifier of the data's classes"
         else:
-            targets, outputs, how = None, 4, "rotation prediction, for want of labels of two classes or more"
+            targets, outputs, description = None, 4, "rotation prediction, for want of labels of two classes or more"
         model = network.build(images.shape[1:], outputs, seed)
         network.train(model, batches(images, targets, steps, seed), steps, RATE)
-        return cls(model, how, of_classes=targets is not None)
+        return cls(model, description, of_classes=targets is not None)
 
 
 def batches(images: np.ndarray, targets: np.ndarray | None, steps: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

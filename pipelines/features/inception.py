@@ -15,24 +15,22 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-import numpy as np
-
 from pipelines.core import files
 from pipelines.core.errors import InputError
-from pipelines.features import batches, pinned
-from pipelines.features.base import Extractor, Features, Settings
+from pipelines.core.lazy import np
+from pipelines.features import pinned
+from pipelines.features.base import Extractor, ExtractorSettings, Features, run_in_batches, softmax
 
-FROM_FILE = True
-LEARNS = False
 MEMBER = "classify_image_graph_def.pb"  # of the archive that it is published in
 ORIGINAL = "009d6814d1bc560d4e7b236e170e9b2d5ca6f4b57bd8037f6db05776204415c6"  # sha256 of the published graph
 IMAGES, POOL, LOGITS = "ExpandDims", "pool_3", "softmax/logits/MatMul"  # the graph's nodes
 BATCH = 50
 
-Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Graph = Callable[["np.ndarray"], tuple["np.ndarray", "np.ndarray"]]
 
 
 class Inception(Extractor):
+    from_file = True
     of_classes = False
 
     def __init__(self, graph: bytes, place: str) -> None:
@@ -40,25 +38,25 @@ class Inception(Extractor):
         self.graph, self.sha256, self.network = graph, pinned.digest(graph), network(graph, place)
 
     @classmethod
-    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, settings: Settings) -> Self:
+    def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, settings: ExtractorSettings) -> Self:
         place, sha256 = settings.weights, settings.sha256
         assert place is not None, "the settings are checked before"
         assert sha256 is not None, "the settings are checked before"
-        return cls(unpacked(pinned.read(place, sha256), place), place)
+        return cls(unpack(pinned.read(place, sha256, settings.downloads), place), place)
 
     @property
-    def how(self) -> str:
+    def description(self) -> str:
         if self.sha256 == ORIGINAL:
             return "the original Inception graph of 2015"
         return f"a graph with the sha256 {self.sha256[:16]}…, not the original Inception of 2015"
 
     def extract(self, images: np.ndarray) -> Features:
-        vectors, probabilities = batches.through(images, BATCH, self.network)
+        vectors, probabilities = run_in_batches(images, BATCH, self.network)
         return Features(vectors, probabilities)
 
     def save(self, folder: Path) -> None:
         # Nothing of where it came from: the same graph makes the same benchmark.
-        about = {"how": self.how, "of_classes": self.of_classes, "sha256": self.sha256}
+        about = {"how": self.description, "of_classes": self.of_classes, "sha256": self.sha256}
         files.write(folder / "extractor.pb", self.graph)
         files.write(folder / "extractor.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
@@ -74,7 +72,7 @@ class Inception(Extractor):
         return cls(graph, str(folder / "extractor.pb"))
 
 
-def unpacked(content: bytes, place: str) -> bytes:
+def unpack(content: bytes, place: str) -> bytes:
     """The graph in `content`, which is the published archive or the graph itself."""
     if not content.startswith(b"\x1f\x8b"):  # gzip
         return content
@@ -90,7 +88,7 @@ def unpacked(content: bytes, place: str) -> bytes:
     raise InputError(f"{place}: no {MEMBER} in this archive; expected inception-2015-12-05.tgz")
 
 
-def network(graph: bytes, place: str) -> Network:
+def network(graph: bytes, place: str) -> Graph:
     """(n, size, size, 1 or 3) uint8 -> (n, 2048) float32 vectors and (n, 1008) float32 probabilities.
 
     In a session of TensorFlow 1: the graph's batch normalisation is an operation that newer graphs may not hold, and every
@@ -101,8 +99,8 @@ def network(graph: bytes, place: str) -> Network:
         from google.protobuf.message import DecodeError
     except ImportError as error:
         raise InputError(
-            f"the extractor `inception` needs TensorFlow, which is not here ({error}); `pip install tensorflow`, or choose "
-            "another reference.extractor"
+            f"the extractor `inception` needs TensorFlow, which cannot be imported ({error}); `pip install tensorflow`, or "
+            "choose another reference.extractor"
         ) from None
 
     try:
@@ -112,7 +110,7 @@ def network(graph: bytes, place: str) -> Network:
     names = {node.name for node in definition.node}
     if missing := [f"{name}:0" for name in (IMAGES, POOL, LOGITS) if name not in names]:
         raise InputError(f"{place}: the graph has no tensor {', '.join(missing)}; expected Inception's of 2015, {MEMBER}")
-    with tf.Graph().as_default() as home:
+    with tf.Graph().as_default() as imported:
         # Any number of images: the graph was frozen for one at a time, as the constant shape after `pool_3` still says.
         images = tf.compat.v1.placeholder(tf.float32, (None, None, None, 3))
         try:
@@ -123,10 +121,10 @@ def network(graph: bytes, place: str) -> Network:
             raise InputError(f"{place}: the graph is not Inception's of 2015 ({error}); expected {MEMBER}") from None
     options = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     options.gpu_options.allow_growth = True  # Keras is on the same GPU
-    session = tf.compat.v1.Session(graph=home, config=options)
+    session = tf.compat.v1.Session(graph=imported, config=options)
     precision = tf.config.experimental
 
-    def see(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         colour = np.broadcast_to(batch, (*batch.shape[:3], 3)).astype(np.float32)
         before = precision.tensor_float_32_execution_enabled()
         precision.enable_tensor_float_32_execution(False)  # GPUs round to 10 bits with it: not what papers have
@@ -134,6 +132,6 @@ def network(graph: bytes, place: str) -> Network:
             found = session.run([vectors, logits], {images: colour})
         finally:
             precision.enable_tensor_float_32_execution(before)
-        return found[0], batches.softmax(found[1])
+        return found[0], softmax(found[1])
 
-    return see
+    return run

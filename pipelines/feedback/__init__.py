@@ -1,1 +1,1 @@
-"""What people say about the pictures: events, the store that keeps them, and their import from files."""
+"""Feedback of people on images: events, the store that holds them, their import from files, and the files that folds seal."""

@@ -1,8 +1,8 @@
-"""How raters agree (Dawid & Skene, 1979): from votes alone, how often each rater is right, and what each item deserves.
+"""Agreement of raters (Dawid & Skene, 1979): from votes alone, how often each rater is right, and whether each item is liked.
 
 Expectation maximisation over two classes: an item is right to like or it is not, and a rater has a confusion matrix, the
 probability of each vote given what is right. It starts from the shares of the votes, as crowd-kit does, and with `strength=0`
-it is crowd-kit's DawidSkene: counts of votes that were seen are kept at 1e-10 or more, and nothing else is smoothed.
+it is crowd-kit's DawidSkene: counts of votes that exist are at least 1e-10, and nothing else is smoothed.
 
 With `strength` it differs in two ways, for raters of whom little is known:
 - each matrix is the rater's counts plus `strength` votes of each class like the average rater's, a conjugate prior. The
@@ -13,15 +13,18 @@ With `strength` it differs in two ways, for raters of whom little is known:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
+from pipelines.feedback.events import Sample, Vote
+
 TINY = 1e-10  # as crowd-kit's
 STRENGTH = 3.0
-RIGHT = 0.8  # how often somebody unknown is right
-MOST, TOLERANCE = 200, 1e-5
+RIGHT = 0.8  # how often an unknown rater is right
+STEPS, TOLERANCE = 200, 1e-5
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,18 @@ class Votes:
     item: np.ndarray
     value: np.ndarray
     at: np.ndarray
+
+    @classmethod
+    def of_events(cls, votes: Sequence[Vote], raters: Sequence[str], samples: Sequence[Sample]) -> Votes:
+        """Raters and samples by their numbers in these lists."""
+        rater_number = {rater: number for number, rater in enumerate(raters)}
+        sample_number = {sample: number for number, sample in enumerate(samples)}
+        return cls(
+            np.array([rater_number[vote.rater] for vote in votes], np.int64),
+            np.array([sample_number[vote.sample] for vote in votes], np.int64),
+            np.array([vote.value for vote in votes], np.int8),
+            np.array([vote.at.timestamp() for vote in votes], np.float64),
+        )
 
     def __post_init__(self) -> None:
         sizes = [len(part) for part in (self.rater, self.item, self.value, self.at)]
@@ -59,15 +74,15 @@ class Votes:
         return int(self.item.max()) + 1 if len(self) else 0
 
     @property
-    def said(self) -> np.ndarray:
-        """(n,) int, 0 or 1."""
+    def likes(self) -> np.ndarray:
+        """(n,) int, 1 of a like, 0 of a dislike."""
         return (self.value > 0).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Agreement:
     """posterior: (items,), the probability that it is right to like an item. prior: the same of any item.
-    counts: (raters, 2, 2), votes by rater, by what was said and by what is right, those of the average rater included.
+    counts: (raters, 2, 2), votes by rater, by their value and by what is right, those of the average rater included.
     average: (2, 2), the confusion matrix of the average rater; columns sum to 1. All float64.
     """
 
@@ -78,7 +93,7 @@ class Agreement:
 
     @property
     def confusion(self) -> np.ndarray:
-        """(raters, 2, 2), the probability of what is said given what is right; columns sum to 1."""
+        """(raters, 2, 2), the probability of a vote's value given what is right; columns sum to 1."""
         return shares(self.counts)
 
     @property
@@ -100,59 +115,58 @@ def fit(
     votes: Votes,
     raters: int,
     items: int,
-    known: np.ndarray | None = None,
+    gold: np.ndarray | None = None,
     strength: float = STRENGTH,
-    most: int = MOST,
+    steps: int = STEPS,
     tolerance: float = TOLERANCE,
 ) -> Agreement:
-    """Until no posterior moves by more than `tolerance`, or `most` times.
+    """Maximise until no posterior moves by more than `tolerance`, or for `steps` steps.
 
-    Args:
-        known: (items,) float, what is right where that is known (0 or 1), NaN elsewhere.
-        strength: votes that the average rater lends to each, for each class; 0: none, as crowd-kit.
+    gold: (items,) float, the right answer (0 or 1) where it is known, NaN elsewhere.
+    strength: votes that the average rater lends to each, for each class; 0: none, as crowd-kit.
     """
-    rater, item, said = votes.rater, votes.item, votes.said
+    rater, item, likes = votes.rater, votes.item, votes.likes
     number = np.bincount(item, minlength=items)
-    known = np.full(items, np.nan) if known is None else known
-    posterior = corrected(np.bincount(item, said, items) / np.maximum(number, 1), known)
-    seen = np.bincount(2 * rater + said, minlength=2 * raters).reshape(raters, 2, 1) > 0
-    compared = (number[item] > 1) | ~np.isnan(known[item]) if strength else np.ones(len(votes), bool)
+    gold = np.full(items, np.nan) if gold is None else gold
+    posterior = with_gold(np.bincount(item, likes, items) / np.maximum(number, 1), gold)
+    used = np.bincount(2 * rater + likes, minlength=2 * raters).reshape(raters, 2, 1) > 0
+    compared = (number[item] > 1) | ~np.isnan(gold[item]) if strength else np.ones(len(votes), bool)
 
-    for step in range(most + 1):
+    for step in range(steps + 1):
         prior = float(posterior[number > 0].mean()) if len(votes) else 0.5
-        counts = by_rater(rater, said, posterior[item], compared, raters)
-        average = average_of(counts, strength)
-        counts = counts + strength * average if strength else np.where(seen, np.maximum(counts, TINY), 0.0)
-        if step == most:
+        counts = confusion_counts(rater, likes, posterior[item], compared, raters)
+        average = average_confusion(counts, strength)
+        counts = counts + strength * average if strength else np.where(used, np.maximum(counts, TINY), 0.0)
+        if step == steps:
             break
         before = posterior
-        posterior = corrected(expit(log_odds(prior) + np.bincount(item, evidence(shares(counts), votes), items)), known)
+        posterior = with_gold(expit(log_odds(prior) + np.bincount(item, evidence(shares(counts), votes), items)), gold)
         if np.abs(posterior - before).max(initial=0) <= tolerance:
-            most = step + 1  # the counts of the last posterior are still to come
+            steps = step + 1  # the counts of the last posterior are still to come
     return Agreement(posterior, prior, counts, average)
 
 
-def by_others(votes: Votes, agreement: Agreement, confusion: np.ndarray, known: np.ndarray) -> np.ndarray:
+def posterior_by_others(votes: Votes, agreement: Agreement, confusion: np.ndarray, gold: np.ndarray) -> np.ndarray:
     """(n,), for each vote, the probability that it is right to like its item, by all votes but itself."""
-    alone = evidence(confusion, votes)
-    together = np.bincount(votes.item, alone, len(agreement.posterior))
-    return corrected(expit(log_odds(agreement.prior) + together[votes.item] - alone), known[votes.item])
+    own = evidence(confusion, votes)
+    total = np.bincount(votes.item, own, len(agreement.posterior))
+    return with_gold(expit(log_odds(agreement.prior) + total[votes.item] - own), gold[votes.item])
 
 
 def evidence(confusion: np.ndarray, votes: Votes) -> np.ndarray:
     """(n,), the logarithm of how much more probable each vote is where it is right to like than where it is not."""
-    chances = confusion[votes.rater, votes.said]
+    chances = confusion[votes.rater, votes.likes]
     return np.log(chances[:, 1]) - np.log(chances[:, 0])
 
 
-def by_rater(rater: np.ndarray, said: np.ndarray, right: np.ndarray, counted: np.ndarray, raters: int) -> np.ndarray:
-    """(raters, 2, 2) counts of votes, by what was said and by what is right with these probabilities (n,)."""
-    cell = 2 * rater + said
+def confusion_counts(rater: np.ndarray, likes: np.ndarray, right: np.ndarray, counted: np.ndarray, raters: int) -> np.ndarray:
+    """(raters, 2, 2) counts of votes, by their value and by what is right with these probabilities (n,)."""
+    cell = 2 * rater + likes
     columns = [np.bincount(cell, weights * counted, 2 * raters) for weights in (1 - right, right)]
     return np.stack(columns, axis=1).reshape(raters, 2, 2)
 
 
-def average_of(counts: np.ndarray, strength: float) -> np.ndarray:
+def average_confusion(counts: np.ndarray, strength: float) -> np.ndarray:
     """(2, 2), the mean a of the raters' matrices that have a in them: with rater r's counts c_r, of which n_r for a class,
 
         a = mean of (c_r + s a) / (n_r + s)   is solved by   a = sum of c_r / (n_r + s) over sum of n_r / (n_r + s).
@@ -169,8 +183,8 @@ def shares(counts: np.ndarray) -> np.ndarray:
     return np.divide(counts, totals, out=np.full_like(counts, 0.5), where=totals > 0)
 
 
-def corrected(posterior: np.ndarray, known: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(known), posterior, known)
+def with_gold(posterior: np.ndarray, gold: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(gold), posterior, gold)
 
 
 def log_odds(prior: float) -> float:

@@ -1,31 +1,27 @@
-"""Every event of a type, wherever it is by now: sealed, or still waiting in the database."""
+"""All events of a type: sealed ones, and those that still wait in the database for a fold."""
 
 from __future__ import annotations
 
-from pipelines.core import paths
+from pipelines.core.project import Project
 from pipelines.feedback.events import Event, Report, Sample
 from pipelines.feedback.sealed import seal
 from pipelines.feedback.store import database
-from pipelines.feedback.store.event_store import Store
+from pipelines.feedback.store.event_store import EventStore
 
 
-def every(kind: str) -> list[Event]:
-    """Oldest first.
-
-    Raises:
-        GenloopError: the database does not answer.
-    """
+def read(project: Project, kind: str) -> list[Event]:
+    """The events of the type `kind`, oldest first; raises GenloopError where the database does not answer."""
     found: dict[str, Event] = {}
-    files = seal.sealed(paths.FEEDBACK)
-    if database.reachable():
+    files = seal.sealed_files(project.feedback)
+    if database.reachable(project.database_url):
         # Before the files are read: what a fold seals meanwhile is in both then, and in none the other way round.
-        with Store.open() as store:
-            found = {event.id: event for event in store.beyond(kind, [seal.about(path)[0] for path in files])}
+        with EventStore.open(project.database_url) as store:
+            found = {event.id: event for event in store.events_outside(kind, [seal.footer(path)[0] for path in files])}
     for path in files:
-        found |= {event.id: event for event in seal.matching(path, "type", [kind])}
+        found |= {event.id: event for event in seal.select(path, "type", [kind])}
     return sorted(found.values(), key=lambda event: (event.at, event.id))
 
 
-def reported() -> set[Sample]:
-    """Drawn samples that somebody has reported, also those that `curate` has not read yet."""
-    return {event.sample for event in every("report") if isinstance(event, Report) and event.sample}
+def flagged_samples(project: Project) -> set[Sample]:
+    """Samples that somebody has flagged, also those whose reports `curate` has not read yet."""
+    return {event.sample for event in read(project, "report") if isinstance(event, Report) and event.sample}

@@ -1,33 +1,34 @@
-"""An event is one thing that one person said. Six types, each a strict, frozen model; one JSON form for all places."""
+"""Events: things that people did. Six types, each a strict, frozen model; one JSON form for all places."""
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # a clock that was never set says 1970
-AHEAD = timedelta(days=1)  # that a client's clock may be before ours
-LABELS = 99_999  # as in pipelines/sources/labels.py
+AHEAD = timedelta(days=1)  # by which a client's clock may be fast
+LABELS = 99_999  # as MOST_LABEL in pipelines/sources/base.py
 
-brief = reprlib.Repr()
-brief.maxstring = brief.maxother = 60
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 60
+short_repr = SHORT.repr
 
 
-class Refused(Exception):  # noqa: N818  (no mistake of ours)
-    """This record is no event. `reason` is one of a few short phrases, which summaries count by; `detail` says the rest."""
+class RecordError(Exception):
+    """Raised where a record is no event. `reason` is one of a few short phrases, which summaries count; `detail` says more."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail = reason, detail
 
 
-def moment(value: Any) -> datetime:
-    """A date with its time zone, as text or as a datetime -> the same moment in UTC."""
+def utc_timestamp(value: Any) -> datetime:
+    """A date with its time zone, as text or as a datetime -> the same instant in UTC."""
     example = 'expected a date with a time zone, as "2026-01-31T12:00:00Z"'
     if isinstance(value, str) and len(value) <= 40:
         try:
@@ -41,13 +42,13 @@ def moment(value: Any) -> datetime:
     try:
         value = value.astimezone(UTC)
     except OverflowError:
-        value = EARLIEST - AHEAD  # the first or the last day that there is
+        value = EARLIEST - AHEAD  # as good as any date outside of the years that Python knows
     if value < EARLIEST:
         raise PydanticCustomError("moment", "expected a date between 2000 and now")
     return value
 
 
-def whole(value: Any) -> Any:
+def exact_int(value: Any) -> Any:
     """`true` is no 1, although Python says that they are equal; nor is 1.0."""
     if type(value) is not int:
         raise PydanticCustomError("int_type", "expected 1 or -1")
@@ -55,27 +56,32 @@ def whole(value: Any) -> Any:
 
 
 Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+/-]*$")]
-At = Annotated[datetime, BeforeValidator(moment)]
+At = Annotated[datetime, BeforeValidator(utc_timestamp)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ClassIndex = Annotated[int, Field(ge=0, le=LABELS)]
 # No control characters but tab and line breaks; PostgreSQL could not store a NUL.
 Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 
 
-class Block(BaseModel):
+class EventModel(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Sample(Block):
-    """What a version drew: with these three it can be drawn again. `label` is missing where the model knows no classes."""
+class Sample(EventModel):
+    """What a version generated, and can generate again. `label` is missing where the model knows no classes."""
 
     version: Annotated[int, Field(ge=1, lt=2**31)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     label: ClassIndex | None = None
 
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """By which samples are sorted and stored: -1 stands for no label."""
+        return self.version, self.seed, -1 if self.label is None else self.label
 
-class Said(Block):
-    """What every event has. `id` is the sender's, so that what is sent twice counts once."""
+
+class BaseEvent(EventModel):
+    """The fields of every event. `id` is the sender's, so that an event that is sent twice counts once."""
 
     id: Id
     type: str
@@ -83,13 +89,13 @@ class Said(Block):
     at: At
 
 
-class Vote(Said):
+class Vote(BaseEvent):
     type: Literal["vote"]
     sample: Sample
-    value: Annotated[Literal[1, -1], BeforeValidator(whole)]
+    value: Annotated[Literal[1, -1], BeforeValidator(exact_int)]
 
 
-class Choice(Said):
+class Choice(BaseEvent):
     type: Literal["choice"]
     winner: Sample
     loser: Sample
@@ -101,24 +107,24 @@ class Choice(Said):
         return self
 
 
-class Upload(Said):
-    """`image` is the sha256 of bytes that pipelines/feedback/sealed/uploads.py keeps."""
+class Upload(BaseEvent):
+    """`image` is the sha256 of bytes that pipelines/feedback/sealed/uploads.py stores."""
 
     type: Literal["upload"]
     image: Sha256
     label: ClassIndex | None = None
 
 
-class Label(Said):
-    """The class of a row is wrong, and this is the right one."""
+class Label(BaseEvent):
+    """Corrects the class of a row."""
 
     type: Literal["label"]
     row: Sha256
     label: ClassIndex
 
 
-class Report(Said):
-    """Must never be drawn again."""
+class Report(BaseEvent):
+    """Flags a sample or a row: nothing like it must be shown again."""
 
     type: Literal["report"]
     sample: Sample | None = None
@@ -126,53 +132,41 @@ class Report(Said):
     reason: Text = ""
 
     @model_validator(mode="after")
-    def of_one_thing(self) -> Report:
+    def about_one_thing(self) -> Report:
         if (self.sample is None) == (self.row is None):
             raise PydanticCustomError("one", "expected either a sample or a row")
         return self
 
 
-class Erase(Said):
-    """Forget me."""
+class Erase(BaseEvent):
+    """The rater asks to be forgotten."""
 
     type: Literal["erase"]
 
 
 Event = Vote | Choice | Upload | Label | Report | Erase
-TYPES: dict[str, type[Event]] = {
-    "vote": Vote,
-    "choice": Choice,
-    "upload": Upload,
-    "label": Label,
-    "report": Report,
-    "erase": Erase,
-}
+TYPES: dict[str, type[Event]] = {model.__name__.lower(): model for model in get_args(Event)}
 ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 
 def parse(record: Any, now: datetime | None = None) -> Event:
-    """One event from outside.
+    """An event from outside; raises RecordError where `record` is none.
 
-    Args:
-        record: its JSON form, as Python has it.
-        now: of the clock that `at` must not be far ahead of; ours by default.
-
-    Raises:
-        Refused: what came and what was expected.
+    now: of the clock that `at` must not be far ahead of; ours by default.
     """
     if not isinstance(record, dict):
-        raise Refused("not a record", f"expected a mapping with the keys of an event, came {brief.repr(record)}")
+        raise RecordError("not a record", f"expected a mapping with the keys of an event, came {short_repr(record)}")
     name = record.get("type")
     model = TYPES.get(name) if isinstance(name, str) else None
     if model is None:
-        raise Refused("unknown type", f"type: expected one of {', '.join(TYPES)}; came {brief.repr(name)}")
+        raise RecordError("unknown type", f"type: expected one of {', '.join(TYPES)}; came {short_repr(name)}")
     try:
         event = model.model_validate(record)
     except ValidationError as error:
         lines = list(faults(error, model))
-        raise Refused(lines[0][0], "; ".join(detail for _, detail in lines[:3])) from None
+        raise RecordError(lines[0][0], "; ".join(detail for _, detail in lines[:3])) from None
     if event.at > (now or datetime.now(UTC)) + AHEAD:
-        raise Refused("wrong value", f"at: expected a date that is not in the future, came {event.at.isoformat()}")
+        raise RecordError("wrong value", f"at: expected a date that is not in the future, came {event.at.isoformat()}")
     return event
 
 
@@ -180,7 +174,7 @@ def faults(error: ValidationError, model: type[Event]) -> Iterator[tuple[str, st
     """(reason, detail) of each fault."""
     for fault in error.errors(include_url=False):
         where = ".".join(str(part) for part in fault["loc"])
-        kind, came = fault["type"], brief.repr(fault["input"])
+        kind, came = fault["type"], short_repr(fault["input"])
         if kind == "extra_forbidden":
             known = (Sample if len(fault["loc"]) > 1 else model).model_fields
             yield "unknown key", f"{where}: no such key in {model.__name__.lower()}; known: {', '.join(known)}"

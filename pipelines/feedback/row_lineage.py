@@ -1,4 +1,4 @@
-"""From a row of the dataset back to what people said: why it is there, has its class, counts as it does, or is gone."""
+"""The lineage of a row of the dataset: the events because of which it is there, has its class and its weight, or is removed."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from typing import Any, Literal
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.core import paths, shards
+from pipelines.core import shards
 from pipelines.core.errors import InputError
+from pipelines.core.project import Project
 from pipelines.feedback import curated
 from pipelines.feedback.events import Event, Sample
 from pipelines.feedback.sealed import seal
 from pipelines.scoring import approval
 
-BEGINNING = re.compile("[0-9a-f]{8,64}")  # of a row_id
+PREFIX = re.compile("[0-9a-f]{8,64}")  # of a row_id
 COLUMNS = ["row_id", "label", "source", "origin", "generation", "weight", "events", "split"]
-SHOWN = 5  # rows that a beginning may mean, which are named
+SHOWN = 5  # rows with the same prefix that a message names
 
-# What an event did: put the row there; judge it; correct its class; take it away; report it, so that it is not drawn again.
-Part = Literal["row", "judged", "label", "removed", "reported"]
+# What an event did: put the row there; judge it; correct its class; remove it; flag it, so that it is not generated again.
+Effect = Literal["row", "judged", "label", "removed", "reported"]
 
 
 @dataclass(frozen=True)
-class Told:
+class RowEvent:
     """One event behind a row. weight: of a vote or a choice that counts, how much."""
 
     event: Event
-    part: Part
+    effect: Effect
     weight: float | None = None
 
 
 @dataclass(frozen=True)
-class Trail:
-    """row: its COLUMNS as its shard has them; None of a reported picture that is no row.
+class RowLineage:
+    """row: its COLUMNS as its shard has them; None of a flagged image that is no row.
 
     label: the class that counts now. weight: in training; 0 of what is not trained on. approval: probability that people like
-    it, where rows are weighted by that. sample: what drew it; `liked` is the probability that it is right to like it.
-    events: in the order in which they were said. lost: number of events that are sealed no more, for their rater was forgotten.
+    it, where rows are weighted by that. sample: how it was generated; `liked` is the probability that it is right to like it.
+    events: oldest first. lost: number of events that are sealed no more, because their rater was forgotten.
     """
 
     row_id: str
@@ -52,115 +53,110 @@ class Trail:
     weight: float
     approval: float | None
     removed: bool
-    reported: bool
+    flagged: bool
     sample: Sample | None
     liked: float | None
-    events: list[Told]
+    events: list[RowEvent]
     lost: int
 
     def name(self, label: int | None) -> str | None:
         return self.classes[label] if label is not None and label < len(self.classes) else None
 
 
-def find(beginning: str) -> Trail:
-    """The trail of the row, or of the reported picture, whose row_id begins like this.
-
-    Raises:
-        InputError: it is none or several.
-    """
-    asked = beginning.lower()
-    if not BEGINNING.fullmatch(asked):
-        raise InputError(f"{beginning!r}: expected a row_id, or at least its first eight hexadecimal digits")
-    found = {row["row_id"]: row for folder in (paths.CLEAN, paths.CURATED) for row in rows(folder, asked)}
-    reports, changes = beginning_with("reported", asked), beginning_with("changes", asked)
+def find(project: Project, prefix: str) -> RowLineage:
+    """The lineage of the row or flagged image whose row_id begins with `prefix`; raises InputError unless it is one."""
+    digits = prefix.lower()
+    if not PREFIX.fullmatch(digits):
+        raise InputError(f"{prefix!r}: expected a row_id, or at least its first eight hexadecimal digits")
+    found = {row["row_id"]: row for folder in (project.clean, project.curated) for row in rows(folder, digits)}
+    reports, changes = (table_rows(project.curated, name, digits) for name in ("reported", "changes"))
     ids = sorted({*found, *reports})
     if not ids:
-        raise InputError(f"{beginning}: no row of {paths.CLEAN} or {paths.CURATED}, and no reported picture, begins like this")
+        clean, added = project.relative(project.clean), project.relative(project.curated)
+        raise InputError(f"{prefix}: no row of {clean} or {added}, and no flagged image, begins like this")
     if len(ids) > 1:
-        named = ", ".join(ids[:SHOWN])
-        raise InputError(
-            f"{beginning}: {len(ids):,} rows begin like this: {named}{', …' * (len(ids) > SHOWN)}; give more digits"
-        )
+        some = ", ".join(ids[:SHOWN])
+        raise InputError(f"{prefix}: {len(ids):,} rows begin like this: {some}{', …' * (len(ids) > SHOWN)}; give more digits")
     (row_id,) = ids
-    return followed(row_id, found.get(row_id), changes.get(row_id), reports.get(row_id))
+    return trace(project, row_id, found.get(row_id), changes.get(row_id), reports.get(row_id))
 
 
-def followed(row_id: str, row: dict[str, Any] | None, change: dict[str, Any] | None, report: dict[str, Any] | None) -> Trail:
-    parts: dict[str, Part] = dict.fromkeys(report["events"] if report else (), "reported")
+def trace(
+    project: Project, row_id: str, row: dict[str, Any] | None, change: dict[str, Any] | None, report: dict[str, Any] | None
+) -> RowLineage:
+    """row, change, report: what the shards and two tables of data/curated have of the row."""
+    effects: dict[str, Effect] = dict.fromkeys(report["events"] if report else (), "reported")
     if change:
-        parts |= dict.fromkeys(change["events"], "removed" if change["removed"] else "label")
+        effects |= dict.fromkeys(change["events"], "removed" if change["removed"] else "label")
     if row:
-        parts |= dict.fromkeys(row["events"], "row")
-    told = seal.find(paths.FEEDBACK, list(parts))
-    drawn = {event.sample for event in told.values() if event.type in ("vote", "report") and event.sample}
-    sample = min(drawn, key=repr, default=None)
-    liked, weights = judgements(sample)
-    told |= seal.find(paths.FEEDBACK, [name for name in weights if name not in told])
-    factor, approved = weighted(row_id)
+        effects |= dict.fromkeys(row["events"], "row")
+    events = seal.find(project.feedback, list(effects))
+    samples = {event.sample for event in events.values() if event.type in ("vote", "report") and event.sample}
+    sample = min(samples, key=repr, default=None)
+    liked, weights = judgements(project.curated, sample)
+    events |= seal.find(project.feedback, [name for name in weights if name not in events])
+    factor, approved = approval_weight(project.approval, row_id)
     removed = bool(change and change["removed"])
     label = row["label"] if row else None
-    return Trail(
-        row_id,
-        row,
-        change["label"] if change and not removed else label,
-        shards.classes(paths.CLEAN) if there(paths.CLEAN) else [],
-        row["weight"] * factor if row and row["split"] == "train" and not removed else 0.0,
-        approved,
-        removed,
-        report is not None,
-        sample,
-        liked,
-        sorted(
-            (Told(event, parts.get(name, "judged"), weights.get(name)) for name, event in told.items()),
+    return RowLineage(
+        row_id=row_id,
+        row=row,
+        label=change["label"] if change and not removed else label,
+        classes=shards.classes(project.clean) if has_shards(project.clean) else [],
+        weight=row["weight"] * factor if row and row["split"] == "train" and not removed else 0.0,
+        approval=approved,
+        removed=removed,
+        flagged=report is not None,
+        sample=sample,
+        liked=liked,
+        events=sorted(
+            (RowEvent(event, effects.get(name, "judged"), weights.get(name)) for name, event in events.items()),
             key=lambda one: (one.event.at, one.event.id),
         ),
-        len({*parts, *weights} - told.keys()),
+        lost=len({*effects, *weights} - events.keys()),
     )
 
 
-def there(folder: Path) -> bool:
+def has_shards(folder: Path) -> bool:
     return any(folder.glob("part-*.parquet"))
 
 
-def rows(folder: Path, beginning: str) -> Iterator[dict[str, Any]]:
-    """Those whose row_ids begin like this, without their images."""
-    for batch in shards.read(folder, COLUMNS) if there(folder) else ():
-        yield from batch.filter(pc.starts_with(batch["row_id"], beginning)).to_pylist()
+def rows(folder: Path, prefix: str) -> Iterator[dict[str, Any]]:
+    """The rows in the shards of `folder` whose row_id begins with `prefix`, without their images."""
+    for batch in shards.read(folder, COLUMNS) if has_shards(folder) else ():
+        yield from batch.filter(pc.starts_with(batch["row_id"], prefix)).to_pylist()
 
 
-def beginning_with(name: str, beginning: str) -> dict[str, dict[str, Any]]:
-    """row_id -> its line of one of curated.SCHEMAS that have one, without the image."""
-    if not curated.path(paths.CURATED, name).is_file():
+def table_rows(folder: Path, name: str, prefix: str) -> dict[str, dict[str, Any]]:
+    """row_id -> row of a table of curated.SCHEMAS, without the image."""
+    if not curated.path(folder, name).is_file():
         return {}
-    table = curated.read_table(paths.CURATED, name)
-    table = table.filter(pc.starts_with(table["row_id"], beginning))
-    return {line["row_id"]: line for line in table.drop_columns([c for c in ("image",) if c in table.column_names]).to_pylist()}
+    table = curated.read_table(folder, name)
+    table = table.filter(pc.starts_with(table["row_id"], prefix))
+    return {row["row_id"]: row for row in curated.without_images(table)}
 
 
-def judgements(sample: Sample | None) -> tuple[float | None, dict[str, float]]:
-    """(liked, id of each vote and choice that counts -> its weight) of what was drawn."""
-    if sample is None or not curated.path(paths.CURATED, "samples").is_file():
+def judgements(folder: Path, sample: Sample | None) -> tuple[float | None, dict[str, float]]:
+    """(liked, id of each vote and choice that counts -> its weight) of a sample."""
+    if sample is None or not curated.path(folder, "samples").is_file():
         return None, {}
-    read = partial(curated.read_table, paths.CURATED)
+    read = partial(curated.read_table, folder)
+    key = sample.version, sample.seed, sample.label
     samples = read("samples").select(["version", "seed", "label", "liked"]).to_pylist()
-    numbers = [n for n, one in enumerate(samples) if (one["version"], one["seed"], one["label"]) == key(sample)]
+    numbers = [n for n, one in enumerate(samples) if (one["version"], one["seed"], one["label"]) == key]
     if not numbers:
         return None, {}
     votes, choices = read("votes"), read("choices")
     votes = votes.filter(pc.equal(votes["sample"], numbers[0]))
     choices = choices.filter(pc.or_(pc.equal(choices["winner"], numbers[0]), pc.equal(choices["loser"], numbers[0])))
-    weights = {line["event"]: line["weight"] for line in (*votes.to_pylist(), *choices.to_pylist())}
+    weights = {row["event"]: row["weight"] for row in (*votes.to_pylist(), *choices.to_pylist())}
     return samples[numbers[0]]["liked"], weights
 
 
-def key(sample: Sample) -> tuple[int, int, int | None]:
-    return sample.version, sample.seed, sample.label
-
-
-def weighted(row_id: str) -> tuple[float, float | None]:
+def approval_weight(folder: Path, row_id: str) -> tuple[float, float | None]:
     """(what the row's weight is multiplied by, its approval); (1, None) where rows are not weighted."""
-    place = approval.path(paths.APPROVAL)
-    if not place.is_file():
+    file = approval.weights_file(folder)
+    if not file.is_file():
         return 1.0, None
-    table = pq.read_table(place, schema=approval.WEIGHTS, filters=[("row_id", "=", row_id)])
+    table = pq.read_table(file, schema=approval.WEIGHTS, filters=[("row_id", "=", row_id)])
     return (table["weight"][0].as_py(), table["approval"][0].as_py()) if len(table) else (1.0, None)

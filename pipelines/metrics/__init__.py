@@ -1,1 +1,1 @@
-"""Scores of drawn images, one file a metric."""
+"""Scores of generated images, one file a metric."""

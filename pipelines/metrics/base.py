@@ -1,28 +1,71 @@
-"""The contract of a metric, and what several of them compute from the same features, once."""
+"""The contract of a metric, and what several of them compute from the same features, once.
+
+A metric is a module with `SCORES`, which declares what it yields, and a function `score`, which is a `Metric`. Such modules
+import nothing heavy at the top: params.yaml is checked with them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
-import numpy as np
-
+from pipelines.core.lazy import np
 from pipelines.metrics import intervals, neighbours
-from pipelines.metrics.inputs import Benchmark, Drawn
+from pipelines.metrics.inputs import Benchmark, GeneratedFeatures
 from pipelines.metrics.intervals import Estimate, NotEnoughError
-from pipelines.metrics.moments import Grouped, Vectors
+from pipelines.metrics.moments import GroupedMoments, Vectors
 
 NEIGHBOURS = (1, 3, 5, 10)  # sizes of a neighbourhood: 3 is Kynkäänniemi's, 5 Naeem's, all together draw the trade-off
-COMPARED = 10_000  # rows of either side that are compared with each other one by one: time and memory go with their product
+MOST_ROWS = 10_000  # rows of either side that are compared with each other one by one: time and memory go with their product
 
 
 @dataclass(frozen=True)
-class Rows:
-    """One side of a comparison: its rows, and the groups that the intervals leave out."""
+class Score:
+    """What a metric says of one of its scores. Pages, rules of promotion and params go by it.
+
+    name: its key in metrics.json. better: empty where neither is. meaning: what it tells people, in a sentence.
+    least_rows, rows_per_feature, rows_per_class: how many generated images it needs, see `rows`.
+    ideal: the value of a perfect model, where neither lower nor higher is better.
+    needs: what it is computed from besides images of both sides, in words.
+    by_class: whether it is a table with a figure for each class.
+    latent_steps: whether it is computed from steps through the model's latent space.
+    narrows: whether its interval narrows with more generated images.
+    by_votes: whether there is none before people have judged something.
+    difference_only: whether it is known as the difference of two versions alone.
+    """
+
+    name: str
+    better: Literal["lower", "higher", ""]
+    meaning: str
+    least_rows: int = 0
+    rows_per_feature: int = 0
+    rows_per_class: int = 0
+    ideal: float | None = None
+    needs: str = ""
+    by_class: bool = False
+    latent_steps: bool = False
+    narrows: bool = True
+    by_votes: bool = False
+    difference_only: bool = False
+
+    @property
+    def goal(self) -> str:
+        """What is better, in a word or two; empty for what is no score of the model itself."""
+        return self.better if self.ideal is None else f"near {self.ideal:g}"
+
+    def rows(self, features: int = 0, classes: int = 0) -> int:
+        """The least number of generated images, with an extractor of so many features and classes."""
+        return self.least_rows + self.rows_per_feature * features + self.rows_per_class * classes
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """Features of generated or of real rows, and the groups of rows that the intervals leave out."""
 
     vectors: Vectors
-    most: int = intervals.GROUPS  # groups
+    most_groups: int = intervals.GROUPS
 
     def __len__(self) -> int:
         return self.vectors.shape[0]
@@ -34,23 +77,22 @@ class Rows:
     @cached_property
     def groups(self) -> np.ndarray:
         """(n,) int, the group of each row."""
-        return intervals.deal(len(self), self.width, self.most)
+        return intervals.assign_groups(len(self), self.width, self.most_groups)
 
     @cached_property
-    def number(self) -> int:
-        """Of groups."""
+    def group_count(self) -> int:
         return int(self.groups.max()) + 1
 
     @cached_property
-    def moments(self) -> Grouped:
-        return Grouped.of(self.vectors, self.groups, self.number)
+    def moments(self) -> GroupedMoments:
+        return GroupedMoments.from_vectors(self.vectors, self.groups, self.group_count)
 
     @cached_property
-    def compared(self) -> tuple[np.ndarray, np.ndarray]:
-        """At most COMPARED rows, the same at every call: (c, d) vectors and the (c,) groups that they are in."""
-        if len(self) <= COMPARED:
+    def subset(self) -> tuple[np.ndarray, np.ndarray]:
+        """At most MOST_ROWS rows, the same at every call: (c, d) vectors and the (c,) groups that they are in."""
+        if len(self) <= MOST_ROWS:
             return self.vectors[0 : len(self)], self.groups
-        chosen = np.sort(np.random.default_rng(len(self)).choice(len(self), COMPARED, replace=False))
+        chosen = np.sort(np.random.default_rng(len(self)).choice(len(self), MOST_ROWS, replace=False))
         return self.take(chosen), self.groups[chosen]
 
     def take(self, chosen: np.ndarray) -> np.ndarray:
@@ -61,47 +103,49 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Drawn images against the benchmark. What several metrics need is computed once, when the first one asks."""
+class Comparison:
+    """Generated images against the benchmark. What several metrics need is computed once, when the first one asks."""
 
-    drawn: Drawn
+    candidate: GeneratedFeatures
     benchmark: Benchmark
 
     @cached_property
-    def fake(self) -> Rows:
-        return Rows(self.drawn.features.vectors)
+    def generated(self) -> FeatureRows:
+        return FeatureRows(self.candidate.features.vectors)
 
     @cached_property
-    def real(self) -> Rows:
-        return Rows(self.benchmark.holdout.vectors)
+    def real(self) -> FeatureRows:
+        return FeatureRows(self.benchmark.holdout.vectors)
 
     @cached_property
-    def train(self) -> Rows | None:
-        return Rows(self.benchmark.train.vectors) if self.benchmark.train is not None else None
+    def train(self) -> FeatureRows | None:
+        return FeatureRows(self.benchmark.train.vectors) if self.benchmark.train is not None else None
 
     @cached_property
     def membership(self) -> neighbours.Membership:
-        return neighbours.membership(self.fake.compared[0], self.real.compared[0], NEIGHBOURS)
+        return neighbours.membership(self.generated.subset[0], self.real.subset[0], NEIGHBOURS)
 
 
 def mean(values: np.ndarray, groups: np.ndarray, least: float, most: float, real: bool = False) -> Estimate:
-    """The mean of one value for each row of the `real` or the drawn side; `groups` are the rows' own."""
+    """The mean of one value for each row, generated ones or `real` ones; `groups` are the rows' own."""
     number = int(groups.max()) + 1
     counts, sums = np.bincount(groups, minlength=number), np.bincount(groups, values, minlength=number)
 
-    def statistic(drawn_kept: np.ndarray, real_kept: np.ndarray) -> float:
-        kept = real_kept if real else drawn_kept
-        return float(sums[kept].sum() / counts[kept].sum())
+    def statistic(generated_mask: np.ndarray, real_mask: np.ndarray) -> float:
+        mask = real_mask if real else generated_mask
+        return float(sums[mask].sum() / counts[mask].sum())
 
     return intervals.estimate(statistic, 0 if real else number, number if real else 0, least, most)
 
 
-def need(name: str, came: int, least: int, of: str) -> None:
-    """Raises NotEnoughError where `came` is below `least`."""
-    if came < least:
-        raise NotEnoughError(f"{name} needs {least:,} {of} or more, came {came:,}")
+def require_rows(scores: Sequence[Score], rows: int, kind: str, features: int = 0, classes: int = 0) -> None:
+    """Raises NotEnoughError where there are fewer rows of this kind than the first of these scores needs."""
+    least = scores[0].rows(features, classes)
+    if rows < least:
+        names = " and ".join(score.name for score in scores)
+        raise NotEnoughError(f"{names} need{'s' if len(scores) == 1 else ''} {least:,} {kind} or more, came {rows:,}")
 
 
 # Names and what was found under each; a mapping is a table by class. Empty where the metric does not apply (no classes, say).
 # Raises NotEnoughError where there are too few rows.
-Score = Callable[[Trial], dict[str, Estimate | dict[str, Estimate]]]
+Metric = Callable[[Comparison], dict[str, Estimate | dict[str, Estimate]]]

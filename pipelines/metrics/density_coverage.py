@@ -1,29 +1,34 @@
-"""density and coverage of the drawn images (Naeem et al., 2020, equations 3 and 4). Higher is better.
+"""density and coverage of the generated images (Naeem et al., 2020, equations 3 and 4). Higher is better.
 
-    density:  how many balls of real rows, which reach to the fifth neighbour, a drawn image lies in, over five; 0 or more,
-              1 for real images
-    coverage: share of real rows in whose ball at least one drawn image lies; 0 to 1
+    density:  how many balls of real rows, which reach to the fifth neighbour, a generated image lies in, over five; 0 or
+              more, 1 for real images
+    coverage: share of real rows in whose ball at least one generated image lies; 0 to 1
 
-Against precision and recall they are robust to single stray rows, and coverage needs no manifold of the drawn images. Density
-rewards images in the thick of the data; neither sees copies. Coverage grows with the number of drawn images. At most 10,000
-rows of either side are compared. The interval takes the balls as given. Needs 50 rows on either side.
+Against precision and recall they are robust to single stray rows, and coverage needs no manifold of the generated images.
+Density rewards images in the thick of the data; neither sees copies. Coverage grows with the number of generated images.
+At most 10,000 rows of either side are compared. The interval takes the balls as given. Needs 50 rows on either side.
 """
 
 from __future__ import annotations
 
 from pipelines.metrics import base
-from pipelines.metrics.base import Trial
+from pipelines.metrics.base import Comparison, Score
 from pipelines.metrics.intervals import Estimate
 
-LEAST = 50
+DENSITY = "How closely real images surround the generated ones; about 1 for real images themselves."
+COVERAGE = "Share of real images that have a generated one close by: variety again, not fooled by strays."
+SCORES = (
+    Score("density", "higher", DENSITY, least_rows=50),
+    Score("coverage", "higher", COVERAGE, least_rows=50, narrows=False),
+)
 NEIGHBOURHOOD = base.NEIGHBOURS.index(5)
 
 
-def score(trial: Trial) -> dict[str, Estimate]:
-    base.need("density and coverage", min(len(trial.fake), len(trial.real)), LEAST, "drawn and as many real rows")
-    found = trial.membership
-    within = found.drawn_in_real[NEIGHBOURHOOD] / base.NEIGHBOURS[NEIGHBOURHOOD]
+def score(comparison: Comparison) -> dict[str, Estimate]:
+    base.require_rows(SCORES, min(len(comparison.generated), len(comparison.real)), "generated and as many real rows")
+    found = comparison.membership
+    within = found.generated_in_real[NEIGHBOURHOOD] / base.NEIGHBOURS[NEIGHBOURHOOD]
     return {
-        "density": base.mean(within, trial.fake.compared[1], 0.0, float("inf")),
-        "coverage": base.mean(found.real_reached[NEIGHBOURHOOD], trial.real.compared[1], 0.0, 1.0, real=True),
+        "density": base.mean(within, comparison.generated.subset[1], 0.0, float("inf")),
+        "coverage": base.mean(found.real_reached[NEIGHBOURHOOD], comparison.real.subset[1], 0.0, 1.0, real=True),
     }

@@ -1,49 +1,39 @@
 """inception_score: exp of the mean KL divergence of p(class | image) from p(class) (Salimans et al., 2016, section 4).
 
-1 to the number of classes; higher is better: each image is clearly of one class, and all classes are drawn. By the
+1 to the number of classes; higher is better: each image is clearly of one class, and all classes come. By the
 extractor's classifier: the benchmark's own for `domain`, ImageNet's for `inception`. It sees neither variety within a class
 nor the real images. Needs ten images for each class that the classifier knows.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
+from pipelines.core.lazy import np
 from pipelines.metrics import base, intervals
-from pipelines.metrics.base import Trial
+from pipelines.metrics.base import Comparison, Score
 from pipelines.metrics.intervals import Estimate
 from pipelines.metrics.moments import chunks
 
+MEANING = "Whether each image clearly shows one class, and all classes occur; at most their number."
+SCORES = (Score("inception_score", "higher", MEANING, rows_per_class=10, needs="an extractor that knows classes"),)
 
-def score(trial: Trial) -> dict[str, Estimate]:
-    probabilities = trial.drawn.features.probabilities
+
+def score(comparison: Comparison) -> dict[str, Estimate]:
+    probabilities = comparison.candidate.features.probabilities
     if probabilities is None:
         return {}
     classes = probabilities.shape[1]
-    base.need("inception_score", len(trial.fake), 10 * classes, "drawn rows")
-    groups, number = trial.fake.groups, trial.fake.number
+    base.require_rows(SCORES, len(comparison.generated), "generated rows", classes=classes)
+    groups, number = comparison.generated.groups, comparison.generated.group_count
     shares, information = np.zeros((number, classes)), np.zeros(number)
     for start, chunk in chunks(probabilities):
-        p, own = sound(chunk), groups[start : start + len(chunk)]
+        p, own = np.clip(chunk.astype(np.float64), 1e-16, 1), groups[start : start + len(chunk)]  # 0 has no logarithm
         np.add.at(shares, own, p)
         information += np.bincount(own, (p * np.log(p)).sum(axis=1), minlength=number)
     counts = np.bincount(groups, minlength=number)
 
-    def statistic(kept: np.ndarray, _: np.ndarray) -> float:
-        rows = counts[kept].sum()
-        mean = shares[kept].sum(axis=0) / rows
-        return float(np.exp(information[kept].sum() / rows - mean @ np.log(mean)))
+    def statistic(mask: np.ndarray, _: np.ndarray) -> float:
+        rows = counts[mask].sum()
+        mean = shares[mask].sum(axis=0) / rows
+        return float(np.exp(information[mask].sum() / rows - mean @ np.log(mean)))
 
     return {"inception_score": intervals.estimate(statistic, number, 0, least=1.0, most=float(classes))}
-
-
-def inception(probabilities: np.ndarray) -> float:
-    """(n, classes) rows that sum to 1 -> score, in float64."""
-    p = sound(probabilities)
-    mean = p.mean(axis=0)
-    return float(np.exp((p * np.log(p)).sum(axis=1).mean() - mean @ np.log(mean)))
-
-
-def sound(probabilities: np.ndarray) -> np.ndarray:
-    """float64, and nowhere 0, whose logarithm is none."""
-    return np.clip(probabilities.astype(np.float64), 1e-16, 1)

@@ -1,11 +1,10 @@
-"""What metrics are computed from: features of drawn and of real images."""
+"""What metrics are computed from: features of generated and of real images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from pipelines.core.lazy import np
 from pipelines.features.base import Features
 
 
@@ -32,24 +31,24 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class Steps:
+class LatentSteps:
     """Features of n pairs of images that lie `epsilon` apart on paths through the model's latent space, of length 1 each."""
 
-    here: Features
-    there: Features
+    start: Features
+    end: Features
     epsilon: float
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Features of n drawn images.
+class GeneratedFeatures:
+    """Features of n generated images.
 
-    labels: (n,) int32 classes that were asked for; None for a model that takes none.
+    labels: (n,) int32, the classes asked for; None for a model that takes none.
     steps: None where there is no model to walk through.
     approval: (n,) float64, how likely people like each, 0..1; None where it is not known what they like.
     """
 
     features: Features
     labels: np.ndarray | None
-    steps: Steps | None = None
+    steps: LatentSteps | None = None
     approval: np.ndarray | None = None

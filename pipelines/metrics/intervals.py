@@ -1,33 +1,33 @@
-"""How sure a score is: the jackknife over groups of rows, with its bias and its excess of variance taken out.
+"""Confidence intervals of scores: the jackknife over groups of rows, corrected for its bias and its excess of variance.
 
 Scores such as the Fréchet distance are biased upwards with few rows, and resampling with replacement doubles that bias:
 a percentile bootstrap then never covers the true distance (`python -m benchmarks.coverage` shows it). Leaving rows out
-disturbs far less. Rows are dealt at random into groups, and each score is a function of the groups that are kept:
+disturbs far less. Rows are divided at random into groups, and each score is a function of the groups that are kept:
 
     bias        (g - 1) (mean of the scores without one group - score), Quenouille 1956
     variance    (g - 1)/g times the sum of squares of those scores about their mean, Tukey 1958. Where rows act in pairs this
                 counts the pairs' part twice (Efron & Stein, 1981, theorem 2): the part is measured by leaving out two groups
                 at once, and taken off once.
 
-Drawn and real rows are left out in turn, so the interval speaks of both. Two models are compared by the interval of their
+Generated and real rows are left out in turn, so the interval speaks of both. Two models are compared by the interval of their
 difference: the same real rows are left out for both, so what the real rows share cancels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-from scipy.special import stdtrit
+from pipelines.core.lazy import np, special
 
 LEVEL = 0.95
 GROUPS = 100  # most groups on either side
 PAIRS = 100  # most pairs of groups left out together, of each kind
 
-# The score when only these groups of drawn rows and these groups of real rows are kept: (g,) bool, (h,) bool -> value.
-Statistic = Callable[[np.ndarray, np.ndarray], float]
+# The score when only these groups of generated rows and these groups of real rows are kept: (g,) bool, (h,) bool -> value.
+Statistic = Callable[["np.ndarray", "np.ndarray"], float]
 
 
 class NotEnoughError(ValueError):
@@ -45,88 +45,100 @@ class Estimate:
 
     value: the score itself, as other libraries compute it.
     corrected: the same without its bias of few rows; the middle of the interval.
-    drawn, real: (g,) and (h,), what leaving out each group did; their squares sum to the jackknife's variance.
-    pairs: (3, p), what pairs of groups did together, drawn and drawn, real and real, drawn and real; the squares sum to what
+    generated, real: (g,) and (h,), the effect of leaving out each group; the squares sum to the jackknife's variance.
+    pairs: (3, p), the joint effect of two groups, both generated, both real, or one of each; the squares sum to what
         the variance counts too often.
     least, most: limits of what the score can be.
     """
 
     value: float
     corrected: float
-    drawn: np.ndarray
+    generated: np.ndarray
     real: np.ndarray
     pairs: np.ndarray
-    least: float = -np.inf
-    most: float = np.inf
+    least: float = -math.inf
+    most: float = math.inf
 
     @property
     def interval(self) -> Interval:
         """Where the score for infinitely many rows lies, in 95 of 100 such samples."""
-        middle = min(max(self.corrected, self.least), self.most)  # what cannot be is not the middle either
-        low, high = about(middle, [self.drawn, self.real], list(self.pairs))
+        middle = min(max(self.corrected, self.least), self.most)  # the middle is a possible score, too
+        low, high = interval_about(middle, [self.generated, self.real], list(self.pairs))
         return Interval(max(low, self.least), min(high, self.most))
 
 
-def estimate(statistic: Statistic, drawn: int, real: int, least: float = -np.inf, most: float = np.inf) -> Estimate:
+def estimate(statistic: Statistic, generated: int, real: int, least: float = -math.inf, most: float = math.inf) -> Estimate:
     """The score with all rows and with groups left out.
 
     Args:
-        drawn, real: numbers of groups; 0 for a side that the statistic does not look at.
+        generated, real: numbers of groups; 0 for a side that the statistic does not look at.
     """
-    value = statistic(np.ones(drawn, bool), np.ones(real, bool))
+    value = statistic(np.ones(generated, bool), np.ones(real, bool))
 
-    def without(some: list[Any], others: list[Any]) -> float:
-        kept = np.ones(drawn, bool), np.ones(real, bool)
-        kept[0][some], kept[1][others] = False, False
-        return statistic(*kept)
+    def without(generated_groups: list[Any], real_groups: list[Any]) -> float:
+        masks = np.ones(generated, bool), np.ones(real, bool)
+        masks[0][generated_groups], masks[1][real_groups] = False, False
+        return statistic(*masks)
 
-    alone = [np.array([without([g], []) for g in range(drawn)]), np.array([without([], [h]) for h in range(real)])]
-    corrected, moved = value, []
-    for scores in alone:
+    leave_one_out = [np.array([without([g], []) for g in range(generated)]), np.array([without([], [h]) for h in range(real)])]
+    corrected, deviations = value, []
+    for scores in leave_one_out:
         count = len(scores)
-        moved.append(np.sqrt((count - 1) / count) * (scores - scores.mean()) if count else scores)
+        deviations.append(np.sqrt((count - 1) / count) * (scores - scores.mean()) if count else scores)
         corrected -= (count - 1) * (scores.mean() - value) if count else 0.0
 
     random = np.random.default_rng(0)  # the same pairs for every model, so that differences are of like with like
-    pairs = min(PAIRS, real or drawn)
-    together = np.zeros((3, pairs))
+    pairs = min(PAIRS, real or generated)
+    interactions = np.zeros((3, pairs))
     for row, (first, second) in enumerate(((0, 0), (1, 1), (0, 1))):
-        sizes = len(alone[first]), len(alone[second])
+        sizes = len(leave_one_out[first]), len(leave_one_out[second])
         if min(sizes) < 2:
             continue
         same = first == second
         scale = np.sqrt((sizes[0] * (sizes[0] - 1) / 2 if same else sizes[0] * sizes[1]) / pairs)
         for place in range(pairs):
             i, j = random.choice(sizes[0], 2, replace=False) if same else (random.integers(size) for size in sizes)
-            some, others = ([i, j], []) if (first, second) == (0, 0) else ([], [i, j]) if same else ([i], [j])
-            together[row, place] = scale * (without(some, others) - alone[first][i] - alone[second][j] + value)
-    return Estimate(float(value), float(corrected), moved[0], moved[1], together, least, most)
+            left_out = ([i, j], []) if (first, second) == (0, 0) else ([], [i, j]) if same else ([i], [j])
+            interactions[row, place] = scale * (without(*left_out) - leave_one_out[first][i] - leave_one_out[second][j] + value)
+    return Estimate(float(value), float(corrected), deviations[0], deviations[1], interactions, least, most)
 
 
 def difference(a: Estimate, b: Estimate) -> tuple[float, Interval]:
-    """a - b, of two models scored on the same real rows, and its interval. Draws of two models are independent."""
+    """a - b, of two models scored on the same real rows, and its interval. What two models generate is independent."""
     if a.real.shape != b.real.shape:
         raise ValueError(f"scores on {len(a.real)} and {len(b.real)} groups of real rows; expected the same real rows")
     middle = a.corrected - b.corrected
-    first = [a.drawn, b.drawn, a.real - b.real]
+    first = [a.generated, b.generated, a.real - b.real]
     pairs = [a.pairs[0], b.pairs[0], a.pairs[1] - b.pairs[1], a.pairs[2], b.pairs[2]]
-    return middle, about(middle, first, pairs)
+    return middle, interval_about(middle, first, pairs)
 
 
-def about(middle: float, moved: list[np.ndarray], pairs: list[np.ndarray]) -> Interval:
-    """The interval about `middle` by Student's t, with the smallest side's degrees of freedom."""
-    jackknife = sum(float(part @ part) for part in moved)
+def interval_about(middle: float, deviations: list[np.ndarray], pairs: list[np.ndarray]) -> Interval:
+    """The interval about `middle` by Student's t, with the degrees of freedom of the set with the fewest groups."""
+    jackknife = sum(float(part @ part) for part in deviations)
     # At most half of the jackknife's variance can be counted twice.
     variance = max(jackknife - sum(float(part @ part) for part in pairs), jackknife / 2)
-    groups = min((len(part) for part in moved if len(part)), default=2)
-    reach = float(stdtrit(max(groups - 1, 1), (1 + LEVEL) / 2) * np.sqrt(variance))
+    groups = min((len(part) for part in deviations if len(part)), default=2)
+    reach = float(special.stdtrit(max(groups - 1, 1), (1 + LEVEL) / 2) * np.sqrt(variance))
     return Interval(middle - reach, middle + reach)
 
 
-def deal(rows: int, width: int = 1, most: int = GROUPS) -> np.ndarray:
+def wilson(share: float, count: float) -> Interval:
+    """Where the share for infinitely many lies, in 95 of 100 cases (Wilson, 1927).
+
+    Args:
+        count: observations that it is the share of; the effective number where they do not count equally.
+    """
+    z = float(special.ndtri((1 + LEVEL) / 2))
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    reach = float(z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)))
+    return Interval(max(0.0, middle - reach), min(1.0, middle + reach))
+
+
+def assign_groups(rows: int, width: int = 1, most: int = GROUPS) -> np.ndarray:
     """(rows,) int: the group of each row, at random and of equal sizes, the same at every call.
 
-    Wide features get fewer groups, for each group keeps a covariance: 512 MiB in all.
+    Wide features get fewer groups, because each group keeps a covariance: 512 MiB in all.
     """
     number = max(2, min(most, rows, 2**29 // (8 * width**2)))
     return np.random.default_rng(rows).permutation(rows) % number

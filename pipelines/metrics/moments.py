@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol, Self
 
-import numpy as np
-from scipy.linalg import blas
-from threadpoolctl import threadpool_limits
+from pipelines.core.lazy import linalg, np
 
 CHUNK = 16_384  # rows held at once
 BLOCK = 1_024  # rows of one product: its float64 copy stays in the processor's cache
@@ -19,7 +16,7 @@ NARROW = 512  # features: below it a second core makes linear algebra slower, 20
 
 
 class Vectors(Protocol):
-    """(n, d) feature vectors, in memory or on disk: what a numpy array and `stored.Stored` have in common."""
+    """(n, d) feature vectors, in memory or on disk: what a numpy array and a `DiskArray` have in common."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -36,8 +33,8 @@ class Moments:
     scatter: np.ndarray
 
     @classmethod
-    def of(cls, rows: np.ndarray) -> Self:
-        """Of (n, d), any float dtype.
+    def from_rows(cls, rows: np.ndarray) -> Self:
+        """Moments of (n, d), any float dtype.
 
         Raises:
             ValueError: a number is not finite.
@@ -48,11 +45,11 @@ class Moments:
         half = np.zeros((rows.shape[1],) * 2, order="F")
         for start in range(0, len(rows), BLOCK):
             deviations = rows[start : start + BLOCK] - mean
-            half = blas.dsyrk(1.0, deviations.T, 1.0, half, lower=True, overwrite_c=True)  # one triangle: half the work
+            half = linalg.blas.dsyrk(1.0, deviations.T, 1.0, half, lower=True, overwrite_c=True)  # one triangle: half the work
         return cls(len(rows), mean, half + np.tril(half, -1).T)
 
-    def merged(self, other: Moments) -> Moments:
-        """Of both sets of rows together (Chan, Golub & LeVeque, 1983, equations 2.1)."""
+    def merge(self, other: Moments) -> Moments:
+        """Moments of both sets of rows together (Chan, Golub & LeVeque, 1983, equations 2.1)."""
         count = self.count + other.count
         gap = other.mean - self.mean
         share = other.count / max(count, 1)
@@ -64,18 +61,9 @@ class Moments:
         """(d, d), unbiased."""
         return self.scatter / (self.count - 1)
 
-    def save(self, path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, count=self.count, mean=self.mean, scatter=self.scatter)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        with np.load(path, allow_pickle=False) as stored:
-            return cls(int(stored["count"]), stored["mean"], stored["scatter"])
-
 
 @dataclass(frozen=True)
-class Grouped:
+class GroupedMoments:
     """Moments of groups of rows, so that those of all rows but some groups cost no look at the rows.
 
     counts: (g,). means: (g, d). scatters: (g, d, d). All float64.
@@ -86,21 +74,21 @@ class Grouped:
     scatters: np.ndarray
 
     @classmethod
-    def of(cls, vectors: Vectors, groups: np.ndarray, number: int) -> Self:
-        """Of (n, d) vectors whose row i is in group groups[i] (-1: in none), of `number` groups."""
+    def from_vectors(cls, vectors: Vectors, groups: np.ndarray, number: int) -> Self:
+        """Moments of (n, d) vectors whose row i is in group groups[i] (-1: in none), of `number` groups."""
         width = vectors.shape[1]
         found = cls(np.zeros(number), np.zeros((number, width)), np.zeros((number, width, width)))
         for start, chunk in chunks(vectors):
-            inside = groups[start : start + len(chunk)]
-            order = np.argsort(inside, kind="stable")
-            present, firsts = np.unique(inside[order], return_index=True)
-            for group, rows in zip(present, np.split(order, firsts[1:]), strict=True):
+            chunk_groups = groups[start : start + len(chunk)]
+            order = np.argsort(chunk_groups, kind="stable")
+            present, starts = np.unique(chunk_groups[order], return_index=True)
+            for group, rows in zip(present, np.split(order, starts[1:]), strict=True):
                 if group >= 0:
-                    found.add(group, Moments.of(chunk[rows]))
+                    found.add(group, Moments.from_rows(chunk[rows]))
         return found
 
-    def add(self, group: int, more: Moments) -> None:
-        both = Moments(int(self.counts[group]), self.means[group], self.scatters[group]).merged(more)
+    def add(self, group: int, moments: Moments) -> None:
+        both = Moments(int(self.counts[group]), self.means[group], self.scatters[group]).merge(moments)
         self.counts[group], self.means[group], self.scatters[group] = both.count, both.mean, both.scatter
 
     @property
@@ -108,16 +96,16 @@ class Grouped:
         return int(self.counts.sum())
 
     @cached_property
-    def scatter_of_all(self) -> np.ndarray:
+    def total_scatter(self) -> np.ndarray:
         return self.scatters.sum(axis=0)
 
-    def pooled(self, kept: np.ndarray) -> Moments:
-        """Moments of the groups that `kept`, (g,) bool, leaves."""
-        counts = self.counts[kept]
-        mean = counts @ self.means[kept] / counts.sum()
-        apart = (self.means[kept] - mean) * np.sqrt(counts)[:, None]
-        inside = self.scatter_of_all - self.scatters[~kept].sum(axis=0)
-        return Moments(int(counts.sum()), mean, inside + apart.T @ apart)
+    def pooled(self, mask: np.ndarray) -> Moments:
+        """Moments of the rows of some groups; mask: (g,) bool."""
+        counts = self.counts[mask]
+        mean = counts @ self.means[mask] / counts.sum()
+        between = (self.means[mask] - mean) * np.sqrt(counts)[:, None]
+        within = self.total_scatter - self.scatters[~mask].sum(axis=0)
+        return Moments(int(counts.sum()), mean, within + between.T @ between)
 
 
 def chunks(vectors: Vectors) -> Iterator[tuple[int, np.ndarray]]:
@@ -126,6 +114,8 @@ def chunks(vectors: Vectors) -> Iterator[tuple[int, np.ndarray]]:
         yield start, vectors[start : start + CHUNK]
 
 
-def small_work(width: int) -> AbstractContextManager[object]:
-    """One core for matrices that do not repay more."""
+def limit_threads(width: int) -> AbstractContextManager[object]:
+    """Limit BLAS to one core where matrices are too small to gain from more."""
+    from threadpoolctl import threadpool_limits
+
     return threadpool_limits(1, "blas") if width < NARROW else nullcontext()

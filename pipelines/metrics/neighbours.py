@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any, TypeVar
 
-import numpy as np
-from threadpoolctl import threadpool_limits
-
+from pipelines.core.lazy import np
 from pipelines.core.processes import cores
 
 TILE = 1280  # rows on either side of one product: its result stays in the processor's cache
@@ -25,22 +23,23 @@ HELD = 2**22  # candidates for nearest neighbours that are held before all but t
 GAPS = 2**17  # numbers in the float64 differences held at once
 MODERATE = 40  # binary exponents of numbers whose squares are far from the ends of float32
 
-Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # which row, which other row, least and most of their `nearness`
+# Which row, which other row, least and most of their `nearness`.
+Pairs = tuple["np.ndarray", "np.ndarray", "np.ndarray", "np.ndarray"]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Membership:
-    """Who lies in whose ball. The ball about a row reaches to its k-th nearest other row, and its border belongs to it.
+    """Which rows lie in which balls. The ball about a row reaches to its k-th nearest other row, and its border belongs to it.
 
-    drawn_in_real: (len(ks), n) int64, in how many balls of real rows each drawn row lies.
-    real_in_drawn: (len(ks), m) bool, whether each real row lies in the ball of any drawn row.
-    real_reached: (len(ks), m) bool, whether any drawn row lies in the ball of each real row.
+    generated_in_real: (len(ks), n) int64, in how many balls of real rows each generated row lies.
+    real_in_generated: (len(ks), m) bool, whether each real row lies in the ball of any generated row.
+    real_reached: (len(ks), m) bool, whether any generated row lies in the ball of each real row.
     """
 
-    drawn_in_real: np.ndarray
-    real_in_drawn: np.ndarray
+    generated_in_real: np.ndarray
+    real_in_generated: np.ndarray
     real_reached: np.ndarray
 
 
@@ -61,55 +60,45 @@ class Tile:
     upper: np.ndarray
 
 
-def radii(points: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """(len(ks), n) float64: for each k, how far each row of (n, d) points is from its k-th nearest other row.
-
-    Raises:
-        ValueError: points that are not (n, d) float32 or float64, not finite, or too few for a k.
-    """
-    (points,), unit = checked(points=points)
-    return np.sqrt(np.abs(2 * of_neighbours(points, ks))) * unit
-
-
 def nearest(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which of (n, d) points is nearest to each row of (q, d) queries, the first of several, (q,) int64; how far, (q,) float64.
 
     Raises:
         ValueError: sets that are not (n, d) float32 or float64, empty, not finite, or of different widths.
     """
-    (queries, points), unit = checked(queries=queries, points=points)
-    numbers, near = closest(queries, 1, points)
+    (queries, points), unit = prepare(queries=queries, points=points)
+    numbers, near = k_nearest(queries, 1, points)
     return numbers[:, 0], np.sqrt(np.abs(2 * near[:, 0])) * unit
 
 
-def membership(drawn: np.ndarray, real: np.ndarray, ks: Sequence[int]) -> Membership:
-    """Of (n, d) drawn and (m, d) real rows, for each k.
+def membership(generated: np.ndarray, real: np.ndarray, ks: Sequence[int]) -> Membership:
+    """Which rows lie in which balls, for each k, of (n, d) generated and (m, d) real rows.
 
     Raises:
         ValueError: sets that are not (n, d) float32 or float64, not finite, too small for a k, or of different widths.
     """
-    (drawn, real), _ = checked(drawn=drawn, real=real)
-    of_drawn, of_real = of_neighbours(drawn, ks), of_neighbours(real, ks)
-    drawn_in_real = np.zeros((len(ks), len(drawn)), dtype=np.int64)
-    real_in_drawn, real_reached = np.zeros((2, len(ks), len(real)), dtype=bool)
+    (generated, real), _ = prepare(generated=generated, real=real)
+    of_generated, of_real = nearness_of_neighbours(generated, ks), nearness_of_neighbours(real, ks)
+    generated_in_real = np.zeros((len(ks), len(generated)), dtype=np.int64)
+    real_in_generated, real_reached = np.zeros((2, len(ks), len(real)), dtype=bool)
 
     def count(pair: tuple[Tile, Tile]) -> list[tuple[Any, ...]]:
         x, y = pair
-        inside = decided(x, y, [*of_real[:, None, y.numbers], *of_drawn[:, x.numbers, None]])
+        inside = compare(x, y, [*of_real[:, None, y.numbers], *of_generated[:, x.numbers, None]])
         by_k = zip(inside[: len(ks)], inside[len(ks) :], strict=True)
-        return [(np.count_nonzero(real, axis=1), drawn.any(axis=0), real.any(axis=0)) for real, drawn in by_k]
+        return [(np.count_nonzero(real, axis=1), generated.any(axis=0), real.any(axis=0)) for real, generated in by_k]
 
-    centre = (drawn.mean(axis=0, dtype=np.float64) + real.mean(axis=0, dtype=np.float64)) / 2
-    pairs = list(product(tiles(drawn, centre), tiles(real, centre)))
-    for (x, y), counted in zip(pairs, spread(count, pairs), strict=True):
+    centre = (generated.mean(axis=0, dtype=np.float64) + real.mean(axis=0, dtype=np.float64)) / 2
+    pairs = list(product(tiles(generated, centre), tiles(real, centre)))
+    for (x, y), counted in zip(pairs, parallel_map(count, pairs), strict=True):
         for k, (counts, held, reached) in enumerate(counted):
-            drawn_in_real[k, x.numbers] += counts
-            real_in_drawn[k, y.numbers] |= held
+            generated_in_real[k, x.numbers] += counts
+            real_in_generated[k, y.numbers] |= held
             real_reached[k, y.numbers] |= reached
-    return Membership(drawn_in_real, real_in_drawn, real_reached)
+    return Membership(generated_in_real, real_in_generated, real_reached)
 
 
-def checked(**sets: np.ndarray) -> tuple[list[np.ndarray], float]:
+def prepare(**sets: np.ndarray) -> tuple[list[np.ndarray], float]:
     """The sets in a unit, a power of two, in which float32 holds their squares; and that unit."""
     largest = 0.0
     for name, points in sets.items():
@@ -128,31 +117,31 @@ def checked(**sets: np.ndarray) -> tuple[list[np.ndarray], float]:
     return [np.ldexp(points.astype(np.float64), -exponent) for points in sets.values()], float(np.ldexp(1.0, exponent))
 
 
-def of_neighbours(points: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+def nearness_of_neighbours(points: np.ndarray, ks: Sequence[int]) -> np.ndarray:
     """(len(ks), n) float64: nearness of each row and its k-th nearest other row."""
     if not ks or not 1 <= min(ks) <= max(ks) < len(points):
         raise ValueError(f"{len(points)} rows do not have neighbours {list(ks)}; expected some from 1 to {len(points) - 1}")
-    kept = uncrowded(points, max(ks) + 1)
+    kept = few_copies(points, max(ks) + 1)
     near = np.zeros((len(ks), len(points)))
-    near[:, kept] = closest(points if kept.all() else points[kept], max(ks))[1].T[np.array(ks) - 1]
+    near[:, kept] = k_nearest(points if kept.all() else points[kept], max(ks))[1].T[np.array(ks) - 1]
     return near
 
 
-def uncrowded(points: np.ndarray, most: int) -> np.ndarray:
+def few_copies(points: np.ndarray, most: int) -> np.ndarray:
     """(n,) bool: which rows have fewer than `most` equal ones before them.
 
-    The others are at no distance from `most` rows and change nobody's distances. Thousands of them, as a collapsed model draws,
+    The others are at no distance from `most` rows and change nobody's distances. Thousands of them, as a collapsed model makes,
     would all be in doubt about each other.
     """
-    _, alike, counts = np.unique(np.vecdot(points, points), return_inverse=True, return_counts=True)
-    kept, seen = np.ones(len(points), dtype=bool), Counter[bytes]()
-    for number in np.flatnonzero(counts[alike] > most):
-        seen[row := points[number].tobytes()] += 1
-        kept[number] = seen[row] <= most
+    _, group, counts = np.unique(np.vecdot(points, points), return_inverse=True, return_counts=True)
+    kept, copies = np.ones(len(points), dtype=bool), Counter[bytes]()
+    for number in np.flatnonzero(counts[group] > most):
+        copies[row := points[number].tobytes()] += 1
+        kept[number] = copies[row] <= most
     return kept
 
 
-def closest(a: np.ndarray, k: int, b: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def k_nearest(a: np.ndarray, k: int, b: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest rows of b for each row of a: (n, k) int64, which, nearest first, and (n, k) float64, their nearness.
 
     Without b, the nearest other rows of a; then each product serves its rows and its columns.
@@ -181,8 +170,8 @@ def closest(a: np.ndarray, k: int, b: np.ndarray | None = None) -> tuple[np.ndar
                 break
         return more
 
-    def thin(row: int) -> None:
-        """Keep of what was found for a tile the nearest k of each row."""
+    def keep_nearest(row: int) -> None:
+        """Keep the nearest k of each row, of what was found for a tile."""
         numbers = rows[row].numbers
         i, j, least, most = (np.concatenate(parts) for parts in zip(*found[row], strict=True))
         order = np.lexsort((-least, i))
@@ -197,19 +186,19 @@ def closest(a: np.ndarray, k: int, b: np.ndarray | None = None) -> tuple[np.ndar
     first = [(row, row if b is None else 0) for row in range(len(rows))]
     rest = combinations(range(len(rows)), 2) if b is None else product(range(len(rows)), range(1, len(columns)))
     for pairs in first, rest:
-        for more in spread(search, pairs):
+        for more in parallel_map(search, pairs):
             for row, candidates in more:
                 found[row].append(candidates)
             if sum(len(candidates[0]) for some in found for candidates in some) > max(HELD, 4 * k * len(a)):
-                list(spread(thin, [row for row, some in enumerate(found) if len(some) > 1]))
-    list(spread(thin, range(len(rows))))
+                list(parallel_map(keep_nearest, [row for row, some in enumerate(found) if len(some) > 1]))
+    list(parallel_map(keep_nearest, range(len(rows))))
     numbers, near = np.empty((len(a), k), dtype=np.int64), np.empty((len(a), k))
     for x, [(_, j, value, _)] in zip(rows, found, strict=True):
         numbers[x.numbers], near[x.numbers] = j.reshape(-1, k), value.reshape(-1, k)
     return numbers, near
 
 
-def decided(x: Tile, y: Tile, limits: list[np.ndarray]) -> list[np.ndarray]:
+def compare(x: Tile, y: Tile, limits: list[np.ndarray]) -> list[np.ndarray]:
     """(p, q) bool for each (p, 1) or (q,) float64 limit: whether rows of x and y are at least as near."""
     for s, t, high in products(x, y):
         near = [high >= limit.astype(high.dtype) for limit in limits]
@@ -245,7 +234,7 @@ def bounds(s: Tile, t: Tile, high: np.ndarray, chosen: np.ndarray) -> Pairs:
 def tiles(rows: np.ndarray, centre: np.ndarray, k: int = 1) -> list[Tile]:
     """Each of more than k rows from all over the set, so that also in sorted rows a tile shows about how far neighbours are."""
     step = min(-(-len(rows) // TILE), max(1, len(rows) // (k + 1)))
-    return list(spread(lambda start: tile(rows, np.arange(start, len(rows), step), centre, np.float32), range(step)))
+    return list(parallel_map(lambda start: tile(rows, np.arange(start, len(rows), step), centre, np.float32), range(step)))
 
 
 def tile(rows: np.ndarray, numbers: np.ndarray, centre: np.ndarray, dtype: type[np.floating]) -> Tile:
@@ -272,7 +261,9 @@ def nearness(a: np.ndarray, i: np.ndarray, b: np.ndarray, j: np.ndarray) -> np.n
     return near
 
 
-def spread(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+def parallel_map(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
     """`function` of each task, in order, a core for each: cores that share one product of this size wait for each other."""
+    from threadpoolctl import threadpool_limits
+
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
         yield from pool.map(function, tasks)

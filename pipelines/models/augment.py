@@ -1,8 +1,8 @@
-"""Changes of images that let few of them teach more: mirrored, shifted, turned, partly blanked. None shows in what is drawn.
+"""Augmentation for small data sets: images are mirrored, shifted, turned, partly blanked. None of it shows in generated images.
 
-A GAN's discriminator sees drawn images changed as real ones are, each kind of change with a probability of at most 0.8, so that
-unchanged ones remain the likeliest (Karras et al. 2020, 2006.06676, section 2.2). Other families are told what was
-changed, and are asked for nothing changed when they draw (Karras et al. 2022, 2206.00364, section 5).
+A GAN's discriminator sees generated images changed as real ones are, each kind of change with a probability of at most 0.8, so
+that unchanged ones remain the likeliest (Karras et al. 2020, 2006.06676, section 2.2). Other families get the changes as an
+input, and generate with none (Karras et al. 2022, 2206.00364, section 5).
 
 Everything is differentiable in the images, and follows from numbers that come with the batch: no randomness in here.
 """
@@ -13,15 +13,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-import numpy as np
-from keras import ops
+from .lazy import keras, np, ops
 
 NUMBERS = 9  # standard normal numbers that the changes of one image follow from
-TOLD = 8  # numbers that say what was changed
+CHANGES = 8  # numbers that describe the changes of one image
 MOST = 0.8  # probability
 
-# Adaptive: the share of pairs in which the discriminator scores the real image higher, less the share in which the drawn one,
+# Adaptive: the share of pairs in which the discriminator scores the real image higher, less that of the generated one,
 # above which it knows the training rows by heart (2006.06676, section 3, of r_t for a relativistic loss).
 TARGET = 0.6
 PATIENCE = 100_000  # images, for the probability to go from 0 to 1
@@ -46,36 +44,42 @@ class Augmentation:
         return self.flip or self.shift > 0 or self.rotate > 0
 
 
-def change(images: Any, numbers: Any, probability: Any, how: Augmentation) -> tuple[Any, Any]:
-    """The changed images, and what was changed.
+def change(images: Any, numbers: Any, probability: Any, settings: Augmentation) -> tuple[Any, Any]:
+    """The changed images, and the changes.
 
     Args:
         images: (batch, side, side, channels) float, -1..1. numbers: (batch, NUMBERS) float32, standard normal.
         probability: of each kind, a number or a scalar tensor.
 
     Returns:
-        (batch, side, side, channels), and (batch, TOLD) float32, all 0 where nothing was changed.
+        (batch, side, side, channels), and (batch, CHANGES) float32, all 0 where nothing was changed.
     """
     uniform = ops.unstack((1.0 + ops.erf(numbers / math.sqrt(2.0))) / 2.0, NUMBERS, axis=1)
     side = images.shape[1]
     flipped, shifted, turned, cut = (ops.cast(uniform[place] < probability, "float32") for place in (0, 1, 4, 6))
     # Mirrored half as often: an image and its mirror image are to be equally likely among those that are changed.
-    mirror = flipped * ops.cast(uniform[0] < probability / 2, "float32") * float(how.flip)
+    mirror = flipped * ops.cast(uniform[0] < probability / 2, "float32") * float(settings.flip)
     right, down = (
-        ops.round(shifted * (2 * uniform[place] - 1) * how.shift * side) for place in (2, 3)
+        ops.round(shifted * (2 * uniform[place] - 1) * settings.shift * side) for place in (2, 3)
     )  # whole pixels: no blur
-    angle = turned * (2 * uniform[5] - 1) * math.radians(how.rotate)
-    if how.moves:
-        images = moved(images, 1 - 2 * mirror, right, down, angle if how.rotate else None)
-    across, along = uniform[7] * side, uniform[8] * side
-    if how.cutout:
-        images = images * (1.0 - cut[:, None, None, None] * square(across, along, how.cutout * side, side))
-    cut = cut * float(how.cutout > 0)
-    told = [mirror, right / side, down / side, ops.sin(angle), 1 - ops.cos(angle), cut, cut * across / side, cut * along / side]
-    return images, ops.stack(told, axis=1)
+    angle = turned * (2 * uniform[5] - 1) * math.radians(settings.rotate)
+    if settings.moves:
+        images = resample(images, 1 - 2 * mirror, right, down, angle if settings.rotate else None)
+    x, y = uniform[7] * side, uniform[8] * side
+    if settings.cutout:
+        images = images * (1.0 - cut[:, None, None, None] * square(x, y, settings.cutout * side, side))
+    cut = cut * float(settings.cutout > 0)
+    turn = ops.sin(angle), 1 - ops.cos(angle)
+    changes = [mirror, right / side, down / side, *turn, cut, cut * x / side, cut * y / side]
+    return images, ops.stack(changes, axis=1)
 
 
-def moved(images: Any, sign: Any, right: Any, down: Any, angle: Any) -> Any:
+def no_changes(images: Any) -> Any:
+    """The changes for images that are not augmented: zeros."""
+    return ops.zeros((ops.shape(images)[0], CHANGES))
+
+
+def resample(images: Any, sign: Any, right: Any, down: Any, angle: Any) -> Any:
     """Each pixel from where it was before: shifted after turned after mirrored. Beyond the edge lies the reflected image."""
     side = images.shape[1]
     middle = (side - 1) / 2
@@ -98,32 +102,32 @@ def moved(images: Any, sign: Any, right: Any, down: Any, angle: Any) -> Any:
 def pixels(images: Any, rows: Any, columns: Any) -> Any:
     """The pixels at whole rows and columns, both (batch, side, side) float."""
     side, channels = images.shape[1], images.shape[3]
-    places = ops.cast(inside(rows, side) * side + inside(columns, side), "int32")
+    positions = ops.cast(reflect(rows, side) * side + reflect(columns, side), "int32")
     flat = ops.reshape(images, (-1, side * side, channels))
-    found = ops.take_along_axis(flat, ops.reshape(places, (-1, side * side, 1)), axis=1)
+    found = ops.take_along_axis(flat, ops.reshape(positions, (-1, side * side, 1)), axis=1)
     return ops.reshape(found, (-1, side, side, channels))
 
 
-def inside(place: Any, side: int) -> Any:
+def reflect(place: Any, side: int) -> Any:
     """Reflected at the edges, whose pixels come once."""
     last = side - 1
     return ops.clip(last - ops.absolute(last - ops.absolute(place)), 0, last)
 
 
-def square(across: Any, along: Any, size: float, side: int) -> Any:
-    """(batch, side, side, 1): 1 inside the square about the middles `across` and `along`, both (batch,)."""
+def square(x: Any, y: Any, size: float, side: int) -> Any:
+    """(batch, side, side, 1): 1 inside the square whose centre is (x, y), both (batch,)."""
     centres = np.arange(side, dtype=np.float32) + 0.5
-    columns, rows = (ops.cast(ops.absolute(centres - middle[:, None]) <= size / 2, "float32") for middle in (across, along))
+    columns, rows = (ops.cast(ops.absolute(centres - middle[:, None]) <= size / 2, "float32") for middle in (x, y))
     return rows[:, :, None, None] * columns[:, None, :, None]
 
 
-def adapted(probability: Any, real_score: Any, fake_score: Any) -> Any:
-    """The probability after another batch: larger where the discriminator knows the rows by heart, else smaller."""
-    known = ops.mean(ops.sign(real_score - fake_score))
+def adapt(probability: Any, real_score: Any, fake_score: Any) -> Any:
+    """The probability after another batch: larger where the discriminator has memorised the rows, else smaller."""
+    overfit = ops.mean(ops.sign(real_score - fake_score))
     step = ops.cast(ops.shape(real_score)[0], "float32") / PATIENCE
-    return ops.clip(probability + ops.sign(known - TARGET) * step, 0.0, MOST)
+    return ops.clip(probability + ops.sign(overfit - TARGET) * step, 0.0, MOST)
 
 
-def as_variable() -> keras.Variable:
-    """The probability, as what a model keeps of it."""
+def probability_variable() -> keras.Variable:
+    """The adaptive probability, which a model keeps among its variables."""
     return keras.Variable(0.0, trainable=False, name="augment_probability", aggregation="mean")

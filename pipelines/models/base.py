@@ -1,8 +1,8 @@
-"""The contract of a family of models: how one is built, trained on, drawn from, saved and loaded.
+"""The contract of a family of models: how one is built, trained, saved and loaded, and how it generates.
 
 This folder is copied beside the weights of every registered version and loaded there under another package name, so
-that each version draws with its own code. Hence in here: relative imports only, and nothing but keras, numpy,
-safetensors and the standard library.
+that each version generates with its own code. Hence in here: relative imports only, and nothing but keras, numpy,
+safetensors and the standard library. And params are checked with the families' files, so keras and numpy come from `lazy`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import keras
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import augment
 from .augment import Augmentation
+from .lazy import keras, np
+
+if TYPE_CHECKING:
+    from keras import Model
+else:
+    Model = object  # a family is a model of Keras' only when one is built
 
 FORMAT = 1  # of model.json and weights.safetensors together; raise it when an older reader would misread them
 DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
@@ -29,11 +30,6 @@ DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 # The network always runs on this many images: kernels are chosen by the shape of the batch, and another kernel may sum
 # in another order. With one shape, an image does not depend on how many are drawn with it.
 DRAW_BATCH = 64
-
-
-# Of the learning rate, for a training that goes on from another one. The whole of it would first unlearn: 400 further steps of
-# `gan` on the same rows of MNIST nearly doubled FID.
-GOING_ON = 0.3
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,18 @@ class ImageSpec:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """Sides of images, in pixels, that a family takes."""
+
+    least: int
+    most: int
+    multiple_of: int = 1
+
+    def __contains__(self, size: int) -> bool:
+        return self.least <= size <= self.most and size % self.multiple_of == 0
+
+
+@dataclass(frozen=True)
 class Description:
     """What model.json says. `module` and `class_name` find the family's class in the package that `base` is in."""
 
@@ -62,11 +70,16 @@ class Description:
     format: int = FORMAT
 
 
-class Family(keras.Model):
-    """A model that Keras' `fit` trains and `draw` draws from.
+class Family(Model):
+    """A model that Keras' `fit` trains and `draw` generates with. What a family declares is known before Keras is loaded.
 
-    A family fills in `conditional`, `latent_shape`, `noise_shapes`, `call`, `objective` and `optimizer_for`, and names every
-    layer, because the names are the keys of its weights.
+    presets: numbers that it is built with, by the preset's name. sizes: which images it takes.
+    augmentations: the ways of train.augment that it knows, of `fixed` and `adaptive`.
+    conditional: False where it is built with no classes, whatever the data has.
+    loss_names: parts of the loss that a person watches.
+
+    A family fills these in, and `latent_shape`, `noise_shapes`, `call`, `objective` and `optimizer_for`, and names every layer,
+    because the names are the keys of its weights.
 
     Inputs, in training as in drawing, are a dict:
         latents: (batch, *latent_shape) float32, standard normal.
@@ -78,20 +91,23 @@ class Family(keras.Model):
             which would want more numbers than all else, has seeds among the variables, and each device its own.
     """
 
-    conditional = True  # False: it is built with no classes, whatever the data has
-    loss_names: tuple[str, ...] = ()  # parts of the loss that a person watches
+    presets: ClassVar[dict[str, dict[str, Any]]]
+    sizes: ClassVar[Sizes]
+    augmentations: ClassVar[tuple[str, ...]] = ()
+    conditional: ClassVar[bool] = True
+    loss_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: ImageSpec, preset: dict[str, Any]) -> None:
         super().__init__(dtype="float32")  # or mixed precision would round the inputs before the networks see them
         self.spec = spec
         self.preset = dict(preset)
-        self.watched = {name: keras.metrics.Mean(name=name) for name in self.loss_names}
+        self.loss_means = {name: keras.metrics.Mean(name=name) for name in self.loss_names}
         self.augmentation: Augmentation | None = None  # of training; who trains sets it before the first step
 
     def watch(self, **values: Any) -> None:
         """Show these parts of the loss, by their `loss_names`, in the logs of `fit`."""
         for name, value in values.items():
-            self.watched[name].update_state(value)
+            self.loss_means[name].update_state(value)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -120,17 +136,17 @@ class Family(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """What Keras' `fit` asks for. Under TensorFlow's strategies gradients of the devices are added up."""
+        """The loss that Keras' `fit` minimises. Under TensorFlow's strategies gradients of the devices are added up."""
         strategy = getattr(self, "distribute_strategy", None)
         return self.objective(x, y_pred) / (strategy.num_replicas_in_sync if strategy else 1)
 
-    def changed(self, images: Any, numbers: Any) -> tuple[Any, Any]:
-        """Images changed as `augmentation` says, and what was changed, (batch, augment.TOLD) float32."""
+    def augment(self, images: Any, numbers: Any) -> tuple[Any, Any]:
+        """Images changed as `augmentation` says, and the changes, (batch, augment.CHANGES) float32."""
         if self.augmentation is None:
-            return images, keras.ops.zeros((keras.ops.shape(images)[0], augment.TOLD))
+            return images, augment.no_changes(images)
         return augment.change(images, numbers, self.augmentation.probability, self.augmentation)
 
-    def between(self, a: np.ndarray, b: np.ndarray, at: np.ndarray) -> np.ndarray:
+    def latents_between(self, a: np.ndarray, b: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Latents on the way from `a` to `b`, both (n, *latent_shape), at the shares `at`, (n,) in 0..1.
 
         Along the great circle, where normal latents of many dimensions lie; the straight line passes through lengths that
@@ -152,45 +168,6 @@ class Family(keras.Model):
         raise NotImplementedError
 
 
-class Adam(keras.optimizers.Adam):
-    """Adam that remembers how long the last gradient was, over all weights, for people to watch."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.gradient_norm = self.add_variable((), name="gradient_norm", aggregation="mean")
-
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        parts = [keras.ops.sum(keras.ops.square(keras.ops.cast(grad, "float32"))) for grad in grads if grad is not None]
-        self.gradient_norm.assign(keras.ops.sqrt(sum(parts)))
-        super().apply(grads, trainable_variables)
-
-
-class Later(keras.optimizers.schedules.LearningRateSchedule):
-    """`schedule` as if its first step were the step `first`: a training that goes on from another one counts on."""
-
-    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, first: int) -> None:
-        self.schedule, self.first = schedule, first
-
-    def __call__(self, step: Any) -> Any:
-        return self.schedule(step - self.first)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"schedule": self.schedule, "first": self.first}
-
-
-def warmed_up(learning_rate: float, steps: int, first: int) -> Adam:
-    """For likelihoods and flows: the rate rises over the first twentieth of the steps, and falls along a cosine to as much.
-
-    first: as of `Family.optimizer_for`; a training that goes on from another one has lower rates throughout.
-    """
-    highest = learning_rate * (GOING_ON if first else 1.0)
-    rising = max(1, round(steps / 20))
-    rate = keras.optimizers.schedules.CosineDecay(
-        highest / rising, max(1, steps - rising), alpha=1 / 20, warmup_target=highest, warmup_steps=rising
-    )
-    return Adam(Later(rate, first), beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(first + steps))
-
-
 @contextmanager
 def precision(policy: str) -> Iterator[None]:
     """Models that are built inside compute by this dtype policy of Keras; `float32` or `mixed_bfloat16`."""
@@ -205,7 +182,9 @@ def precision(policy: str) -> Iterator[None]:
 def build(family_class: type[Family], spec: ImageSpec, preset: dict[str, Any], seed: int) -> Family:
     """A new model whose initial weights depend on `seed` only."""
     keras.utils.set_random_seed(seed)
-    family = family_class(spec, preset)  # which makes all its weights
+    names = {key: getattr(family_class, key) for key in ("__module__", "__qualname__", "__doc__")}
+    keras_class = type(family_class.__name__, (family_class, keras.Model), names)  # one that can be built and trained
+    family: Family = keras_class(spec, preset)  # which makes all its weights
     family.built = True
     # XLA under TensorFlow on 2 cores: 1,440 images/s instead of 3,290 (gan, 16x16). JAX cannot do without.
     family.jit_compile = keras.backend.backend() == "jax"
@@ -219,113 +198,7 @@ def numbers(family: Family) -> dict[str, tuple[int, ...]]:
 
 def example(family: Family, batch: int) -> dict[str, np.ndarray]:
     """Inputs of the right shapes, all zero."""
-    return {
-        "latents": np.zeros((batch, *family.latent_shape), np.float32),
-        "label": np.zeros(batch, np.int32),
-    }
-
-
-def class_vector(label: Any, classes: int, units: int, name: str = "class", initializer: Any = "uniform") -> Any:
-    """(batch, units): a learned vector for each of the `classes`, chosen by `label` (batch,).
-
-    A product, and no layer `Embedding`: the gradient of that one comes in pieces under TensorFlow, one for each image, and
-    Keras' optimizers take a step for each piece instead of one for their sum.
-    """
-    dense = keras.layers.Dense(units, use_bias=False, kernel_initializer=initializer, name=name)
-    return dense(keras.ops.one_hot(label, classes))
-
-
-class Normal(keras.layers.Layer):
-    """Groups of about 16 channels, each of mean 0 and deviation 1 in an image, scaled and shifted (Wu & He 2018, 1803.08494).
-
-    All of it, a style as well, is one multiplication and one addition of maps: 222 images/s of `diffusion` on 2 cores, instead
-    of 213 with Keras' own GroupNormalization and the style after it.
-    """
-
-    def build(self, shape: Sequence[int | None], *_: Any) -> None:
-        self.channels = int(shape[-1])  # type: ignore[arg-type]
-        self.groups = next(count for count in range(max(1, self.channels // 16), 0, -1) if self.channels % count == 0)
-        self.scale = self.add_weight((self.channels,), initializer="ones", name="scale")
-        self.shift = self.add_weight((self.channels,), initializer="zeros", name="shift")
-
-    def call(self, hidden: Any, style: Any = None) -> Any:
-        """hidden: (batch, side, side, channels). style: (batch, 2 channels), by how much to scale more, and shift."""
-        ops = keras.ops
-        exact = ops.cast(hidden, "float32")
-        means = sums(exact) * (1.0 / (hidden.shape[1] * hidden.shape[2]))
-        mean, square = map(self.of_groups, ops.split(means, 2, axis=1))
-        factor = ops.rsqrt(ops.maximum(square - ops.square(mean), 0.0) + 1e-5)
-        scale = ops.cast(self.scale, "float32") * factor
-        shift = ops.cast(self.shift, "float32") - mean * scale
-        if style is not None:
-            more, up = ops.split(ops.cast(style, "float32"), 2, axis=1)
-            scale, shift = scale * (1.0 + more), shift * (1.0 + more) + up
-        scale, shift = (ops.reshape(value, (-1, 1, 1, self.channels)) for value in (scale, shift))
-        return ops.cast(exact * scale + shift, hidden.dtype)
-
-    def of_groups(self, means: Any) -> Any:
-        """(batch, 1, channels) -> (batch, channels): the mean of each channel's group."""
-        ops = keras.ops
-        each = self.channels // self.groups
-        grouped = ops.mean(ops.reshape(means, (-1, self.groups, each)), axis=2)
-        return ops.repeat(grouped, each, axis=1)
-
-
-@keras.ops.custom_gradient
-def silu(hidden: Any) -> Any:
-    """hidden * sigmoid(hidden) (Elfwing et al. 2017, 1702.03118, eq. 9).
-
-    Keras' own has TensorFlow compute the sigmoid once more for the gradient, to save memory.
-    """
-    gate = keras.ops.sigmoid(hidden)
-    active = hidden * gate
-
-    def gradient(*given: Any, upstream: Any = None) -> Any:
-        return (given[0] if upstream is None else upstream) * (gate + active * (1.0 - gate))
-
-    return active, gradient
-
-
-@keras.ops.custom_gradient
-def sums(hidden: Any) -> Any:
-    """(batch, side, side, channels) -> (batch, 2, channels): each channel's sum and sum of squares.
-
-    Its gradient is one multiplication and one addition of maps, where TensorFlow's own makes maps of both sums first.
-    """
-    ops = keras.ops
-
-    def gradient(*given: Any, upstream: Any = None) -> Any:
-        plain, squared = ops.split(given[0] if upstream is None else upstream, 2, axis=1)
-        return hidden * (2.0 * squared[:, None]) + plain[:, None]
-
-    return ops.stack([ops.sum(hidden, axis=(1, 2)), ops.sum(ops.square(hidden), axis=(1, 2))], axis=1), gradient
-
-
-def weights_of(network: keras.Model) -> list[Any]:
-    """Tensors of its trainable weights as they are now, for `judged`."""
-    return [keras.ops.copy(variable.value) for variable in network.trainable_variables]
-
-
-def judged(network: keras.Model, weights: Sequence[Any], inputs: Any, frozen: bool = False) -> Any:
-    """`network(inputs)` with these tensors for its trainable weights, which no gradient reaches where `frozen`.
-
-    All calls in a step are to share one `weights_of(network)`: where only other weights' gradients need a further look at a
-    weight, TensorFlow 2.21 forgets that it comes before the weight's update (Grappler's dependency optimizer, by way of Keras'
-    IdentityN), and the same seed then trains to other weights now and then.
-    """
-    if frozen:
-        weights = [keras.ops.stop_gradient(weight) for weight in weights]
-    state = [variable.value for variable in network.non_trainable_variables]
-    outputs, _ = network.stateless_call(weights, state, inputs)
-    return outputs
-
-
-def ema_momentum(steps: int) -> float:
-    """Momentum of the weights' moving average: its memory is a twentieth of all training so far, 2,000 steps at the most.
-
-    A fixed 0.999 would leave a third of a short run's average to weights of its first minutes.
-    """
-    return 1.0 - 1.0 / min(max(steps / 20.0, 2.0), 2000.0)
+    return {"latents": np.zeros((batch, *family.latent_shape), np.float32), "label": np.zeros(batch, np.int32)}
 
 
 def to_float(images: Any) -> Any:
@@ -341,16 +214,16 @@ def to_pixels(images: np.ndarray) -> np.ndarray:
     """
     images = np.asarray(images, np.float32)
     if not np.isfinite(images).all():
-        raise ValueError("the model drew values that are not finite; its weights are unusable")
+        raise ValueError("the model generated values that are not finite; its weights are unusable")
     return np.rint(np.clip((images + 1.0) * 127.5, 0.0, 255.0)).astype(np.uint8)
 
 
 def latents(seeds: Sequence[int] | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(n, *shape) float32, standard normal; row i depends on seeds[i] only."""
-    drawn = np.empty((len(seeds), *shape), np.float32)
-    for row, seed in zip(drawn, seeds, strict=True):
+    numbers = np.empty((len(seeds), *shape), np.float32)
+    for row, seed in zip(numbers, seeds, strict=True):
         row[...] = np.random.default_rng(int(seed)).standard_normal(shape, np.float32)
-    return drawn
+    return numbers
 
 
 def draw(family: Family, seeds: Sequence[int] | np.ndarray, labels: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
@@ -366,33 +239,33 @@ def draw(family: Family, seeds: Sequence[int] | np.ndarray, labels: Sequence[int
         ValueError: a label that is no class of the model, another number of labels than of seeds, or a negative seed.
     """
     seeds = np.asarray(seeds, np.int64)
-    labels = chosen(family.spec, seeds, labels)
+    labels = labels_for(family.spec, seeds, labels)
     return render(family, lambda part: latents(seeds[part], family.latent_shape), labels)
 
 
 def walk(
     family: Family,
-    seeds: Sequence[int] | np.ndarray,
-    others: Sequence[int] | np.ndarray,
+    starts: Sequence[int] | np.ndarray,
+    ends: Sequence[int] | np.ndarray,
     at: np.ndarray,
     labels: Sequence[int] | np.ndarray | None = None,
 ) -> np.ndarray:
-    """Images on the way from the image of each seed to that of the other seed: (n, size, size, channels) uint8.
+    """Images on the way from the image of one seed to that of another: (n, size, size, channels) uint8.
 
     Args:
-        seeds, others: n whole numbers from 0 on, each.
-        at: (n,) shares of the way, 0 for the image of the seed itself.
+        starts, ends: n seeds each, whole numbers from 0 on.
+        at: (n,) shares of the way, 0 for the image of the first seed itself.
         labels: as in `draw`; the class stays the same along the way.
     """
-    seeds, others = np.asarray(seeds, np.int64), np.asarray(others, np.int64)
-    labels = chosen(family.spec, seeds, labels)
-    check(family.spec, others, labels)
+    starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
+    labels = labels_for(family.spec, starts, labels)
+    check(family.spec, ends, labels)
 
-    def on_the_way(part: slice) -> np.ndarray:
-        a, b = (latents(some[part], family.latent_shape) for some in (seeds, others))
-        return family.between(a, b, np.asarray(at)[part])
+    def interpolated(part: slice) -> np.ndarray:
+        a, b = (latents(seeds[part], family.latent_shape) for seeds in (starts, ends))
+        return family.latents_between(a, b, np.asarray(at)[part])
 
-    return render(family, on_the_way, labels)
+    return render(family, interpolated, labels)
 
 
 def interpolate(family: Family, seed_a: int, seed_b: int, steps: int, label: int | None = None) -> np.ndarray:
@@ -403,8 +276,8 @@ def interpolate(family: Family, seed_a: int, seed_b: int, steps: int, label: int
     """
     if steps < 2:
         raise ValueError(f"expected 2 steps or more, the two images themselves, came {steps}")
-    seeds, others = np.full(steps, seed_a), np.full(steps, seed_b)
-    return walk(family, seeds, others, np.linspace(0.0, 1.0, steps), alike(label, steps))
+    starts, ends = np.full(steps, seed_a), np.full(steps, seed_b)
+    return walk(family, starts, ends, np.linspace(0.0, 1.0, steps), np.full(steps, label or 0, np.int32))
 
 
 def variations(family: Family, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray:
@@ -418,23 +291,20 @@ def variations(family: Family, seed: int, strength: float, count: int, label: in
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"expected a strength from 0 to 1, came {strength}")
-    others = np.random.default_rng(seed).integers(2**31, 2**62, count)  # not what people draw by
-    return walk(family, np.full(count, seed), others, np.full(count, strength), alike(label, count))
+    ends = np.random.default_rng(seed).integers(2**31, 2**62, count)  # not seeds that people choose
+    return walk(family, np.full(count, seed), ends, np.full(count, strength), np.full(count, label or 0, np.int32))
 
 
-def alike(label: int | None, count: int) -> np.ndarray:
-    """The same label for images that belong together; class 0 where none is given."""
-    return np.full(count, label or 0, np.int32)
+def labels_for(spec: ImageSpec, seeds: np.ndarray, labels: Sequence[int] | np.ndarray | None) -> np.ndarray:
+    """(n,) int32 labels, in turn where none are given or the model knows none."""
+    if labels is None or spec.classes == 0:
+        labels = np.arange(len(seeds)) % max(spec.classes, 1)
+    labels = np.asarray(labels, np.int32)
+    check(spec, seeds, labels)
+    return labels
 
 
-def chosen(spec: ImageSpec, seeds: np.ndarray, labels: Sequence[int] | np.ndarray | None) -> np.ndarray:
-    """(n,) int32 labels, by turns where none are given or the model knows none."""
-    found = turns(spec, len(seeds)) if labels is None or spec.classes == 0 else np.asarray(labels, np.int32)
-    check(spec, seeds, found)
-    return found
-
-
-def render(family: Family, latents_of: Callable[[slice], np.ndarray], labels: np.ndarray) -> np.ndarray:
+def render(family: Family, make_latents: Callable[[slice], np.ndarray], labels: np.ndarray) -> np.ndarray:
     """An image for each label, from the latents of each part of the rows."""
     size, channels = family.spec.size, family.spec.channels
     images = np.empty((len(labels), size, size, channels), np.uint8)
@@ -442,15 +312,10 @@ def render(family: Family, latents_of: Callable[[slice], np.ndarray], labels: np
         part = slice(start, start + DRAW_BATCH)
         count = len(labels[part])
         inputs = example(family, DRAW_BATCH)  # zeros fill up the last batch
-        inputs["latents"][:count] = latents_of(part)
+        inputs["latents"][:count] = make_latents(part)
         inputs["label"][:count] = labels[part]
         images[part] = to_pixels(np.asarray(family.predict_on_batch(inputs)))[:count]
     return images
-
-
-def turns(spec: ImageSpec, count: int) -> np.ndarray:
-    """(count,) int32: every class by turns; all 0 for an unconditional model."""
-    return (np.arange(count) % max(spec.classes, 1)).astype(np.int32)
 
 
 def check(spec: ImageSpec, seeds: np.ndarray, labels: np.ndarray) -> None:
@@ -498,6 +363,8 @@ def save(folder: Path, family: Family, name: str, classes: Sequence[str]) -> Non
         name: the family's name in the catalogue.
         classes: names of the classes, as many as spec.classes.
     """
+    from safetensors.numpy import save_file
+
     text = json.dumps(asdict(describe_new(family, name, classes)), indent=2, ensure_ascii=False) + "\n"
     (folder / DESCRIPTION).write_text(text, encoding="utf-8")
     weights = {key: value(variable) for key, variable in named_variables(family).items()}
@@ -535,11 +402,14 @@ def describe(folder: Path) -> Description:
 
 
 def load(folder: Path, family_class: type[Family]) -> Family:
-    """The model that `save` wrote, ready to draw.
+    """The model that `save` wrote, ready to generate.
 
     Raises:
         ValueError: the files are no such model's: something is missing, too much, of another shape, or not finite.
     """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     description = describe(folder)
     family = build(family_class, description.spec, description.preset, seed=0)
     path = folder / WEIGHTS
@@ -557,11 +427,8 @@ def load(folder: Path, family_class: type[Family]) -> Family:
 
 
 def mismatch(weights: dict[str, np.ndarray], variables: dict[str, keras.Variable]) -> str:
-    """What keeps `weights` from being the values of `variables`; empty where nothing does."""
-    for title, names in (
-        ("missing", variables.keys() - weights.keys()),
-        ("unknown", weights.keys() - variables.keys()),
-    ):
+    """The reason why `weights` cannot be the values of `variables`; empty where they can."""
+    for title, names in (("missing", variables.keys() - weights.keys()), ("unknown", weights.keys() - variables.keys())):
         if names:
             return f"{title}: {', '.join(sorted(names)[:3])}"
     for key, variable in variables.items():

@@ -1,7 +1,7 @@
-"""Rectified flow: a straight way from noise to data, and a network that says which direction it has at every place of it.
+"""Rectified flow: a straight path from noise to data, and a network that predicts its direction at every point of it.
 
 At time t, from 0 (data) to 1 (noise), a point is x_t = (1 - t) x + t n with standard normal n, and the network learns the
-velocity n - x (Liu, Gong & Liu 2022, 2209.03003, eq. 1; Lipman et al. 2022, 2210.02747). To draw, the way is followed back.
+velocity n - x (Liu, Gong & Liu 2022, 2209.03003, eq. 1; Lipman et al. 2022, 2210.02747). To generate, one follows it back.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from keras import ops
+from .lazy import np, ops
 
 
 def times(normal: Any) -> Any:
@@ -19,14 +18,14 @@ def times(normal: Any) -> Any:
     return ops.sigmoid(normal)
 
 
-def mixed(data: Any, noise: Any, at: Any) -> Any:
+def interpolate(data: Any, noise: Any, at: Any) -> Any:
     """x_t; data and noise (batch, ...), at (batch,)."""
     at = ops.reshape(at, (-1, *[1] * (len(data.shape) - 1)))
     return (1.0 - at) * data + at * noise
 
 
-def followed(velocity: Callable[[Any, Any], Any], noise: Any, steps: int) -> Any:
-    """The data that the way leads to from `noise`, in `steps` equal steps and as many calls of `velocity(x, t)`, t a scalar.
+def integrate(velocity: Callable[[Any, Any], Any], noise: Any, steps: int) -> Any:
+    """The data that the flow leads to from `noise`, in `steps` equal steps and as many calls of `velocity(x, t)`, t a scalar.
 
     Adams and Bashforth's method of second order: as exact as two calls a step, for one.
     """
@@ -41,7 +40,7 @@ def followed(velocity: Callable[[Any, Any], Any], noise: Any, steps: int) -> Any
     return data
 
 
-def waves(at: Any, count: int) -> Any:
+def time_features(at: Any, count: int) -> Any:
     """(batch, count) features of times `at`, (batch,) in 0..1: sines and cosines (Vaswani et al. 2017, section 3.5)."""
     frequencies = 1000.0 * np.exp(-np.log(1000.0) * np.linspace(0.0, 1.0, count // 2)).astype(np.float32)
     angles = at[:, None] * frequencies

@@ -9,25 +9,17 @@ from __future__ import annotations
 from statistics import NormalDist
 from typing import Any
 
-import keras
-from keras import layers, ops
-
-from .base import Adam, Family, ImageSpec, ema_momentum, judged, to_float, weights_of
+from .base import Family, ImageSpec, Sizes, to_float
+from .lazy import components, keras, layers, ops
 
 PRESETS = {
-    "small": {
-        "latent": 100,
-        "generator": [256, 128, 64],
-        "discriminator": [128, 64],
-        "dropout": 0.3,
-        "learning_rate": 2e-4,
-    },
+    "small": {"latent": 100, "generator": [256, 128, 64], "discriminator": [128, 64], "dropout": 0.3, "learning_rate": 2e-4},
 }
-SIZE = {"multiple_of": 1, "least": 4, "most": 256}
-AUGMENT: list[str] = []  # ways of train.augment that it knows
 
 
 class GanDense(Family):
+    presets = PRESETS
+    sizes = Sizes(4, 256)
     conditional = False
     loss_names = ("discriminator_loss", "generator_loss")
 
@@ -49,19 +41,19 @@ class GanDense(Family):
 
     def objective(self, inputs: dict[str, Any], outputs: Any) -> Any:
         """Both players' losses in one sum: neither reaches the other's weights."""
-        judge, weights = self.discriminator, weights_of(self.discriminator)
-        real_logits = judged(judge, weights, [to_float(inputs["image"]), inputs["real_dropout"]])
-        fake_logits = judged(judge, weights, [ops.stop_gradient(outputs), inputs["fake_dropout"]])
+        network, weights = self.discriminator, components.weights_of(self.discriminator)
+        real_logits = components.functional_call(network, weights, [to_float(inputs["image"]), inputs["real_dropout"]])
+        fake_logits = components.functional_call(network, weights, [ops.stop_gradient(outputs), inputs["fake_dropout"]])
         discriminator_loss = ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
 
-        logits = judged(judge, weights, [outputs, inputs["dropout"]], frozen=True)
+        logits = components.functional_call(network, weights, [outputs, inputs["dropout"]], frozen=True)
         generator_loss = ops.mean(ops.softplus(-logits))
 
         self.watch(discriminator_loss=discriminator_loss, generator_loss=generator_loss)
         return discriminator_loss + generator_loss
 
     def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
-        return Adam(self.preset["learning_rate"], use_ema=True, ema_momentum=ema_momentum(first + steps))
+        return components.Adam(self.preset["learning_rate"], use_ema=True, ema_momentum=components.ema_momentum(first + steps))
 
 
 def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:

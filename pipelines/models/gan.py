@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-from keras import layers, ops
-
 from . import augment
-from .base import GOING_ON, Adam, Family, ImageSpec, Later, class_vector, ema_momentum, judged, precision, to_float, weights_of
+from .base import Family, ImageSpec, Sizes, precision, to_float
+from .lazy import components, keras, layers, ops
 
 # width: channels at half the resolution, doubled with each halving up to `widest`. dense: units of the dense layers.
 # depth: residual blocks a level. gamma: weight of the gradient penalties, as in R3GAN; more for harder data.
@@ -25,8 +23,6 @@ PRESETS = {
     "base": {"latent": 64, "width": 32, "widest": 128, "dense": 256, "depth": 0, "gamma": 0.1, "learning_rate": 1.25e-3},
     "large": {"latent": 128, "width": 64, "widest": 512, "dense": 512, "depth": 2, "gamma": 0.5, "learning_rate": 1e-3},
 }
-SIZE = {"multiple_of": 4, "least": 8, "most": 256}
-AUGMENT = ["fixed", "adaptive"]  # ways of train.augment that it knows
 
 # Standard deviation of the noise that the penalties' differences are taken over, for pixels in -1..1: small against
 # what can be seen, large against float32's rounding.
@@ -35,7 +31,7 @@ STEP = 0.01
 # The penalties look at one in so many images of a batch: the same on average, and a quarter less to compute in all.
 PENALISED = 4
 
-# Standard deviation of the class vectors at first, beside latents of 1: at 1 the images of a class stayed alike for longer.
+# Standard deviation of the class vectors at first, beside latents of 1: at 1 the images of a class stayed the same for longer.
 CLASS_SCALE = 0.3
 
 # A training of more steps has a lower rate, by the square root of their number, as stochastic gradients want it (Nemirovski
@@ -48,6 +44,9 @@ LAST_RATE = 0.1
 
 
 class Gan(Family):
+    presets = PRESETS
+    sizes = Sizes(8, 256, multiple_of=4)
+    augmentations = ("fixed", "adaptive")
     loss_names = ("discriminator_loss", "generator_loss", "penalty")
 
     def __init__(self, spec: ImageSpec, preset: dict[str, Any]) -> None:
@@ -55,7 +54,7 @@ class Gan(Family):
         self.generator = generator(spec, preset)
         with precision("float32"):  # the penalties' differences are lost in bfloat16's rounding
             self.discriminator = discriminator(spec, preset)
-        self.probability = augment.as_variable()
+        self.probability = augment.probability_variable()
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -71,28 +70,29 @@ class Gan(Family):
     def objective(self, inputs: dict[str, Any], outputs: Any) -> Any:
         """Both players' losses in one sum: neither reaches the other's weights, so one optimizer serves both."""
         label = inputs["label"]
-        real = self.seen(to_float(inputs["image"]), inputs["real_change"])
-        fake = self.seen(outputs, inputs["change"])
-        weights = weights_of(self.discriminator)
-        real_score, fake_score, penalty = self.judge(weights, real, ops.stop_gradient(fake), label, inputs["step"])
+        real = self.discriminator_view(to_float(inputs["image"]), inputs["real_change"])
+        fake = self.discriminator_view(outputs, inputs["change"])
+        weights = components.weights_of(self.discriminator)
+        real_score, fake_score, penalty = self.discriminate(weights, real, ops.stop_gradient(fake), label, inputs["step"])
         discriminator_loss = ops.mean(ops.softplus(fake_score - real_score))
 
-        score = judged(self.discriminator, weights, [fake, label], frozen=True)
+        score = components.functional_call(self.discriminator, weights, [fake, label], frozen=True)
         generator_loss = ops.mean(ops.softplus(ops.stop_gradient(real_score) - score))
 
         if self.augmentation and self.augmentation.adaptive:
-            self.probability.assign(augment.adapted(self.probability.value, real_score, fake_score))
+            self.probability.assign(augment.adapt(self.probability.value, real_score, fake_score))
         self.watch(discriminator_loss=discriminator_loss, generator_loss=generator_loss, penalty=penalty)
         return discriminator_loss + generator_loss + self.preset["gamma"] / 2 * penalty
 
-    def seen(self, images: Any, numbers: Any) -> Any:
-        """What the discriminator sees of images."""
-        how = self.augmentation
-        if how is None:
+    def discriminator_view(self, images: Any, numbers: Any) -> Any:
+        """The images as the discriminator gets them."""
+        settings = self.augmentation
+        if settings is None:
             return images
-        return augment.change(images, numbers, self.probability.value if how.adaptive else how.probability, how)[0]
+        probability = self.probability.value if settings.adaptive else settings.probability
+        return augment.change(images, numbers, probability, settings)[0]
 
-    def judge(self, weights: list[Any], real: Any, fake: Any, label: Any, noise: Any) -> tuple[Any, Any, Any]:
+    def discriminate(self, weights: list[Any], real: Any, fake: Any, label: Any, noise: Any) -> tuple[Any, Any, Any]:
         """Scores (batch, 1) of real and generated images, and the sum of their mean squared gradients.
 
         With a step n ~ N(0, STEP), E[(D(x + n) - D(x))^2] / STEP^2 is |grad D(x)|^2 to first order. All four go through
@@ -104,7 +104,8 @@ class Gan(Family):
         images = ops.concatenate([real[some], fake[others]])
         steps = STEP * ops.concatenate([noise[some], noise[others]])
         labels = ops.concatenate([label, label, label[some], label[others]])
-        scores = judged(self.discriminator, weights, [ops.concatenate([real, fake, images + steps]), labels])
+        images = ops.concatenate([real, fake, images + steps])
+        scores = components.functional_call(self.discriminator, weights, [images, labels])
         real_score, fake_score, stepped = scores[:batch], scores[batch : 2 * batch], scores[2 * batch :]
         still = ops.concatenate([real_score[some], fake_score[others]])
         # The mean is over real and generated images together; wanted is the sum of one mean each.
@@ -112,23 +113,9 @@ class Gan(Family):
 
     def optimizer_for(self, steps: int, first: int = 0) -> keras.optimizers.Optimizer:
         slower = min(1.0, (USUAL / (first + steps)) ** 0.5)
-        highest = self.preset["learning_rate"] * slower * (GOING_ON if first else 1.0)
-        rate = Later(keras.optimizers.schedules.CosineDecay(highest, steps, alpha=LAST_RATE), first)
-        return Adam(rate, beta_1=0.0, beta_2=0.99, use_ema=True, ema_momentum=ema_momentum(first + steps))
-
-
-def sides(size: int) -> list[int]:
-    """Resolutions from the coarsest, 4 to 7 pixels a side, to `size`; each is half of the next, rounded up."""
-    found = [size]
-    while found[0] > 7:
-        found.insert(0, -(-found[0] // 2))
-    return found
-
-
-def widths(spec: ImageSpec, preset: dict[str, Any]) -> list[int]:
-    """Channels at each of `sides` but the last, where the image itself is."""
-    levels = len(sides(spec.size)) - 1
-    return [min(preset["width"] * 2 ** (levels - 1 - level), preset["widest"]) for level in range(levels)]
+        highest = self.preset["learning_rate"] * slower * (components.WARM_START_RATE if first else 1.0)
+        rate = components.ShiftedSchedule(keras.optimizers.schedules.CosineDecay(highest, steps, alpha=LAST_RATE), first)
+        return components.Adam(rate, beta_1=0.0, beta_2=0.99, use_ema=True, ema_momentum=components.ema_momentum(first + steps))
 
 
 def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
@@ -138,18 +125,16 @@ def generator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
     style = latents
     if spec.classes:
         spread = keras.initializers.RandomNormal(stddev=CLASS_SCALE)
-        kind = class_vector(label, spec.classes, preset["latent"], initializer=spread)
-        style = layers.Concatenate(name="style")([latents, kind])
+        vector = components.class_vector(label, spec.classes, preset["latent"], initializer=spread)
+        style = layers.Concatenate(name="style")([latents, vector])
     style = dense(style, preset["dense"], "mapping")
-    side, *targets = sides(spec.size)
-    width, *wider = widths(spec, preset)
+    (side, width), *finer = reversed(components.maps(spec.size, preset))
     hidden = dense(style, side * side * width, "coarse")
     hidden = layers.Reshape((side, side, width), name="map")(hidden)
-    for target, width in zip(targets, [*wider, spec.channels], strict=True):
+    for target, width in [*finer, (spec.size, spec.channels)]:
         hidden = blocks(hidden, preset["depth"], f"{side}")
-        hidden = layers.Conv2DTranspose(
-            width, 4, strides=2, padding="same", kernel_initializer="he_normal", name=f"up_{target}"
-        )(hidden)
+        up = layers.Conv2DTranspose(width, 4, strides=2, padding="same", kernel_initializer="he_normal", name=f"up_{target}")
+        hidden = up(hidden)
         if 2 * side > target:  # the coarser side was rounded up
             hidden = layers.Cropping2D(((0, 1), (0, 1)), name=f"crop_{target}")(hidden)
         side = target
@@ -166,15 +151,15 @@ def discriminator(spec: ImageSpec, preset: dict[str, Any]) -> keras.Model:
     image = keras.Input((spec.size, spec.size, spec.channels))
     label = keras.Input((), dtype="int32")
     hidden = image
-    for side, width in zip(reversed(sides(spec.size)[:-1]), reversed(widths(spec, preset)), strict=True):
+    for side, width in components.maps(spec.size, preset):
         hidden = layers.Conv2D(width, 4, strides=2, padding="same", kernel_initializer="he_normal", name=f"down_{side}")(hidden)
         hidden = leaky(hidden, f"{side}")
         hidden = blocks(hidden, preset["depth"], f"{side}")
     features = dense(layers.Flatten(name="flatten")(hidden), preset["dense"], "features")
     score = layers.Dense(1, name="score")(features)
     if spec.classes:
-        kind = class_vector(label, spec.classes, preset["dense"])
-        score = layers.Add(name="total")([score, layers.Dot(1, name="projection")([features, kind])])
+        vector = components.class_vector(label, spec.classes, preset["dense"])
+        score = layers.Add(name="total")([score, layers.Dot(1, name="projection")([features, vector])])
     return keras.Model([image, label], score, name="discriminator")
 
 

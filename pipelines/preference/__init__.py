@@ -1,1 +1,1 @@
-"""What the stage `approval` learns people's preferences with."""
+"""The model of people's preferences that the stage `approval` fits."""

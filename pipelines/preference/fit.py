@@ -1,4 +1,4 @@
-"""From judgements to what people like: a model, how far it can be believed, and by which figures."""
+"""Fits the model of preferences to judgements, and measures how well it predicts judgements that it was not fitted on."""
 
 from __future__ import annotations
 
@@ -7,54 +7,53 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.metrics.intervals import Estimate
-from pipelines.metrics.moments import small_work
+from pipelines.metrics.moments import limit_threads
 from pipelines.preference import accuracy, crossfit
-from pipelines.preference.accuracy import Bin
+from pipelines.preference.accuracy import ReliabilityBin
 from pipelines.preference.judgements import Judgements
-from pipelines.preference.model import Linear, fit
+from pipelines.preference.model import PreferenceModel, fit
 
 CHANCE = 0.5
 
 
 @dataclass(frozen=True)
-class Learned:
-    """model: of features as the extractor gives them, calibrated. auc, brier, bins: of judgements of samples that no model had
-    seen."""
+class FittedPreference:
+    """model: of features as the extractor gives them, calibrated. auc, brier, bins: of out-of-fold predictions."""
 
-    model: Linear
+    model: PreferenceModel
     auc: Estimate
     brier: float
-    bins: list[Bin]
+    bins: list[ReliabilityBin]
 
     @property
-    def believed(self) -> bool:
-        """Whether it is surely better than chance."""
+    def significant(self) -> bool:
+        """Whether the whole interval of the AUC is above chance."""
         return self.auc.interval.low > CHANCE
 
 
-def learn(vectors: np.ndarray, said: Judgements, usual: np.ndarray) -> Learned:
-    """Of n samples.
+def learn(vectors: np.ndarray, judgements: Judgements, real: np.ndarray) -> FittedPreference:
+    """A model of n judged samples.
 
     Args:
         vectors: (n, d) float32, their features.
-        usual: (t, d) float32, features of real rows, which tell how large each feature usually is.
+        real: (t, d) float32, features of real rows, by which the scale of each feature is known.
     """
-    mean = usual.mean(axis=0, dtype=np.float64)
-    # A feature that real rows hardly have and drawn images do must not become louder than the others.
-    scale = np.maximum(*(rows.std(axis=0, dtype=np.float64) for rows in (usual, vectors)))
+    mean = real.mean(axis=0, dtype=np.float64)
+    # A feature that real rows hardly have and generated images do must not become louder than the others.
+    scale = np.maximum(*(rows.std(axis=0, dtype=np.float64) for rows in (real, vectors)))
     scale[scale == 0] = 1.0
     features = (vectors - mean) / scale
-    with small_work(vectors.shape[1]):
-        fitted = crossfit.cross_fit(features, said)
-        tested = fitted.tested(said)
-        final = fit(features, said, fitted.strength * said.weights.sum())
+    with limit_threads(vectors.shape[1]):
+        fitted = crossfit.cross_fit(features, judgements)
+        tested = fitted.testable(judgements)
+        final = fit(features, judgements, fitted.strength * judgements.weights.sum())
         calibration = crossfit.platt(fitted.scores, tested)
-        predicted, observed = accuracy.foretold(crossfit.honest(fitted, tested), tested)
+        predicted, observed = accuracy.predictions(crossfit.out_of_fold(fitted, tested), tested)
     slope = float(calibration.direction[0])
     direction = slope * final.direction / scale
-    return Learned(
-        Linear(direction, slope * final.bias + calibration.bias - float(mean @ direction)),
-        accuracy.auc(fitted.scores, fitted.folds, tested),
+    return FittedPreference(
+        PreferenceModel(direction, slope * final.bias + calibration.bias - float(mean @ direction)),
+        accuracy.auc(fitted.scores, fitted.cv_folds, tested),
         accuracy.brier(predicted, observed, tested.weights),
         accuracy.reliability(predicted, observed, tested),
     )

@@ -15,7 +15,7 @@ from pipelines.preference.judgements import Judgements
 
 
 @dataclass(frozen=True)
-class Linear:
+class PreferenceModel:
     """direction: (d,) float64. bias: minus the threshold."""
 
     direction: np.ndarray
@@ -26,31 +26,33 @@ class Linear:
         return features @ self.direction + self.bias
 
 
-def fit(features: np.ndarray, said: Judgements, penalty: float, start: Linear | None = None) -> Linear:
-    """The most likely model of what was said, less `penalty` / 2 times the sum of squares of its direction.
+def fit(features: np.ndarray, judgements: Judgements, penalty: float, start: PreferenceModel | None = None) -> PreferenceModel:
+    """The most likely model of the judgements, less `penalty` / 2 times the sum of squares of its direction.
 
     Without votes that differ nothing says where the threshold lies, and it is put amid the samples that were chosen between.
 
     Args:
         features: (n, d) float64, about as large as each other.
-        start: a model that is near already.
+        start: a model that is similar already.
     """
-    said = said.telling()
+    judgements = judgements.informative()
     width = features.shape[1]
-    if not len(said):
-        return Linear(np.zeros(width), 0.0)
+    if not len(judgements):
+        return PreferenceModel(np.zeros(width), 0.0)
     begin = np.zeros(width + 1) if start is None else np.append(start.direction, -start.bias)
-    unit = 1 / said.weights.sum()  # of the loss, so that one tolerance suits few judgements and many
+    unit = 1 / judgements.weights.sum()  # of the loss, so that one tolerance suits few judgements and many
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
         scores = np.append(features @ theta[:-1], theta[-1])
-        margins = scores[said.winners] - scores[said.losers]
-        value = said.weights @ np.logaddexp(0, -margins) + penalty / 2 * (theta[:-1] @ theta[:-1])
-        slopes = said.weights * -expit(-margins)
-        moved = np.bincount(said.winners, slopes, len(scores)) - np.bincount(said.losers, slopes, len(scores))
+        margins = scores[judgements.winners] - scores[judgements.losers]
+        value = judgements.weights @ np.logaddexp(0, -margins) + penalty / 2 * (theta[:-1] @ theta[:-1])
+        slopes = judgements.weights * -expit(-margins)
+        moved = np.bincount(judgements.winners, slopes, len(scores)) - np.bincount(judgements.losers, slopes, len(scores))
         return unit * value, unit * np.append(features.T @ moved[:-1] + penalty * theta[:-1], moved[-1])
 
     options = {"maxiter": 2_000, "maxfun": 4_000, "ftol": 1e-13, "gtol": 1e-7}
-    found = minimize(loss, begin, jac=True, method="L-BFGS-B", options=options).x
-    threshold = found[-1] if not said.choices.all() else (features @ found[:-1])[said.judged()].mean()
-    return Linear(found[:-1], -float(threshold))
+    solution = minimize(loss, begin, jac=True, method="L-BFGS-B", options=options).x
+    direction, threshold = solution[:-1], solution[-1]
+    if judgements.choices.all():
+        threshold = (features @ direction)[np.union1d(judgements.winners, judgements.losers)].mean()
+    return PreferenceModel(direction, -float(threshold))

@@ -1,4 +1,4 @@
-"""The page of the approval model: what it has understood, and how far it can be believed; opens, styled, without a network."""
+"""The page of the approval model: what it prefers and how accurate it is; opens, styled, without a network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import jinja2
 import numpy as np
 
 from pipelines.core import grids
-from pipelines.evaluation import plots
-from pipelines.preference.accuracy import Bin
+from pipelines.core.numbers import four_digits
+from pipelines.preference.accuracy import ReliabilityBin
+from pipelines.scoring import plots
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 WIDTH, HEIGHT = 340, 300  # of the plot
@@ -28,10 +29,10 @@ class Whisker:
     high: float
 
 
-def render(report: dict[str, Any], bins: list[Bin], strips: dict[str, np.ndarray]) -> str:
+def render(report: dict[str, Any], bins: list[ReliabilityBin], strips: dict[str, np.ndarray]) -> str:
     """HTML. `report`: approval.json. `strips`: images that are liked most and least, by `real` and `samples`."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    environment.filters |= {"number": plots.number, "percent": percent}
+    environment.filters |= {"number": four_digits, "percent": "{:.0%}".format}
     plot = reliability(bins)
     return environment.get_template("approval.html").render(
         title="Genloop: what people like",
@@ -39,8 +40,8 @@ def render(report: dict[str, Any], bins: list[Bin], strips: dict[str, np.ndarray
         tenth=float(np.exp(report["strength"] / 10)),
         order=order(report["auc"], report["auc_low"], report["auc_high"]) if "auc" in report else "",
         plot=plot,
-        whiskers=[whisker(one, plot) for one in bins],
-        corners=[plots.place(end, (0, 1), plot.bottom, plot.top) for end in (0, 1)],
+        whiskers=[whisker(line, plot) for line in bins],
+        corners=[plots.position(end, (0, 1), plot.bottom, plot.top) for end in (0, 1)],
         bins=bins,
         strips={name: base64.b64encode(grids.png(grids.grid(shown, COLUMNS))).decode() for name, shown in strips.items()},
     )
@@ -51,23 +52,17 @@ def order(auc: float, low: float, high: float) -> str:
     return f"what people prefer is put first in {100 * auc:.0f} of 100 cases (95% interval {100 * low:.0f} to {100 * high:.0f})"
 
 
-def percent(share: float) -> str:
-    return f"{share:.0%}"
-
-
-def reliability(bins: list[Bin]) -> plots.Plot:
-    """What happened over what was foretold, both from 0 to 1."""
-    points = [(one.predicted, one.observed, says(one)) for one in bins]
+def reliability(bins: list[ReliabilityBin]) -> plots.Plot:
+    """Observed over predicted, both from 0 to 1."""
+    titles = [
+        f"predicted {one.predicted:.0%}, observed {one.observed:.0%} (95% interval {one.low:.0%} to {one.high:.0%}), "
+        f"{one.count:,} judgements"
+        for one in bins
+    ]
+    points = [(one.predicted, one.observed, title) for one, title in zip(bins, titles, strict=True)]
     return plots.plot(points, (0, 1), (0, 1), WIDTH, HEIGHT)
 
 
-def says(one: Bin) -> str:
-    return (
-        f"foretold {one.predicted:.0%}, came {one.observed:.0%} (95% interval {one.low:.0%} to {one.high:.0%}), "
-        f"{one.count:,} judgements"
-    )
-
-
-def whisker(one: Bin, plot: plots.Plot) -> Whisker:
-    low, high = (plots.place(end, (0, 1), plot.bottom, plot.top) for end in (one.low, one.high))
-    return Whisker(plots.place(one.predicted, (0, 1), plot.left, plot.right), low, high)
+def whisker(line: ReliabilityBin, plot: plots.Plot) -> Whisker:
+    low, high = (plots.position(end, (0, 1), plot.bottom, plot.top) for end in (line.low, line.high))
+    return Whisker(plots.position(line.predicted, (0, 1), plot.left, plot.right), low, high)

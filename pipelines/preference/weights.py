@@ -1,9 +1,9 @@
-"""How much real rows count, by how likely people like them.
+"""The weights of real rows, by how likely people like them.
 
 A row's weight is proportional to exp(strength * p): of all weightings as near to equal ones in relative entropy, the one with
 the most approval (Gibbs). It is normalised within each class, so that classes keep their shares and weights a mean of 1. The
-strength is what the effective share of the rows allows (Kish, 1965, section 11.2): the share of them which, all counting alike,
-would say as much.
+strength is what the effective share of the rows allows (Kish, 1965, section 11.2): the share of them which, all with equal
+weights, would be worth as much.
 """
 
 from __future__ import annotations
@@ -16,33 +16,28 @@ STRONGEST = 10.0
 HALVINGS = 50  # of the range that the strength lies in: to the last digits
 
 
-def weights(p: np.ndarray, labels: np.ndarray, floor: float) -> np.ndarray:
-    """(n,) float64, with an effective share of at least `floor`.
+def strength(p: np.ndarray, labels: np.ndarray, floor: float) -> float:
+    """The greatest strength that leaves an effective share of `floor` or more; the share falls as the strength grows.
 
     Args:
         p: (n,) float64, 0..1, how likely people like each row.
         labels: (n,) int, the rows' classes, -1 for none.
     """
-    return tilted(p, labels, strength(p, labels, floor))
-
-
-def strength(p: np.ndarray, labels: np.ndarray, floor: float) -> float:
-    """The largest with which the effective share is `floor` or more; the share falls as it grows."""
     low, high = 0.0, STRONGEST
     if floor >= 1:  # rounding would let a little pass
         return low
-    if effective_share(tilted(p, labels, high)) >= floor:
+    if effective_share(tilt(p, labels, high)) >= floor:
         return high
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        if effective_share(tilted(p, labels, middle)) >= floor:
+        if effective_share(tilt(p, labels, middle)) >= floor:
             low = middle
         else:
             high = middle
     return low
 
 
-def tilted(p: np.ndarray, labels: np.ndarray, strength: float) -> np.ndarray:
+def tilt(p: np.ndarray, labels: np.ndarray, strength: float) -> np.ndarray:
     """(n,) float64 weights of this strength."""
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     raised = np.exp(strength * (p - p.max(initial=0.0)))

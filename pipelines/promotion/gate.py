@@ -1,113 +1,285 @@
-"""Whether a challenger takes the champion's place: each rule by the interval of the difference, under one benchmark."""
+"""The gate: judges a challenger against the champion, each rule by the interval of the difference, under one benchmark."""
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from pipelines.core import paths
+import numpy as np
+
+from pipelines import catalogue
+from pipelines.core import backend
 from pipelines.core.errors import InputError
-from pipelines.promotion import noise_floor, online_approval, rules
-from pipelines.promotion.candidates import Candidate, Sight
-from pipelines.promotion.noise_floor import Noise
-from pipelines.promotion.online_approval import Online
-from pipelines.promotion.rules import Judged
-from pipelines.promotion.verdict import Verdict
-from pipelines.registry import client
-from pipelines.scoring import approval, benchmark, scores
-from pipelines.scoring.image_sets import Form
-from pipelines.scoring.scores import YIELDED_BY, Scores
+from pipelines.core.form import Form
+from pipelines.core.project import Project
+from pipelines.features.base import Extractor
+from pipelines.metrics.inputs import Benchmark
+from pipelines.promotion import online_approval, rules
+from pipelines.promotion.decisions import Contest
+from pipelines.promotion.online_approval import OnlineApproval
+from pipelines.promotion.rules import RuleResult, Verdict
+from pipelines.registry.client import Registry
+from pipelines.registry.versions import Version
+from pipelines.scoring import approval, benchmark, generated, noise_floor, scores
+from pipelines.scoring.generated import GeneratedSamples
+from pipelines.scoring.noise_floor import NoiseFloor
+from pipelines.scoring.scores import Scores
 from pipelines.settings.schema import Params, PromotionRule
 
-ONLINE = "online_approval"  # the one score that is people's own word, not measured on what is drawn here
+KEYS = ("metric", "kind", "margin", "difference", "low", "high", "verdict")  # of a rule in JSON: other programs rely on them
 
 
-def judge(params: Params, challenger: int, champion: int | None, say: Callable[[str], None]) -> Verdict:
-    """What the rules of `params` say; draws more samples while they are undecided.
+@dataclass(frozen=True)
+class GateResult:
+    """The verdict, and what it rests on.
+
+    champion: None where there is none yet. samples: generated with each of the two. noise: trainings that the noise floor was
+    measured on, 0 where there is none.
+    """
+
+    verdict: Verdict
+    champion: int | None
+    challenger: int
+    benchmark_id: str
+    samples: int
+    rules: list[RuleResult]
+    noise: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Numbers are finite or None."""
+        return {
+            "verdict": self.verdict,
+            "champion": self.champion,
+            "challenger": self.challenger,
+            "benchmark_id": self.benchmark_id,
+            "rules": [{key: finite(getattr(rule, key)) for key in KEYS} for rule in self.rules],
+            "samples": self.samples,
+            "noise": self.noise,
+        }
+
+
+def finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def judge(project: Project, params: Params, registry: Registry, contest: Contest, log: Callable[[str], None]) -> GateResult:
+    """The verdict by the rules of `params`; more samples are generated while it is undecided.
 
     Args:
-        challenger, champion: numbers of versions. say: told in a line what takes time.
+        log: gets a line about what takes time.
 
     Raises:
-        InputError: there is no such version, no benchmark to judge by, or a rule that cannot be judged.
+        InputError: there is no benchmark to judge by, or a rule that cannot be judged.
     """
-    if challenger == champion:
-        raise InputError(f"version {champion} is the champion already; name another version")
-    asked = params.promotion.rules
-    relative = [rule for rule in asked if rule.kind not in rules.ABSOLUTE]
-    of_challenger = needed(asked if champion is not None else [rule for rule in asked if rule not in relative])
-    pinned = benchmark.read_pinned(paths.REFERENCE)
-    form = Form(**params.image.model_dump(), **params.clean.model_dump(include={"fit", "filter"}))
-    sight = Sight(pinned, form, "path_length" in of_challenger)
-    floor = floors(params, pinned.id, say) if champion is not None else None
-    said = None
-    if champion is not None and any(rule.metric == ONLINE for rule in asked):
-        since = max(client.version(params, number).created for number in (challenger, champion))
-        said = online_approval.difference(challenger, champion, since)
+    challenger, champion = contest.challenger, contest.champion
+    if challenger.number == contest.champion_number:
+        raise InputError(f"version {challenger.number} is the champion already; name another version")
+    declared = params.promotion.rules
+    relative = [rule for rule in declared if rule.kind not in rules.ABSOLUTE]
+    of_challenger = metrics_of(declared if champion else [rule for rule in declared if rule not in relative])
+    conditions = Conditions.read(project, params, catalogue.need_latent_steps(of_challenger))
+    pinned = conditions.pinned
+    floor = usable_floor(project, params, pinned.id, log) if champion else None
+    votes = None
+    if champion and any(rule.metric in catalogue.VOTE_SCORES for rule in declared):
+        start = max(challenger.created, champion.created)
+        votes = online_approval.difference(project, challenger.number, champion.number, start)
+    approval_known = approval.read(project.approval) is not None
 
-    first = Candidate(params, challenger, sight, say)
-    second = Candidate(params, champion, sight, say) if champion is not None else None
+    first = Contender(params, registry, challenger, conditions, log)
+    second = Contender(params, registry, champion, conditions, log) if champion else None
     while True:
-        new, old = first.scores(of_challenger), second.scores(needed(relative)) if second else None
-        judged = [judge_one(rule, new, old, floor, said) for rule in asked]
-        word = rules.overall(judged, champion is not None)
-        count = len(first.draws)
+        new, old = first.scores(of_challenger), second.scores(metrics_of(relative)) if second else None
+        results = [judge_rule(rule, Evidence(new, old, floor, votes, approval_known)) for rule in declared]
+        verdict = rules.combine(results, champion is not None)
+        count = len(first.samples)
         more = min(count, params.promotion.max_samples - count)
-        if word != "undecided" or not any(open_to_more(rule) for rule in judged):
+        if verdict != "undecided" or not any(is_decidable(rule) for rule in results):
             break
         if more <= 0:
-            say(f"still undecided with {count:,} samples of each, and promotion.max_samples allows no more")
+            log(f"still undecided with {count:,} samples of each, and promotion.max_samples allows no more")
             break
-        say(f"undecided with {count:,} samples of each: {more:,} more are drawn")
-        for candidate in (first, second):
-            if candidate is not None:
-                candidate.more(more)
-    return Verdict(word, champion, challenger, pinned.id, count, judged, len(floor.trainings) if floor else 0)
+        log(f"undecided with {count:,} samples of each: {more:,} more are generated")
+        for contender in (first, second):
+            if contender:
+                contender.generate_more(more)
+    trainings = len(floor.trainings) if floor else 0
+    return GateResult(verdict, contest.champion_number, challenger.number, pinned.id, count, results, trainings)
 
 
-def needed(asked: Sequence[PromotionRule]) -> list[str]:
+def metrics_of(declared: Sequence[PromotionRule]) -> list[str]:
     """The metrics that these rules need, each once."""
-    return list(dict.fromkeys(YIELDED_BY.get(rule.metric, rule.metric) for rule in asked if rule.metric != ONLINE))
+    names = (rule.metric for rule in declared if rule.metric not in catalogue.VOTE_SCORES)
+    return list(dict.fromkeys(map(catalogue.metric_of, names)))
 
 
-def floors(params: Params, benchmark_id: str, say: Callable[[str], None]) -> Noise | None:
-    """The noise floor, where it is wanted and was measured by this benchmark."""
+def usable_floor(project: Project, params: Params, benchmark_id: str, log: Callable[[str], None]) -> NoiseFloor | None:
+    """The noise floor, where params ask for it and it was measured by this benchmark."""
     if not params.promotion.noise:
         return None
-    found = noise_floor.read()
-    if found is None or found.benchmark_id != benchmark_id:
-        when = "has not been measured" if found is None else f"was measured by benchmark {found.benchmark_id}"
-        say(f"the noise floor {when}: differences that another seed makes count as real ones (`genloop promote` measures it)")
+    floor = noise_floor.read(project.noise_floor)
+    if floor is None or floor.benchmark_id != benchmark_id:
+        when = "has not been measured" if floor is None else f"was measured by benchmark {floor.benchmark_id}"
+        log(f"the noise floor {when}: differences that another seed makes count as real ones (`genloop promote` measures it)")
         return None
-    return found
+    return floor
 
 
-def judge_one(rule: PromotionRule, new: Scores, old: Scores | None, floor: Noise | None, said: Online | None) -> Judged:
+@dataclass(frozen=True)
+class Evidence:
+    """new, old: scores of the challenger and the champion. votes: None where nobody has voted on both.
+
+    approval_known: whether what people like has been learned from their votes.
+    """
+
+    new: Scores
+    old: Scores | None
+    floor: NoiseFloor | None
+    votes: OnlineApproval | None
+    approval_known: bool
+
+
+def judge_rule(rule: PromotionRule, evidence: Evidence) -> RuleResult:
     name, compared = rule.metric, rule.kind not in rules.ABSOLUTE
+    new, old, floor = evidence.new, evidence.old, evidence.floor
     if compared and old is None:
-        return rules.unjudged(rule, "no champion yet to compare with")
-    if name == ONLINE:
-        return by_votes(rule, said) if said else rules.unjudged(rule, "nobody has voted on both yet")
-    if name == "approval" and approval.read() is None:
-        return rules.unjudged(rule, rules.NOBODY)
-    for whose, scored in (("challenger", new), ("champion", old if compared else None)):
+        return rules.uncounted_result(rule, "no champion yet to compare with")
+    if name in catalogue.VOTE_SCORES and evidence.votes:
+        return judge_votes(rule, evidence.votes)
+    if name in catalogue.VOTE_SCORES:
+        return rules.uncounted_result(rule, "nobody has voted on both yet")
+    if name == "approval" and not evidence.approval_known:
+        return rules.uncounted_result(rule, rules.NO_VOTES)
+    for alias, scored in (("challenger", new), ("champion", old if compared else None)):
         if scored is not None and name not in scored.values:
-            why = scored.missing.get(YIELDED_BY.get(name, name), f"there is no {name} of this model and data")
-            return rules.unknown(rule, f"of the {whose}: {why}")
+            why = scored.missing.get(catalogue.metric_of(name), f"there is no {name} of this model and data")
+            return rules.undecided_result(rule, f"of the {alias}: {why}")
     if old is None or not compared:
-        return rules.absolute(rule, new.values[name].value, new.values[name].interval)
+        return rules.judge_limit(rule, new.values[name].value, new.values[name].interval)
     middle, interval = scores.difference(new, old, name)
     least = floor.floor(name) if floor else 0.0
     if least is None and rule.kind == "better":
-        return rules.unknown(rule, f"the noise floor knows no {name}; `genloop promote` measures it anew")
-    return rules.relative(rule, middle, interval, least or 0.0)
+        return rules.undecided_result(rule, f"the noise floor knows no {name}; `genloop promote` measures it anew")
+    return rules.judge_difference(rule, middle, interval, least or 0.0)
 
 
-def by_votes(rule: PromotionRule, said: Online) -> Judged:
-    judged = rules.relative(rule, said.difference, said.interval)
-    return replace(judged, why=f"{judged.why}, say {said.pairs:,} pairs of votes by {said.raters:,} people")
+def judge_votes(rule: PromotionRule, votes: OnlineApproval) -> RuleResult:
+    result = rules.judge_difference(rule, votes.difference, votes.interval)
+    return replace(result, why=f"{result.why}, say {votes.pairs:,} pairs of votes by {votes.raters:,} people")
 
 
-def open_to_more(rule: Judged) -> bool:
-    """Whether more samples may decide it: those of people's votes, and of shares of the real rows, do not narrow it."""
-    return rule.verdict == "undecided" and rule.metric not in (ONLINE, "recall", "coverage")
+def is_decidable(rule: RuleResult) -> bool:
+    """Whether more samples may decide it."""
+    return rule.verdict == "undecided" and catalogue.rule_scores()[rule.metric].narrows
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What every version is judged under. with_steps: whether steps through the latent space are measured as well."""
+
+    project: Project
+    pinned: Benchmark
+    form: Form
+    with_steps: bool
+
+    @classmethod
+    def read(cls, project: Project, params: Params, with_steps: bool) -> Conditions:
+        """Raises InputError where there is no benchmark."""
+        return cls(project, benchmark.read_pinned(project.reference), replace(params.form, denoise="none"), with_steps)
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """That of the benchmark, loaded when there are generated images to extract from."""
+        backend.load()
+        return benchmark.read_extractor(self.project.reference)
+
+
+class Contender:
+    """A version that the gate judges, with its samples as features under the benchmark; loaded only if it has to generate."""
+
+    def __init__(
+        self, params: Params, registry: Registry, version: Version, conditions: Conditions, log: Callable[[str], None]
+    ) -> None:
+        self.params, self.registry, self.version, self.conditions, self.log = params, registry, version, conditions, log
+        self.model: BenchmarkSampler | None = None
+        self.samples = self.kept_samples() or self.generate(params.evaluate.seed, params.evaluate.samples)
+
+    def scores(self, metrics: Sequence[str]) -> Scores:
+        comparison = generated.comparison(self.samples, self.conditions.pinned, self.conditions.project.approval)
+        return scores.measure(comparison, metrics)
+
+    def generate_more(self, count: int) -> None:
+        """Generate `count` more, of the seeds that follow."""
+        self.samples = generated.join(self.samples, self.generate(self.samples.first + len(self.samples), count))
+
+    def kept_samples(self) -> GeneratedSamples | None:
+        """The samples of `evaluate`, if they are what would be generated now."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = self.registry.artifact(self.version, generated.NAME, Path(folder))
+            try:
+                samples = generated.read(path) if path else None
+            except InputError:
+                samples = None
+        why = "its samples are not kept with it" if samples is None else self.mismatch(samples)
+        if why:
+            self.log(f"version {self.version.number} is scored again: {why}")
+        return None if why else samples
+
+    def mismatch(self, samples: GeneratedSamples) -> str:
+        """Why these are not the samples that would be generated now; empty where they are."""
+        pinned, evaluate = self.conditions.pinned, self.params.evaluate
+        if samples.benchmark_id != pinned.id:
+            return f"its scores are by benchmark {samples.benchmark_id}, and the benchmark is {pinned.id} now"
+        if (samples.first, len(samples)) != (evaluate.seed, evaluate.samples):
+            asked = f"evaluate asks for {evaluate.samples:,} from {evaluate.seed} on now"
+            return f"it has {len(samples):,} samples from seed {samples.first} on, and {asked}"
+        labels = generated.holdout_labels(pinned.labels, len(samples))
+        if samples.labels is not None and not np.array_equal(samples.labels, labels):
+            return "the classes of the held-out rows have changed"
+        if self.conditions.with_steps and samples.steps is None:
+            return "steps through its latent space are asked for now"
+        return ""
+
+    def generate(self, first: int, count: int) -> GeneratedSamples:
+        if self.model is None:
+            self.model = BenchmarkSampler(self.registry.load(self.version.number), self.conditions)
+        self.log(f"version {self.version.number} generates {count:,} samples")
+        with_steps = self.conditions.with_steps and self.model.can_walk
+        labels = self.model.labels(count)
+        extractor, pinned = self.conditions.extractor, self.conditions.pinned
+        return generated.generate_samples(self.model, extractor, pinned.id, first, count, labels, with_steps)[1]
+
+
+class BenchmarkSampler:
+    """A version's own code and weights, whose images are brought to the benchmark's form, and its classes to the benchmark's
+    numbers: settings may have changed since it was trained."""
+
+    def __init__(self, sampler: Any, conditions: Conditions) -> None:
+        self.sampler, self.pinned, self.form = sampler, conditions.pinned, conditions.form
+        self.can_walk = hasattr(sampler, "walk")
+        own = list(sampler.classes) if sampler.conditional else []
+        self.own = np.array([own.index(name) if name in own else -1 for name in self.pinned.classes], np.int32)
+
+    def labels(self, count: int) -> np.ndarray | None:
+        """(count,) int32, the benchmark's classes in the holdout's shares, as far as the version knows them."""
+        known = np.append(self.own, -1)[self.pinned.labels] >= 0  # -1 is no class, and so the last
+        return generated.holdout_labels(self.pinned.labels[known], count) if known.any() else None
+
+    def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        return self.in_form(self.sampler.draw(seeds, self.own_labels(labels)))
+
+    def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        return self.in_form(self.sampler.walk(seeds, others, at, self.own_labels(labels)))
+
+    def own_labels(self, labels: np.ndarray | None) -> np.ndarray | None:
+        return None if labels is None else self.own[labels]
+
+    def in_form(self, images: np.ndarray) -> np.ndarray:
+        if images.shape[1:] == self.form.shape:
+            return images
+        return np.stack([self.form.apply(image) for image in images])

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Engine, Row, select, text
 from sqlalchemy.exc import DBAPIError
 
 from pipelines.core.errors import GenloopError
+from pipelines.core.timestamps import iso, now
 from pipelines.feedback.store import database
 from pipelines.feedback.store.tables import promotion_done, promotion_moves
 
-Why = Literal["promote", "forced", "rollback", "first", "outside"]
+MoveKind = Literal["promote", "forced", "rollback", "first", "outside"]
 KEY = 0x67656E6C6F6F71  # of PostgreSQL's advisory locks, the one of our moves
-WAIT = 60  # seconds for whoever is moving the alias
+WAIT = 60  # seconds for another process that moves the alias
 LOCK_TIMEOUT = "55P03"  # PostgreSQL's code of a lock that did not come in time
 
 
@@ -28,7 +29,7 @@ class Move:
     """The alias `champion` of a model went from one version to another; None is no version.
 
     number: of the model's moves, from 1. at: UTC, when it was decided or noticed; never before the move before it. by: who or
-    what. verdict: `first` is what `register` made champion, `outside` what somebody did without Genloop, as in MLflow's own
+    what. kind: `first` is what `register` made champion, `outside` what somebody did without Genloop, as in MLflow's own
     page. figures: those that the gate decided by. done: whether the alias is known to have followed.
     """
 
@@ -38,7 +39,7 @@ class Move:
     from_: int | None
     to: int | None
     by: str
-    verdict: Why
+    kind: MoveKind
     reason: str
     benchmark_id: str | None = None
     figures: dict[str, Any] | None = None
@@ -46,12 +47,12 @@ class Move:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "at": stamp(self.at),
+            "at": iso(self.at, "microseconds"),
             "model": self.model,
             "from": self.from_,
             "to": self.to,
             "by": self.by,
-            "verdict": self.verdict,
+            "verdict": self.kind,
             "reason": self.reason,
             "benchmark_id": self.benchmark_id,
             "figures": self.figures,
@@ -61,7 +62,7 @@ class Move:
 class Ledger:
     """The moves of one model in the database. Every method is one transaction.
 
-    >>> with Ledger.open("genloop-digits") as ledger, ledger.alone():
+    >>> with Ledger.open(project.database_url, "genloop-digits") as ledger, ledger.exclusive():
     ...     ledger.last()
     """
 
@@ -71,14 +72,14 @@ class Ledger:
 
     @classmethod
     @contextmanager
-    def open(cls, model: str) -> Iterator[Ledger]:
-        """The configured database, made where there is none.
+    def open(cls, url: str, model: str) -> Iterator[Ledger]:
+        """The database of `url`, made where there is none.
 
         Raises:
             InputError: its URL is unusable.
             GenloopError: it does not answer.
         """
-        engine = database.connect()
+        engine = database.connect(url)
         try:
             yield cls(engine, model)
         finally:
@@ -89,8 +90,8 @@ class Ledger:
         return self._read()
 
     def last(self) -> Move | None:
-        found = self._read(limit=1)
-        return found[0] if found else None
+        newest = self._read(limit=1)
+        return newest[0] if newest else None
 
     def add(self, move: Move) -> Move:
         """Enter a move as the next one; its number is given here, and its time is no earlier than that of the last.
@@ -104,11 +105,11 @@ class Ledger:
         row = {
             "model": self.model,
             "number": move.number,
-            "at": stamp(move.at),
+            "at": iso(move.at, "microseconds"),
             "from_version": move.from_,
             "to_version": move.to,
             "moved_by": move.by,
-            "verdict": move.verdict,
+            "verdict": move.kind,
             "reason": move.reason,
             "benchmark_id": move.benchmark_id,
             "figures": None if move.figures is None else json.dumps(move.figures, allow_nan=False),
@@ -120,14 +121,14 @@ class Ledger:
         return move
 
     def finish(self, move: Move) -> Move:
-        """Say that the alias has followed."""
+        """Mark the move as done: the alias has followed."""
         with self._writing() as connection:
             connection.execute(promotion_done.insert(), self._done(move))
         return replace(move, done=True)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the alias: nobody else who asks for it moves it meanwhile. It is given back when the process dies.
+    def exclusive(self) -> Iterator[None]:
+        """Lock the alias: no other process that locks it moves it meanwhile. The lock is released when the process dies.
 
         Raises:
             GenloopError: somebody else has held it for WAIT seconds.
@@ -141,7 +142,7 @@ class Ledger:
         try:
             lock.acquire()
         except Timeout:
-            raise busy() from None
+            raise busy_error() from None
         try:
             yield
         finally:
@@ -150,13 +151,13 @@ class Ledger:
     @contextmanager
     def _advisory(self) -> Iterator[None]:
         """On a connection that does nothing else: the lock is that connection's."""
-        with database.asking(self.engine.url), self.engine.connect() as connection:
+        with database.database_errors(self.engine.url), self.engine.connect() as connection:
             connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{WAIT}s"})
             try:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": KEY})
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) == LOCK_TIMEOUT:
-                    raise busy() from None
+                    raise busy_error() from None
                 raise
             try:
                 yield
@@ -166,27 +167,27 @@ class Ledger:
     def _read(self, limit: int | None = None) -> list[Move]:
         """Oldest first; with a limit the newest alone."""
         same = (promotion_done.c.model == promotion_moves.c.model) & (promotion_done.c.number == promotion_moves.c.number)
-        asked = (
+        query = (
             select(promotion_moves, promotion_done.c.at.label("done_at"))
             .outerjoin(promotion_done, same)
             .where(promotion_moves.c.model == self.model)
             .order_by(promotion_moves.c.number.desc())
             .limit(limit)
         )
-        with database.asking(self.engine.url), self.engine.execution_options(reading=True).begin() as connection:
-            return [move_of(row) for row in reversed(connection.execute(asked).all())]
+        with database.database_errors(self.engine.url), self.engine.execution_options(reading=True).begin() as connection:
+            return [move_of(row) for row in reversed(connection.execute(query).all())]
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with database.asking(self.engine.url), database.transactional(self.engine).begin() as connection:
+        with database.database_errors(self.engine.url), database.transactional(self.engine).begin() as connection:
             yield connection
 
     def _done(self, move: Move) -> dict[str, Any]:
-        return {"model": self.model, "number": move.number, "at": stamp(datetime.now(UTC))}
+        return {"model": self.model, "number": move.number, "at": iso(now(), "microseconds")}
 
 
 def move_of(row: Row[Any]) -> Move:
-    assert row.verdict in get_args(Why), row.verdict
+    assert row.verdict in get_args(MoveKind), row.verdict
     return Move(
         row.number,
         row.model,
@@ -202,12 +203,7 @@ def move_of(row: Row[Any]) -> Move:
     )
 
 
-def stamp(at: datetime) -> str:
-    """UTC, as text of one length: sorts alike in both databases."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
-
-
-def busy() -> GenloopError:
+def busy_error() -> GenloopError:
     return GenloopError(
         f"another promotion or rollback has been going on for {WAIT} seconds, and only one can move the champion at a time; "
         "run again when it has ended"

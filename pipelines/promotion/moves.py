@@ -1,64 +1,133 @@
-"""The one way the alias `champion` moves: compared with what the mover believed it to be, and entered in the history first."""
+"""Moves of the alias `champion`: refused where the champion is not the expected one, and entered in the ledger first.
+
+Two stores cannot be written at once. So a move is entered first, then the alias is set, and then the move is marked as done.
+Where a process died in between, the next one finds a move that is not done, and finishes it.
+"""
 
 from __future__ import annotations
 
 import getpass
 import socket
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from pipelines.core import timestamps
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.promotion import history
-from pipelines.promotion.ledger import Ledger, Move, Why, stamp
-from pipelines.registry import client
-from pipelines.settings.schema import Params
+from pipelines.core.project import Project
+from pipelines.feedback.store import database
+from pipelines.promotion.ledger import Ledger, Move, MoveKind
+from pipelines.registry.client import Registry
+from pipelines.registry.versions import CHALLENGER, CHAMPION, TRIED
 
 
-class LostError(GenloopError):
-    """The champion is not the one any more that a version was compared with; somebody else was faster."""
+class ChampionChangedError(GenloopError):
+    """The champion is no longer the version that the new one was compared with: another process moved the alias first."""
 
 
 def move(
-    params: Params,
+    project: Project,
+    registry: Registry,
     to: int,
     expected: int | None,
     by: str,
-    verdict: Why,
+    kind: MoveKind,
     reason: str,
     figures: dict[str, Any] | None = None,
-    benchmark_id: str | None = None,
 ) -> Move:
     """Make version `to` champion in place of `expected`; the challenger it was is no challenger any more.
 
     Args:
-        by: who or what moves it; `person()` for who has typed a command.
+        by: who or what moves it; `person()` for the user of the command line.
         figures: the gate's verdict as JSON, for the history.
 
     Raises:
         InputError: there is no such version, or it is champion already.
-        LostError: another one is champion than `expected`.
-        GenloopError: the version does not load or draw, or a store does not answer. The alias has not moved, or the next
+        ChampionChangedError: another one is champion than `expected`.
+        GenloopError: the version does not load or generate, or a store does not answer. The alias has not moved, or the next
             command finishes the move.
     """
     if to == expected:
         raise InputError(f"version {to} is champion already")
-    try_out(params, to)
-    with Ledger.open(params.registry.model) as ledger, ledger.alone():
-        history.settled(params, ledger)
+    smoke_test(registry, to)
+    with Ledger.open(project.database_url, registry.name) as ledger, ledger.exclusive():
+        settle_locked(registry, ledger)
         last = ledger.last()
         if (last.to if last else None) != expected:
-            raise lost(to, expected, last)
-        wanted = Move(0, params.registry.model, datetime.now(UTC), expected, to, by, verdict, reason, benchmark_id, figures)
-        return history.follow(params, ledger, ledger.add(wanted))
+            raise ChampionChangedError(conflict_message(to, expected, last))
+        benchmark_id = str(figures["benchmark_id"]) if figures else None
+        entry = Move(0, registry.name, timestamps.now(), expected, to, by, kind, reason, benchmark_id, figures)
+        return follow(registry, ledger, ledger.add(entry))
 
 
-def try_out(params: Params, version: int) -> None:
-    """Load the version as any user would, and let it draw: what cannot is never champion."""
+def settle(project: Project, registry: Registry) -> list[Move]:
+    """Make ledger and alias agree: finish what a process that died has left, and enter what was done without Genloop.
+
+    Where nothing has ever been champion, nothing is made by asking.
+
+    Returns:
+        What was entered or finished; empty when they agreed.
+    """
+    if not registry.reachable():
+        return []
+    champion = registry.alias(CHAMPION)
+    if champion is None and not database.reachable(project.database_url):
+        return []
+    with Ledger.open(project.database_url, registry.name) as ledger:
+        if agree(ledger.last(), champion):
+            return []
+        with ledger.exclusive():  # what looked unfinished may be what somebody is just doing
+            return settle_locked(registry, ledger)
+
+
+def agree(last: Move | None, champion: int | None) -> bool:
+    return champion is None if last is None else last.done and last.to == champion
+
+
+def settle_locked(registry: Registry, ledger: Ledger) -> list[Move]:
+    """As `settle`, for a caller that has locked the ledger."""
+    moves = []
+    last = ledger.last()
+    if last and not last.done:
+        last = follow(registry, ledger, last)
+        moves.append(last)
+    aliases = registry.aliases()
+    if not agree(last, aliases.get(CHAMPION)):
+        moves.append(ledger.add(outside_move(registry, last, aliases)))
+    return moves
+
+
+def follow(registry: Registry, ledger: Ledger, move: Move) -> Move:
+    """Let the alias follow a move that was entered, unless somebody has set it elsewhere, and mark the move as done."""
+    assert move.to is not None  # only a move from outside, which is done, leads to none
+    if registry.alias(CHAMPION) == move.from_ and registry.has(move.to):
+        registry.set_alias(CHAMPION, move.to)
+    if registry.alias(CHALLENGER) == move.to:
+        registry.set_alias(CHALLENGER, None)
+    return ledger.finish(move)
+
+
+def outside_move(registry: Registry, last: Move | None, aliases: dict[str, int]) -> Move:
+    """The move that must have happened, for the alias to be where it is."""
+    model, champion = registry.name, aliases.get(CHAMPION)
+    if last is None and champion == 1 and aliases.get(CHALLENGER) != 1:  # `register` gives one alias alone
+        created = registry.version(champion).created
+        return Move(0, model, created, None, champion, "register", "first", "the first version there was", done=True)
+    before = last.to if last else None
+    if last is None:
+        reason = "was champion already when this history began"
+    elif before is not None and not registry.has(before):
+        reason = f"version {before} is no longer in the registry"
+    else:
+        reason = f"the alias was moved without Genloop, between {timestamps.iso(last.at, 'microseconds')} and this time"
+    return Move(0, model, timestamps.now(), before, champion, "unknown", "outside", reason, done=True)
+
+
+def smoke_test(registry: Registry, version: int) -> None:
+    """Load the version as a user would, and generate a few images: a version that cannot is never champion."""
     try:
-        drawn = client.load(params, version).draw(np.arange(client.TRIED), None)
-        fault = None if len(drawn) == client.TRIED else f"it draws {len(drawn)} images when asked for {client.TRIED}"
+        images = registry.load(version).draw(np.arange(TRIED), None)
+        fault = None if len(images) == TRIED else f"it generates {len(images)} images when asked for {TRIED}"
     except GenloopError:
         raise
     except Exception as error:  # of the version's own code, of any kind
@@ -69,25 +138,24 @@ def try_out(params: Params, version: int) -> None:
         )
 
 
-def lost(to: int, expected: int | None, last: Move | None) -> LostError:
-    meant = f"version {to} was to follow {named(expected)}"
-    again = "nothing was moved; see `genloop history`, and ask again"
+def conflict_message(to: int, expected: int | None, last: Move | None) -> str:
+    summary = f"version {to} was to follow {describe_version(expected)}"
+    hint = "nothing was moved; see `genloop history`, and ask again"
     if last is None:
-        return LostError(f"{meant}, but there is no champion; {again}")
+        return f"{summary}, but there is no champion; {hint}"
+    at = timestamps.iso(last.at, "microseconds")
     if last.to == to:
-        return LostError(f"version {to} is champion already: {last.by} moved it there at {stamp(last.at)} ({last.verdict})")
-    return LostError(
-        f"{meant}, but champion is {named(last.to)}: {last.by} moved it there from {named(last.from_)} at {stamp(last.at)} "
-        f"({last.verdict}); {again}"
-    )
+        return f"version {to} is champion already: {last.by} moved it there at {at} ({last.kind})"
+    now, before = describe_version(last.to), describe_version(last.from_)
+    return f"{summary}, but champion is {now}: {last.by} moved it there from {before} at {at} ({last.kind}); {hint}"
 
 
-def named(version: int | None) -> str:
+def describe_version(version: int | None) -> str:
     return "none" if version is None else f"version {version}"
 
 
 def person() -> str:
-    """Who has typed the command, as far as this machine knows: ann@machine."""
+    """The user of the command line, as this machine knows them: ann@machine."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in a container

@@ -1,4 +1,4 @@
-"""One rule of `promotion.rules` and what its interval says. Only numbers in, a word out.
+"""One rule of `promotion.rules` and what its interval says: numbers in, a verdict out.
 
 A rule is judged by its whole 95 % interval, never by the point in its middle: with an end on either side of the limit it is
 undecided.
@@ -15,16 +15,15 @@ from pipelines import catalogue
 from pipelines.metrics.intervals import Interval
 from pipelines.settings.schema import PromotionRule
 
-Word = Literal["promote", "reject", "undecided"]
+Verdict = Literal["promote", "reject", "undecided"]
 
 ABSOLUTE = ("at_most", "at_least")  # kinds that hold a score itself against the margin, whatever the champion has
-BY_VOTES = ("approval", "online_approval")  # scores that there are none of before people have judged something
-NOBODY = "nobody has judged enough yet"
+NO_VOTES = "nobody has judged enough yet"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One rule and what came of it.
+class RuleResult:
+    """The verdict by one rule, with its figures.
 
     counts: the least difference that counts, the margin or the noise floor if that is larger; of an absolute rule the margin.
     difference, low, high: challenger - champion and its 95 % interval; of an absolute rule the score itself.
@@ -38,11 +37,11 @@ class Judged:
     difference: float | None
     low: float | None
     high: float | None
-    verdict: Word | None
+    verdict: Verdict | None
     why: str
 
 
-def relative(rule: PromotionRule, difference: float, interval: Interval, floor: float = 0.0) -> Judged:
+def judge_difference(rule: PromotionRule, difference: float, interval: Interval, floor: float = 0.0) -> RuleResult:
     """`better` or `not_worse`, by challenger - champion. floor: differences up to this are noise, in the score's units.
 
     To be better takes a gain beyond the margin that luck of the samples and luck of the seed do not explain together:
@@ -51,76 +50,78 @@ def relative(rule: PromotionRule, difference: float, interval: Interval, floor: 
     """
     counts = max(rule.margin, floor)
     # Turned so that more is better.
-    low, high = interval if catalogue.SCORES[rule.metric] == "higher" else (-interval.high, -interval.low)
+    low, high = interval if catalogue.rule_scores()[rule.metric].better == "higher" else (-interval.high, -interval.low)
     gain = (low + high) / 2
-    word: Word
+    verdict: Verdict
     if rule.kind == "better":
         sure = gain - rule.margin > math.hypot(gain - low, floor)
-        word = "promote" if sure else "reject" if high <= counts else "undecided"
+        verdict = "promote" if sure else "reject" if high <= counts else "undecided"
     else:
-        word = "promote" if low > -rule.margin else "reject" if high < -counts else "undecided"
-    least = rule.margin if rule.kind == "not_worse" and word == "promote" else counts
-    return judged(rule, counts, difference, interval, word, said(rule.kind, word, least, least > rule.margin))
+        verdict = "promote" if low > -rule.margin else "reject" if high < -counts else "undecided"
+    least = rule.margin if rule.kind == "not_worse" and verdict == "promote" else counts
+    return result(rule, counts, difference, interval, verdict, explain(rule.kind, verdict, least, least > rule.margin))
 
 
-def absolute(rule: PromotionRule, score: float, interval: Interval) -> Judged:
+def judge_limit(rule: PromotionRule, score: float, interval: Interval) -> RuleResult:
     """`at_most` or `at_least`, by the score itself."""
     least, most = interval if rule.kind == "at_most" else (-interval.high, -interval.low)
     limit = rule.margin if rule.kind == "at_most" else -rule.margin
-    word: Word = "promote" if most <= limit else "reject" if least > limit else "undecided"
-    side = "within" if word == "promote" else "beyond" if word == "reject" else "on both sides of"
-    return judged(rule, rule.margin, score, interval, word, f"its interval is {side} the limit of {rule.margin:.4g}")
+    verdict: Verdict = "promote" if most <= limit else "reject" if least > limit else "undecided"
+    side = "within" if verdict == "promote" else "beyond" if verdict == "reject" else "on both sides of"
+    return result(rule, rule.margin, score, interval, verdict, f"its interval is {side} the limit of {rule.margin:.4g}")
 
 
-def unknown(rule: PromotionRule, why: str) -> Judged:
-    """There is no such score of one of the two."""
-    return judged(rule, rule.margin, None, None, "undecided", why)
+def undecided_result(rule: PromotionRule, why: str) -> RuleResult:
+    """The result where one of the two versions has no such score: the rule is undecided."""
+    return result(rule, rule.margin, None, None, "undecided", why)
 
 
-def unjudged(rule: PromotionRule, why: str) -> Judged:
-    """There can be no such score yet, which is no version's fault: the rule does not count."""
-    return judged(rule, rule.margin, None, None, None, why)
+def uncounted_result(rule: PromotionRule, why: str) -> RuleResult:
+    """The result where there can be no such score yet, through no fault of a version: the rule does not count."""
+    return result(rule, rule.margin, None, None, None, why)
 
 
-def overall(rules: Sequence[Judged], champion: bool) -> Word:
-    """What the rules say together. champion: whether there is one, which nothing but a rule that holds can push aside."""
-    words = [rule.verdict for rule in rules if rule.verdict]
-    if "reject" in words:
+def combine(rules: Sequence[RuleResult], champion: bool) -> Verdict:
+    """The verdict of all rules. champion: whether there is one, which takes a rule that holds to be replaced."""
+    verdicts = [rule.verdict for rule in rules if rule.verdict]
+    if "reject" in verdicts:
         return "reject"
-    if "undecided" in words or (champion and not words):
+    if "undecided" in verdicts or (champion and not verdicts):
         return "undecided"
     return "promote"
 
 
-def first(rules: Sequence[PromotionRule], metrics: Mapping[str, Any]) -> list[Judged]:
+def judge_first_version(rules: Sequence[PromotionRule], metrics: Mapping[str, Any]) -> list[RuleResult]:
     """The rules for a version without a champion to compare with. metrics: as in metrics.json."""
-    return [alone(rule, metrics) for rule in rules]
+    return [judge_without_champion(rule, metrics) for rule in rules]
 
 
-def alone(rule: PromotionRule, metrics: Mapping[str, Any]) -> Judged:
+def judge_without_champion(rule: PromotionRule, metrics: Mapping[str, Any]) -> RuleResult:
     if rule.kind not in ABSOLUTE:
-        return unjudged(rule, "no champion yet to compare with")
+        return uncounted_result(rule, "no champion yet to compare with")
     if metrics.get(rule.metric) is None:
-        return unjudged(rule, NOBODY) if rule.metric in BY_VOTES else unknown(rule, f"{rule.metric} was not measured")
+        by_votes = catalogue.rule_scores()[rule.metric].by_votes
+        return uncounted_result(rule, NO_VOTES) if by_votes else undecided_result(rule, f"{rule.metric} was not measured")
     score, low, high = (float(metrics[f"{rule.metric}{end}"]) for end in ("", "_low", "_high"))
-    return absolute(rule, score, Interval(low, high))
+    return judge_limit(rule, score, Interval(low, high))
 
 
-def judged(
-    rule: PromotionRule, counts: float, difference: float | None, interval: Interval | None, word: Word | None, why: str
-) -> Judged:
+def result(
+    rule: PromotionRule, counts: float, difference: float | None, interval: Interval | None, verdict: Verdict | None, why: str
+) -> RuleResult:
+    """A figure that is not a number decides nothing."""
     low, high = interval or (None, None)
     figures = [figure for figure in (difference, low, high) if figure is not None]
     if any(map(math.isnan, figures)):
-        word, why = "undecided", f"its figures are {', '.join(map(str, figures))}, which tells nothing"
-    return Judged(rule.metric, rule.kind, rule.margin, counts, difference, low, high, word, why)
+        verdict, why = "undecided", f"its figures are {', '.join(map(str, figures))}, which tells nothing"
+    return RuleResult(rule.metric, rule.kind, rule.margin, counts, difference, low, high, verdict, why)
 
 
-def said(kind: str, word: Word, counts: float, noise: bool) -> str:
-    way = "better" if kind == "better" else "worse"
+def explain(kind: str, verdict: Verdict, counts: float, noise: bool) -> str:
+    change = "better" if kind == "better" else "worse"
     by = f" by more than {counts:.4g}{' (what another seed changes)' if noise else ''}" if counts else ""
-    if word == "undecided":
-        return f"it may be {way}{by} or not"
-    if noise and kind == "better" and word == "promote":
+    if verdict == "undecided":
+        return f"it may be {change}{by} or not"
+    if noise and kind == "better" and verdict == "promote":
         return f"surely better, by more than luck of samples and seed (another seed changes up to {counts:.4g})"
-    return f"surely {'' if (kind == 'better') == (word == 'promote') else 'not '}{way}{by}"
+    return f"surely {'' if (kind == 'better') == (verdict == 'promote') else 'not '}{change}{by}"

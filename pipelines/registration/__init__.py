@@ -1,1 +1,1 @@
-"""What `register` keeps of how a version came to be: its tags, its artifacts, its model card."""
+"""The records that `register` stores with a version: its tags, its artifacts, its model card."""

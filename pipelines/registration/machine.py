@@ -9,9 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 
 def describe() -> dict[str, Any]:
-    """What `pipelines/core/backend.py` cannot say without Keras is its own; this is the rest."""
+    """The facts of this machine that need no Keras; `pipelines/core/backend.py` describes the rest."""
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -31,9 +33,4 @@ def processor() -> str:
 def packages() -> dict[str, str]:
     """Version of every package that is installed here, by its normal name."""
     names = ((package.metadata["Name"], package.version) for package in importlib.metadata.distributions())
-    return dict(sorted((normal(name), version) for name, version in names if name))
-
-
-def normal(name: str) -> str:
-    """As in https://packaging.python.org/en/latest/specifications/name-normalization/"""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return dict(sorted((canonicalize_name(name), version) for name, version in names if name))

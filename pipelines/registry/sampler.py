@@ -1,4 +1,4 @@
-"""A trained model in a folder of this workspace, found through the catalogue and ready to draw."""
+"""A trained model in a folder, whose family is found through the catalogue, ready to generate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.core import backend
 from pipelines.core.errors import InputError
 
 
-class Drawer:
+class Sampler:
     """classes: names of the classes. conditional: whether it can be asked for one of them."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,6 +39,6 @@ class Drawer:
         return base.walk(self.family, seeds, others, at, labels)
 
 
-def load(folder: Path) -> Drawer:
+def load(folder: Path) -> Sampler:
     """Raises InputError where `folder` holds no whole model."""
-    return Drawer(folder)
+    return Sampler(folder)

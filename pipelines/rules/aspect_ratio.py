@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from pipelines.core.lazy import np
 from pipelines.rules.base import Rule
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pipelines.core.facts import Facts
 
 
@@ -21,7 +20,5 @@ class AspectRatio(Rule):
     most: Annotated[float, Field(ge=1)] = 4.0
 
     def keep(self, facts: Facts) -> np.ndarray:
-        import numpy as np
-
         width, height = facts["width"], facts["height"]
         return np.maximum(width, height) <= self.most * np.minimum(width, height)

@@ -1,15 +1,18 @@
-"""The contract of a rule: which rows `clean` keeps, judged from the facts that `validate` measured."""
+"""The contract of a rule: which rows `clean` keeps, judged from the facts that `validate` measured; and who refuses first."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-if TYPE_CHECKING:
-    import numpy as np
+from pipelines.core.lazy import np
 
+if TYPE_CHECKING:
     from pipelines.core.facts import Facts
+
+NOT_REFUSED = -1  # in place of the number of a rule
 
 
 class Rule(BaseModel):
@@ -22,3 +25,15 @@ class Rule(BaseModel):
     def keep(self, facts: Facts) -> np.ndarray:
         """(n,) bool, False where a row is to be refused. `facts` holds only rows that earlier rules kept."""
         raise NotImplementedError
+
+
+def first_refusals(facts: Facts, rules: Sequence[Rule]) -> np.ndarray:
+    """(n,) int16: the number of the first rule that refuses each row, NOT_REFUSED where none does."""
+    refusals = np.full(len(facts), NOT_REFUSED, np.int16)
+    rows = np.arange(len(facts))  # that no rule has refused yet
+    for number, rule in enumerate(rules):
+        keep = rule.keep(facts)
+        if not keep.all():  # else a copy of the whole table would be made for nothing
+            refusals[rows[~keep]] = number
+            facts, rows = facts[keep], rows[keep]
+    return refusals

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from pipelines.core.lazy import np
 from pipelines.rules.base import Rule
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pipelines.core.facts import Facts
 
 

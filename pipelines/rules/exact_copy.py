@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pipelines.core.lazy import np
 from pipelines.rules.base import Rule
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pipelines.core.facts import Facts
 
 
@@ -16,8 +15,6 @@ class ExactCopy(Rule):
     rule: Literal["exact_copy"]
 
     def keep(self, facts: Facts) -> np.ndarray:
-        import numpy as np
-
         _, first = np.unique(facts["id"], return_index=True)
         keep = np.zeros(len(facts), bool)
         keep[first] = True

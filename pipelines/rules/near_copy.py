@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from pipelines.core.lazy import np
 from pipelines.rules.base import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy as np
 
     from pipelines.core.facts import Facts
 
@@ -28,8 +27,6 @@ class NearCopy(Rule):
     difference: Annotated[float, Field(ge=0, le=255)] = 1.0
 
     def keep(self, facts: Facts) -> np.ndarray:
-        import numpy as np
-
         hashes, thumbnails = facts["hash"], facts["thumbnail"]
         keep = np.ones(len(facts), bool)
         # Two hashes at most d bits apart agree wholly in one of d + 1 bands of bits (pigeonhole).
@@ -46,8 +43,6 @@ class NearCopy(Rule):
 
 def neighbours(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """All pairs of rows with equal keys, as blocks of two index arrays."""
-    import numpy as np
-
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     same, step = np.arange(len(keys)), 0

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from pipelines.core.lazy import np
 from pipelines.rules.base import Rule
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pipelines.core.facts import Facts
 
 
@@ -19,6 +18,4 @@ class TooSmall(Rule):
     side: Annotated[int, Field(gt=0)] = 8
 
     def keep(self, facts: Facts) -> np.ndarray:
-        import numpy as np
-
         return np.minimum(facts["width"], facts["height"]) >= self.side

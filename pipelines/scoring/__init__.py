@@ -1,1 +1,1 @@
-"""What scores are made of and kept in: the benchmark, generated images as features, scores, approval."""
+"""Scoring: the benchmark, generated images as features, image sets, scores and their noise floor, approval."""

@@ -1,10 +1,9 @@
-"""The pinned yardstick on disk: what `reference` writes and every score is measured with."""
+"""The pinned benchmark on disk: what `reference` writes and every score is measured with."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,22 @@ from pipelines.features.base import Extractor, Features
 from pipelines.metrics.inputs import Benchmark
 
 FEATURES = ("holdout.npz", "train.npz")
+ADVICE = "`reference` makes it (`genloop run`)"
 
 
-def identity(folder: Path, ids: np.ndarray, extractor: str, form: dict[str, Any]) -> str:
-    """16 hex digits of a hash of all that moves a score.
+def benchmark_id(folder: Path, ids: np.ndarray, extractor: str, form: dict[str, Any]) -> str:
+    """16 hex digits of a hash of everything that moves a score.
 
-    Args:
-        folder: holds the extractor's own files, whose content counts.
-        ids: (m,) row_ids of the rows held out; their order does not count.
-        extractor: its name.
-        form: what images went through: size, channels, resize, type of the features.
+    folder: holds the extractor's own files, whose content counts; `extractor` is its name.
+    ids: (m,) row_ids of the rows held out; their order does not count.
+    form: how images were prepared: size, channels, resizing, type of the features.
     """
-    made_of = [sorted(ids.tolist()), extractor, *(files.sha256(path) for path in sorted(folder.glob("extractor.*"))), form]
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+    content = [sorted(ids.tolist()), extractor, *(files.sha256(path) for path in sorted(folder.glob("extractor.*"))), form]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write(folder: Path, pinned: Benchmark, extractor: str, form: dict[str, Any]) -> None:
-    """Features and id into `folder`, beside the extractor that is there already; `extractor` is its name."""
+    """Write features and id into `folder`, beside the extractor's own files; `extractor` is its name."""
     assert pinned.train is not None
     assert pinned.ids is not None
     assert pinned.train_ids is not None
@@ -56,35 +54,27 @@ def read(folder: Path) -> tuple[Benchmark, Extractor]:
 
 
 def read_extractor(folder: Path) -> Extractor:
-    return catalogue.get(catalogue.FEATURES, read_about(folder)["extractor"]).load(folder)
+    return catalogue.get(catalogue.FEATURES, read_description(folder)["extractor"]).load(folder)
 
 
-def read_about(folder: Path) -> dict[str, Any]:
-    try:
+def read_description(folder: Path) -> dict[str, Any]:
+    with files.content_errors(folder, "benchmark", ADVICE):
         return json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise unusable(folder, error) from None
-
-
-def unusable(folder: Path, error: Exception) -> InputError:
-    return InputError(f"{folder}: no usable benchmark ({error}); `reference` makes it (`genloop run`)")
 
 
 def read_pinned(folder: Path) -> Benchmark:
     """All but the extractor, which takes long to load and is needed only for new images."""
-    about = read_about(folder)
-    try:
+    about = read_description(folder)
+    with files.content_errors(folder, "benchmark", ADVICE):
         holdout, train = (read_features(folder / name) for name in FEATURES)
         ids = holdout["ids"].astype(str)
-        sound = about["benchmark_id"] == identity(folder, ids, about["extractor"], about["form"]) and all(
+        sound = about["benchmark_id"] == benchmark_id(folder, ids, about["extractor"], about["form"]) and all(
             about["features"][name] == files.sha256(folder / name) for name in FEATURES
         )
-        known = about["of_classes"]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise unusable(folder, error) from None
+        of_classes = about["of_classes"]
     if not sound:
         raise InputError(
-            f"{folder}: its files are not those of benchmark {about['benchmark_id']}, so no score by them would be; "
+            f"{folder}: its files are not those of benchmark {about['benchmark_id']}, so scores by them would not be, either; "
             "run `reference` again (`genloop run`)"
         )
     return Benchmark(
@@ -93,17 +83,14 @@ def read_pinned(folder: Path) -> Benchmark:
         features(holdout),
         holdout["labels"],
         features(train),
-        known,
+        of_classes,
         ids,
         train["ids"].astype(str),
     )
 
 
-def write_features(path: Path, seen: Features, **more: np.ndarray) -> None:
-    arrays: dict[str, Any] = {"vectors": seen.vectors, **more}
-    if seen.probabilities is not None:
-        arrays["probabilities"] = seen.probabilities
-    np.savez(path, **arrays)
+def write_features(path: Path, features: Features, **arrays: np.ndarray) -> None:
+    files.write_arrays(path, vectors=features.vectors, **arrays, probabilities=features.probabilities)
 
 
 def read_features(path: Path) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Rows of numbers on disk, read slice by slice: features that memory need not hold."""
+"""Arrays on disk that are read slice by slice: features that memory need not hold."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import numpy as np
 
 from pipelines.core.errors import InputError
 
-CHUNK_BYTES = 2**24  # read, inflated or turned at once
+CHUNK_BYTES = 2**24  # read, inflated or transposed at once
 
 
-class Stored:
+class DiskArray:
     """(n, d) float32 or float64 in an open file.
 
     A slice is read where it lies and not mapped: the pages of a map would count as this process's memory.
     """
 
     def __init__(self, file: IO[bytes], name: str, shape: tuple[int, int], dtype: np.dtype, offset: int) -> None:
-        """dtype: of the file; float16 and foreign byte orders are read as float32 and as this machine's."""
+        """dtype: of the file; float16 is read as float32, and other byte orders as this machine's."""
         self.file, self.name, self.shape, self.offset = file, name, shape, offset
-        self.kept = dtype
+        self.file_dtype = dtype
         self.dtype = np.dtype(np.float32) if dtype.itemsize == 2 else dtype.newbyteorder("=")
         weakref.finalize(self, file.close)
 
@@ -40,8 +40,8 @@ class Stored:
     def __getitem__(self, rows: slice) -> np.ndarray:
         start, stop, step = rows.indices(len(self))
         assert step == 1, "rows are read one after the other"
-        found = np.empty((max(stop - start, 0), self.shape[1]), self.kept)
-        read_into(found, self.file, self.offset + start * self.shape[1] * self.kept.itemsize, self.name)
+        found = np.empty((max(stop - start, 0), self.shape[1]), self.file_dtype)
+        read_into(found, self.file, self.offset + start * self.shape[1] * self.file_dtype.itemsize, self.name)
         return found.astype(self.dtype, copy=False)
 
     def chunks(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -51,7 +51,7 @@ class Stored:
             yield start, self[start : start + step]
 
 
-class Writer:
+class DiskArrayWriter:
     """Appends rows to a new file, in the format of .npy."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
@@ -74,30 +74,30 @@ class Writer:
         self.file.seek(0)
         np.lib.format.write_array_header_1_0(self.file, about)
 
-    def finish(self) -> Stored:
+    def finish(self) -> DiskArray:
         """All that was appended."""
         self.head()
         offset = self.file.tell()
         self.file.flush()
-        return Stored(self.file, self.name, (self.rows, self.width), self.dtype, offset)
+        return DiskArray(self.file, self.name, (self.rows, self.width), self.dtype, offset)
 
 
-def nameless(name: str) -> Writer:
-    """Into a file that no folder shows, and that is gone when it is not needed or this process dies. `name` is for messages."""
-    return Writer(unnamed(), name)
+def temporary_writer(name: str) -> DiskArrayWriter:
+    """A writer into a file that no folder shows, gone when nothing needs it or this process dies. `name` is for messages."""
+    return DiskArrayWriter(temporary_file(), name)
 
 
-def unnamed() -> IO[bytes]:
+def temporary_file() -> IO[bytes]:
     return tempfile.TemporaryFile(prefix="genloop-")
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Writer]:
-    """Into `path`, which is there, whole, only when the block ends well."""
+def create(path: Path) -> Iterator[DiskArrayWriter]:
+    """A writer into `path`, which exists, whole, only when the block ends well."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
-            writer = Writer(file, str(path))
+            writer = DiskArrayWriter(file, str(path))
             yield writer
             writer.head()
             file.flush()
@@ -107,34 +107,30 @@ def writing(path: Path) -> Iterator[Writer]:
         partial.unlink(missing_ok=True)
 
 
-def load(path: Path, member: str) -> Stored:
-    """The array of an .npy file, or the array `member` of an .npz file.
-
-    Raises:
-        InputError: there is none, or it is not (n, d) floats.
-    """
+def load(path: Path, member: str) -> DiskArray:
+    """The array of an .npy file, or `member` of an .npz file; raises InputError where there is none of (n, d) floats."""
     if not path.is_file():
-        came = "this is no file" if path.exists() else "there is nothing there"
-        raise InputError(f"{path}: {came}; expected an .npz file with an array {member!r}, or an .npy file")
+        fault = "this is no file" if path.exists() else "there is nothing there"
+        raise InputError(f"{path}: {fault}; expected an .npz file with an array {member!r}, or an .npy file")
     file = path.open("rb")
     start = file.read(4)
     if start == np.lib.format.MAGIC_PREFIX[:4]:
-        return array(file, str(path), 0, path.stat().st_size)
+        return read_array(file, str(path), 0, path.stat().st_size)
     if start[:2] == b"PK":
-        return of_archive(file, path, member)
+        return load_member(file, path, member)
     raise InputError(f"{path}: neither an .npz nor an .npy file; numpy.savez and numpy.save write them")
 
 
-def of_archive(file: IO[bytes], path: Path, member: str) -> Stored:
+def load_member(file: IO[bytes], path: Path, member: str) -> DiskArray:
     name = f"{path}: {member}"
     try:
         with zipfile.ZipFile(path) as archive:
-            there = [entry.removesuffix(".npy") for entry in archive.namelist()]
-            if member not in there:
-                raise InputError(f"{path}: no array {member!r}; there are: {', '.join(there) or 'none'}")
+            names = [entry.removesuffix(".npy") for entry in archive.namelist()]
+            if member not in names:
+                raise InputError(f"{path}: no array {member!r}; there are: {', '.join(names) or 'none'}")
             about = archive.getinfo(f"{member}.npy")
-            inflated = None if about.compress_type == zipfile.ZIP_STORED else unnamed()
-            with archive.open(about) as content:  # to its end, for its checksum is looked at only there
+            inflated = None if about.compress_type == zipfile.ZIP_STORED else temporary_file()
+            with archive.open(about) as content:  # to its end, because only there its checksum is checked
                 while chunk := content.read(CHUNK_BYTES):
                     if inflated is not None:
                         inflated.write(chunk)
@@ -142,15 +138,15 @@ def of_archive(file: IO[bytes], path: Path, member: str) -> Stored:
         raise InputError(f"{path}: the file is damaged or cut short: {error}") from None
     if inflated is not None:
         inflated.flush()
-        return array(inflated, name, 0, about.file_size)
+        return read_array(inflated, name, 0, about.file_size)
     file.seek(about.header_offset + 26)  # the header in the file itself may be longer than the one in the directory
     lengths = file.read(4)
     start = about.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
-    return array(file, name, start, start + about.file_size)
+    return read_array(file, name, start, start + about.file_size)
 
 
-def array(file: IO[bytes], name: str, start: int, end: int) -> Stored:
-    """The array between two places of a file."""
+def read_array(file: IO[bytes], name: str, start: int, end: int) -> DiskArray:
+    """The array between two offsets of a file."""
     file.seek(start)
     try:
         version = np.lib.format.read_magic(file)
@@ -167,43 +163,39 @@ def array(file: IO[bytes], name: str, start: int, end: int) -> Stored:
     offset = file.tell()
     if offset + math.prod(shape) * dtype.itemsize > end:
         raise InputError(f"{name}: the file is cut short; fewer numbers than its header says")
-    found = Stored(file, name, (shape[0], shape[1]), dtype, offset)
-    return by_rows(found) if by_column and min(shape) > 1 else found
+    found = DiskArray(file, name, (shape[0], shape[1]), dtype, offset)
+    return to_row_order(found) if by_column and min(shape) > 1 else found
 
 
-def by_rows(columns: Stored) -> Stored:
-    """What lies column after column, as `numpy.save` leaves a transposed array, written again row after row."""
+def to_row_order(columns: DiskArray) -> DiskArray:
+    """An array that lies column by column, as `numpy.save` writes a transposed one, written again row by row."""
     count, width = columns.shape
-    writer = nameless(columns.name)
-    step = rows_at_once(width, columns.kept)
+    writer = temporary_writer(columns.name)
+    step = rows_at_once(width, columns.file_dtype)
     for start in range(0, count, step):
-        chunk = np.empty((width, min(step, count - start)), columns.kept)
+        chunk = np.empty((width, min(step, count - start)), columns.file_dtype)
         for column, part in enumerate(chunk):
-            read_into(part, columns.file, columns.offset + (column * count + start) * columns.kept.itemsize, columns.name)
+            read_into(part, columns.file, columns.offset + (column * count + start) * columns.file_dtype.itemsize, columns.name)
         writer.append(chunk.T)
     return writer.finish()
 
 
 def read_into(found: np.ndarray, file: IO[bytes], place: int, name: str) -> None:
     """Fill a contiguous array with the bytes from `place` on."""
-    left = found.reshape(-1).view(np.uint8).data
-    while left:
-        count = os.preadv(file.fileno(), [left], place)
+    buffer = found.reshape(-1).view(np.uint8).data
+    while buffer:
+        count = os.preadv(file.fileno(), [buffer], place)
         if not count:
             raise InputError(f"{name}: the file has become shorter while it was read")
-        left, place = left[count:], place + count
+        buffer, place = buffer[count:], place + count
 
 
 def rows_at_once(width: int, dtype: np.dtype) -> int:
     return max(CHUNK_BYTES // (width * dtype.itemsize), 1)
 
 
-def digest(rows: Stored) -> str:
-    """sha256 of the rows, in hex.
-
-    Raises:
-        InputError: a number is not finite.
-    """
+def digest(rows: DiskArray) -> str:
+    """sha256 of the rows, in hex; raises InputError where a number is not finite."""
     found: Any = hashlib.sha256(repr((rows.shape, rows.dtype.str)).encode())
     for first, chunk in rows.chunks():
         finite = np.isfinite(chunk)

@@ -1,28 +1,26 @@
-"""What a model drew to be scored, as features: `evaluate` keeps it with the version, so that it is scored again undrawn."""
+"""Samples of a model as features: `evaluate` keeps them with the version, so that scoring it again generates nothing."""
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from pipelines.core import files, paths
+from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.features.base import Extractor, Features
-from pipelines.metrics.base import Trial
-from pipelines.metrics.inputs import Benchmark, Drawn, Steps
+from pipelines.metrics.base import Comparison
+from pipelines.metrics.inputs import Benchmark, GeneratedFeatures, LatentSteps
 from pipelines.scoring import approval, views
 
 NAME = "drawn.npz"  # in the reports, and of the version's artifact
-PATHS, EPSILON = 1_000, 0.05  # walked through the latent space, and the length of the step that is measured
+WALKS, EPSILON = 1_000, 0.05  # paths through the latent space, and the length of the step that is measured on each
 
 
-class Walker(Protocol):
-    """Pixels (n, size, size, channels) uint8, as an extractor takes them."""
+class ImageSampler(Protocol):
+    """A model that generates images, (n, size, size, channels) uint8, as an extractor takes them."""
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray: ...
 
@@ -30,11 +28,11 @@ class Walker(Protocol):
 
 
 @dataclass(frozen=True)
-class Draws:
-    """n images, one for each seed from `first` on, as the extractor of a benchmark sees them.
+class GeneratedSamples:
+    """Features of n generated images, one for each seed from `first` on, by the extractor of a benchmark.
 
-    coarse: (n, c) float32, the pictures in a few cells (views.py). labels: (n,) int32, the classes asked for; None for a model
-    that takes none. steps: None where nobody walked.
+    coarse: (n, c) float32, the images in a few cells (views.py). labels: (n,) int32, the classes asked for; None for a model
+    that takes none. steps: None where none were measured.
     """
 
     benchmark_id: str
@@ -42,113 +40,117 @@ class Draws:
     features: Features
     coarse: np.ndarray
     labels: np.ndarray | None
-    steps: Steps | None
+    steps: LatentSteps | None
 
     def __len__(self) -> int:
         return len(self.coarse)
 
 
-def draw(
-    model: Walker, extractor: Extractor, benchmark_id: str, first: int, count: int, labels: np.ndarray | None, walked: bool
-) -> tuple[np.ndarray, Draws]:
-    """The images (n, size, size, channels) uint8 of `count` seeds from `first` on, and what is to be kept of them.
+def generate_samples(
+    model: ImageSampler,
+    extractor: Extractor,
+    benchmark_id: str,
+    first: int,
+    count: int,
+    labels: np.ndarray | None,
+    with_steps: bool,
+) -> tuple[np.ndarray, GeneratedSamples]:
+    """The images (n, size, size, channels) uint8 of `count` seeds from `first` on, and their features.
 
-    Args:
-        labels: (count,) int32; None for a model that takes none. walked: whether steps are wanted as well.
+    labels: (count,) int32; None for a model that takes none. with_steps: whether steps are measured, too.
     """
     seeds = first + np.arange(count)
     images = model.draw(seeds, labels)
-    steps = walk(model, extractor, seeds, labels) if walked else None
-    return images, Draws(benchmark_id, first, extractor.extract(images), views.coarse(images), labels, steps)
+    steps = walk(model, extractor, seeds, labels) if with_steps else None
+    return images, GeneratedSamples(benchmark_id, first, extractor.extract(images), views.coarse_cells(images), labels, steps)
 
 
-def walk(model: Walker, extractor: Extractor, seeds: np.ndarray, labels: np.ndarray | None) -> Steps:
-    """A short step somewhere on the way from each of some images to another one."""
-    count = min(PATHS, len(seeds))
-    others = seeds[-1] + 1 + np.arange(count)
+def walk(model: ImageSampler, extractor: Extractor, seeds: np.ndarray, labels: np.ndarray | None) -> LatentSteps:
+    """Features at both ends of a short step on the way from each of some images to another one."""
+    count = min(WALKS, len(seeds))
+    targets = seeds[-1] + 1 + np.arange(count)
     chosen = np.linspace(0, len(seeds) - 1, count).astype(int)  # of all classes
     at = np.random.default_rng(int(seeds[0])).uniform(0, 1 - EPSILON, count)
-    some = None if labels is None else labels[chosen]
-    here, there = (extractor.extract(model.walk(seeds[chosen], others, at + step, some)) for step in (0, EPSILON))
-    return Steps(here, there, EPSILON)
+    step_labels = None if labels is None else labels[chosen]
+    start, end = (extractor.extract(model.walk(seeds[chosen], targets, at + step, step_labels)) for step in (0, EPSILON))
+    return LatentSteps(start, end, EPSILON)
 
 
-def like_the_holdout(labels: np.ndarray, count: int) -> np.ndarray:
+def holdout_labels(labels: np.ndarray, count: int) -> np.ndarray:
     """(count,) int32: the classes of the held-out rows in their shares, in order."""
     named = np.sort(labels[labels >= 0])
     return named[(np.arange(count) + 0.5).astype(int) * len(named) // count] if len(named) else np.zeros(count, np.int32)
 
 
-def trial(draws: Draws, pinned: Benchmark) -> Trial:
-    """Against the benchmark that they were drawn for, with what people think of them by what is known now.
+def comparison(samples: GeneratedSamples, pinned: Benchmark, approval_folder: Path) -> Comparison:
+    """The samples and their benchmark as metrics take them, with the approval that is predicted now."""
+    assert samples.benchmark_id == pinned.id
+    liked = predicted_approval(samples, pinned, approval_folder)
+    return Comparison(GeneratedFeatures(samples.features, samples.labels, samples.steps, liked), pinned)
 
-    Raises:
-        InputError: what people like was learned from other features.
+
+def predicted_approval(samples: GeneratedSamples, pinned: Benchmark, approval_folder: Path) -> np.ndarray | None:
+    """(n,) float64, how likely people like each image; None where there is no approval model.
+
+    Raises InputError where the model was fitted on other features.
     """
-    assert draws.benchmark_id == pinned.id
-    return Trial(Drawn(draws.features, draws.labels, draws.steps, liked(draws, pinned)), pinned)
-
-
-def liked(draws: Draws, pinned: Benchmark) -> np.ndarray | None:
-    """(n,) float64, how likely people like each image; None where it is not known what they like."""
-    model = approval.read()
+    model = approval.read(approval_folder)
     if model is not None and model.benchmark_id != pinned.id:
         raise InputError(
-            f"{paths.APPROVAL} goes by the features of benchmark {model.benchmark_id}, but the benchmark is {pinned.id}; "
+            f"{approval_folder} goes by the features of benchmark {model.benchmark_id}, but the benchmark is {pinned.id}; "
             "run `approval` again (`genloop run`)"
         )
-    return model.predict(views.joined(draws.features, draws.coarse, draws.labels, pinned.of_classes)) if model else None
+    return model.predict(views.combine(samples.features, samples.coarse, samples.labels, pinned.of_classes)) if model else None
 
 
-def join(draws: Draws, more: Draws) -> Draws:
-    """Both, one after the other, of the seeds that follow each other."""
-    assert (draws.benchmark_id, draws.first + len(draws)) == (more.benchmark_id, more.first)
-    return Draws(
-        draws.benchmark_id,
-        draws.first,
-        both(draws.features, more.features),
-        np.concatenate([draws.coarse, more.coarse]),
-        None if draws.labels is None or more.labels is None else np.concatenate([draws.labels, more.labels]),
-        None
-        if draws.steps is None or more.steps is None
-        else Steps(both(draws.steps.here, more.steps.here), both(draws.steps.there, more.steps.there), draws.steps.epsilon),
+def join(samples: GeneratedSamples, more: GeneratedSamples) -> GeneratedSamples:
+    """Both as one, where the seeds of `more` follow those of `samples`."""
+    assert (samples.benchmark_id, samples.first + len(samples)) == (more.benchmark_id, more.first)
+    labels, steps = None, None
+    if samples.labels is not None and more.labels is not None:
+        labels = np.concatenate([samples.labels, more.labels])
+    if samples.steps is not None and more.steps is not None:
+        start = concatenate(samples.steps.start, more.steps.start)
+        steps = LatentSteps(start, concatenate(samples.steps.end, more.steps.end), samples.steps.epsilon)
+    return GeneratedSamples(
+        samples.benchmark_id,
+        samples.first,
+        concatenate(samples.features, more.features),
+        np.concatenate([samples.coarse, more.coarse]),
+        labels,
+        steps,
     )
 
 
-def both(some: Features, more: Features) -> Features:
-    known = [seen.probabilities for seen in (some, more) if seen.probabilities is not None]
-    return Features(np.concatenate([some.vectors, more.vectors]), np.concatenate(known) if len(known) == 2 else None)
+def concatenate(first: Features, second: Features) -> Features:
+    parts = [features.probabilities for features in (first, second) if features.probabilities is not None]
+    return Features(np.concatenate([first.vectors, second.vectors]), np.concatenate(parts) if len(parts) == 2 else None)
 
 
-def write(path: Path, draws: Draws) -> None:
-    arrays: dict[str, Any] = {
-        "benchmark_id": draws.benchmark_id,
-        "first": draws.first,
-        "vectors": draws.features.vectors,
-        "coarse": draws.coarse,
-    }
-    if draws.features.probabilities is not None:
-        arrays["probabilities"] = draws.features.probabilities
-    if draws.labels is not None:
-        arrays["labels"] = draws.labels
-    if draws.steps is not None:
-        arrays |= {"here": draws.steps.here.vectors, "there": draws.steps.there.vectors, "epsilon": draws.steps.epsilon}
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    files.write(path, content.getvalue())
+def write(path: Path, samples: GeneratedSamples) -> None:
+    steps, features = samples.steps, samples.features
+    arrays = {"here": steps.start.vectors, "there": steps.end.vectors, "epsilon": steps.epsilon} if steps else {}
+    files.write_arrays(
+        path,
+        benchmark_id=samples.benchmark_id,
+        first=samples.first,
+        vectors=features.vectors,
+        coarse=samples.coarse,
+        probabilities=features.probabilities,
+        labels=samples.labels,
+        **arrays,
+    )
 
 
-def read(path: Path) -> Draws:
-    """Raises InputError where `path` holds none."""
-    try:
+def read(path: Path) -> GeneratedSamples:
+    """Raises InputError where `path` holds no such samples."""
+    with files.content_errors(path, "samples of a model", "`evaluate` writes them (`genloop run`)"):
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)
         steps = None
         if "here" in arrays:
-            here, there = (Features(arrays[name], None) for name in ("here", "there"))
-            steps = Steps(here, there, float(arrays["epsilon"]))
+            start, end = (Features(arrays[name], None) for name in ("here", "there"))
+            steps = LatentSteps(start, end, float(arrays["epsilon"]))
         features = Features(arrays["vectors"], arrays.get("probabilities"))
         identity, first = str(arrays["benchmark_id"]), int(arrays["first"])
-        return Draws(identity, first, features, arrays["coarse"], arrays.get("labels"), steps)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not what a model drew ({error}); `evaluate` writes it (`genloop run`)") from None
+        return GeneratedSamples(identity, first, features, arrays["coarse"], arrays.get("labels"), steps)

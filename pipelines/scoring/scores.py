@@ -1,10 +1,8 @@
-"""What a set of drawn images scored: every metric with its interval, under the id of the benchmark that it was measured by."""
+"""Scores of a set of generated images: every metric with its interval, and the id of the benchmark that measured it."""
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,17 +14,8 @@ from pipelines import catalogue
 from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.metrics import intervals
-from pipelines.metrics.base import Trial
+from pipelines.metrics.base import Comparison
 from pipelines.metrics.intervals import Estimate, Interval, NotEnoughError
-
-# The metric that yields a score, where that has another name.
-YIELDED_BY = {
-    "coverage": "density_coverage",
-    "density": "density_coverage",
-    "fid_floor": "fid",
-    "precision": "precision_recall",
-    "recall": "precision_recall",
-}
 
 
 @dataclass(frozen=True)
@@ -50,32 +39,27 @@ class Scores:
         return {**found, "benchmark_id": self.benchmark_id, "samples": self.samples}
 
 
-def measure(trial: Trial, names: Sequence[str]) -> Scores:
-    """The metrics with these names.
-
-    Raises:
-        GenloopError: a score is not finite.
-    """
+def measure(comparison: Comparison, names: Sequence[str]) -> Scores:
+    """The metrics with these names; raises GenloopError where a score is not finite."""
     found: dict[str, Any] = {}
     missing = {}
     for name in names:
         try:
-            found |= catalogue.get(catalogue.METRICS, name)(trial)
+            found |= catalogue.get(catalogue.METRICS, name)(comparison)
         except NotEnoughError as error:
             missing[name] = str(error)
     values = {name: value for name, value in found.items() if isinstance(value, Estimate)}
     for name, estimate in values.items():
         if not math.isfinite(estimate.value):
-            raise GenloopError(f"{name} is {estimate.value}: the drawn images or their features are not sound; train again")
+            raise GenloopError(f"{name} is {estimate.value}: the generated images or their features are not sound; train again")
     tables = {name: value for name, value in found.items() if isinstance(value, dict) and value}
-    return Scores(trial.benchmark.id, len(trial.fake), values, tables, missing)
+    return Scores(comparison.benchmark.id, len(comparison.generated), values, tables, missing)
 
 
 def difference(a: Scores, b: Scores, name: str) -> tuple[float, Interval]:
     """By how much `name` of `a` is above that of `b`, and the interval of the difference.
 
-    Raises:
-        InputError: they were measured by different benchmarks, or one has no such score.
+    Raises InputError where they were measured by different benchmarks, or one has no such score.
     """
     if a.benchmark_id != b.benchmark_id:
         raise InputError(
@@ -92,22 +76,20 @@ def write(path: Path, scores: Scores) -> None:
     """All that `difference` needs, as an npz file."""
     arrays: dict[str, Any] = {"benchmark_id": scores.benchmark_id, "samples": scores.samples}
     for name, e in scores.values.items():
-        arrays |= {f"{name}/drawn": e.drawn, f"{name}/real": e.real, f"{name}/pairs": e.pairs}
+        arrays |= {f"{name}/drawn": e.generated, f"{name}/real": e.real, f"{name}/pairs": e.pairs}
         arrays[f"{name}/score"] = [e.value, e.corrected, e.least, e.most]
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    files.write(path, content.getvalue())
+    files.write_arrays(path, **arrays)
 
 
 def read(path: Path) -> Scores:
     """Raises InputError where `path` holds no scores."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            values = {}
-            for name in (key.removesuffix("/score") for key in stored if key.endswith("/score")):
-                value, corrected, least, most = map(float, stored[f"{name}/score"])
-                drawn, real, pairs = (stored[f"{name}/{part}"] for part in ("drawn", "real", "pairs"))
-                values[name] = Estimate(value, corrected, drawn, real, pairs, least, most)
-            return Scores(str(stored["benchmark_id"]), int(stored["samples"]), values)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: no usable scores ({error}); `evaluate` writes them (`genloop run`)") from None
+    with (
+        files.content_errors(path, "scores", "`evaluate` writes them (`genloop run`)"),
+        np.load(path, allow_pickle=False) as stored,
+    ):
+        values = {}
+        for name in (key.removesuffix("/score") for key in stored if key.endswith("/score")):
+            value, corrected, least, most = map(float, stored[f"{name}/score"])
+            generated, real, pairs = (stored[f"{name}/{part}"] for part in ("drawn", "real", "pairs"))
+            values[name] = Estimate(value, corrected, generated, real, pairs, least, most)
+        return Scores(str(stored["benchmark_id"]), int(stored["samples"]), values)

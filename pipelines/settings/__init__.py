@@ -1,1 +1,1 @@
-"""params.yaml: its schema, how it is read and changed, and what is said where it is wrong."""
+"""params.yaml: its schema, how it is read and changed, and its faults in words."""

@@ -1,1 +1,1 @@
-"""Simulated raters: what they like, what they say and when, and what came of it. `flows/simulation` runs the loop."""
+"""Simulated raters and the figures of each turn of the loop. `operations/simulate.py` runs the loop."""

@@ -1,4 +1,4 @@
-"""Judges what a champion draws: by the taste itself, and by a classifier that the loop does not know."""
+"""Judges the images of a champion: by the taste itself, and by a classifier that the loop does not use."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.core import rows, shards
-from pipelines.tastes.base import Likes, Real, Taste
+from pipelines.core import backend, rows, shards
+from pipelines.tastes.base import Likes, RealRows, Taste
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,18 @@ class Judge:
     """
 
     likes: Likes
-    real: Real
+    real: RealRows
     real_approval: float
     accuracy: float | None
 
     def balance(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-        """The least and the greatest, over the classes, of the share that the classifier takes for a class over the share of
-        `labels`, (n,), that asked for it."""
+        """The least and the greatest, over the classes, of the share that the classifier takes for a class over its share of
+        `labels`, (n,)."""
         if self.accuracy is None:
             return None, None
-        asked = np.bincount(labels, minlength=len(self.real.classes))
-        seen = np.bincount(self.real.classifier.classes(images), minlength=len(asked))
-        ratios = seen[asked > 0] / asked[asked > 0]
+        labelled = np.bincount(labels, minlength=len(self.real.classes))
+        classified = np.bincount(self.real.classifier.classes(images), minlength=len(labelled))
+        ratios = classified[labelled > 0] / labelled[labelled > 0]
         return float(ratios.min()), float(ratios.max())
 
 
@@ -41,11 +41,12 @@ def fit(taste: Taste, folder: Path) -> Judge:
     Raises:
         InputError: there are too few of them, or the taste needs labels and they have none.
     """
+    backend.load()  # for the classifier
     classes = shards.classes(folder)
     train, holdout = rows.load(folder, "train", "real"), rows.load(folder, "holdout", "real")
-    real = Real(train.images, train.labels, classes)
+    real = RealRows(train.images, train.labels, classes)
     likes = taste.fit(real)
-    known = holdout.labels >= 0 if classes else np.ones(len(holdout), bool)
-    images, labels = holdout.images[known], holdout.labels[known]
-    right = real.classifier.classes(images) == labels if len(classes) > 1 else None
-    return Judge(likes, real, float(likes(images, labels).mean()), None if right is None else float(right.mean()))
+    labelled = holdout.labels >= 0 if classes else np.ones(len(holdout), bool)
+    images, labels = holdout.images[labelled], holdout.labels[labelled]
+    accuracy = float((real.classifier.classes(images) == labels).mean()) if len(classes) > 1 else None
+    return Judge(likes, real, float(likes(images, labels).mean()), accuracy)

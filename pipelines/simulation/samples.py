@@ -1,4 +1,4 @@
-"""What the champion draws for a simulation: images that nobody has seen before."""
+"""Images that the champion generates for a simulation, and that nobody has seen before."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.core.errors import InputError
 from pipelines.core.progress import Progress
 from pipelines.feedback.events import Sample
-from pipelines.registry import client
-from pipelines.settings.schema import Params
-from pipelines.simulation.settings import SAMPLES
+from pipelines.registry.client import Registry
+from pipelines.simulation.settings import SAMPLES, Simulation
 
-FIRST = 1_000_000_000  # seed; those of people's samples and of `evaluate` are below
+FIRST_SEED = 1_000_000_000  # those of people's samples and of `evaluate` are below
 PER_TURN = 100 * SAMPLES  # seeds; those of settings.seed lie in different parts
-AT_ONCE = 1024  # images
+BATCH = 1024  # images
 
 
 @dataclass(frozen=True)
-class Drawn:
+class TurnImages:
     """images: (n, size, size, channels) uint8. seeds: (n,) int64.
 
-    labels: (n,) int32, the classes in turn; all 0 where the model knows none, which `classes` then says, being empty.
+    labels: (n,) int32, the classes in turn; all 0 where the model knows none, and `classes` is empty.
     """
 
     version: int
@@ -35,16 +35,25 @@ class Drawn:
         return [Sample(version=self.version, seed=s, label=label) for s, label in zip(self.seeds.tolist(), labels, strict=True)]
 
 
-def draw(params: Params, seed: int, turn: int, count: int) -> Drawn:
-    """By the champion, for one turn of the simulation with `seed`. Turn 0 has no votes: its images are for the judge alone."""
-    drawer = client.load(params)
-    classes = list(drawer.classes) if drawer.conditional else []
-    seeds = FIRST + turn * PER_TURN + seed % 100 * SAMPLES + np.arange(count)
+def generate(registry: Registry, settings: Simulation, turn: int, count: int) -> TurnImages:
+    """The champion's images for one turn. Turn 0 has no votes: its images are for the judge alone.
+
+    Raises:
+        InputError: the taste goes by classes, and the champion cannot be asked for one.
+    """
+    sampler = registry.load()
+    classes = list(sampler.classes) if sampler.conditional else []
+    if settings.taste.of_labels and not classes:
+        raise InputError(
+            f"the taste {settings.taste.name!r} judges an image by the class asked for, and this model knows no classes; "
+            "choose another taste"
+        )
+    seeds = FIRST_SEED + turn * PER_TURN + settings.seed % 100 * SAMPLES + np.arange(count)
     labels = (np.arange(count) % max(1, len(classes))).astype(np.int32)
     images = []
-    with Progress("draw", count, "images") as progress:
-        for start in range(0, count, AT_ONCE):
-            some = slice(start, start + AT_ONCE)
-            images.append(drawer.draw(seeds[some], labels[some] if classes else None))
+    with Progress("generate", count, "images") as progress:
+        for start in range(0, count, BATCH):
+            batch = slice(start, start + BATCH)
+            images.append(sampler.draw(seeds[batch], labels[batch] if classes else None))
             progress.advance(len(images[-1]))
-    return Drawn(drawer.version, classes, seeds, labels, np.concatenate(images))
+    return TurnImages(sampler.version, classes, seeds, labels, np.concatenate(images))

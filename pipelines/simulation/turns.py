@@ -1,18 +1,24 @@
-"""What came of each turn: a table, for people and for programs."""
+"""The figures of each turn, and the table of them, for people and for programs."""
 
 from __future__ import annotations
 
-import csv
-import io
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 
-class Share(NamedTuple):
-    value: float
-    low: float
-    high: float
+from pipelines.core import reports
+from pipelines.core.project import Project
+from pipelines.metrics import intervals
+from pipelines.registry.client import Registry
+from pipelines.simulation import samples
+from pipelines.simulation.judge import Judge
+from pipelines.simulation.raters import KINDS, kind_of
+from pipelines.simulation.samples import TurnImages
+from pipelines.simulation.settings import Simulation
 
 
 @dataclass(frozen=True)
@@ -21,10 +27,10 @@ class Turn:
 
     approval: share of fresh samples that the taste itself likes, with Wilson's 95% interval.
     fid, recall, coverage: of data/reports/metrics.json.
-    least, greatest: over all classes, share of the drawn images that the classifier takes for it over the share asked for.
-    generated: rows of drawn images that the model was trained on, beside the real ones.
+    least, greatest: over all classes, share of the images that the classifier takes for it over the share asked for.
+    generated: rows of generated images that the model was trained on, beside the real ones.
     effective: effective share of the real rows, as approval has weighted them; 1 where it changed nothing.
-    votes: of this turn. set_aside: share of all votes so far, those of honest raters and attackers apart.
+    votes: of this turn. set_aside: share of all votes so far that were rejected; and of those of each kind of rater.
     seconds: that the turn took.
     """
 
@@ -50,21 +56,51 @@ class Turn:
     seconds: float
 
 
-def wilson(liked: int, judged: int) -> Share:
-    """With Wilson's 95% interval ("Probable inference, the law of succession, and statistical inference", 1927)."""
-    from scipy.stats import binomtest  # takes a second
+def measure(
+    copy: Project, registry: Registry, settings: Simulation, number: int, judge: Judge, start_time: float
+) -> tuple[Turn, TurnImages]:
+    """The champion, by the reports of the stages and by samples that nobody has voted on, which are returned too.
 
-    low, high = binomtest(liked, judged).proportion_ci(0.95, "wilson")
-    return Share(liked / judged, float(low), float(high))
+    start_time: of the turn, by time.monotonic().
+    """
+    fresh = samples.generate(registry, settings, 0, settings.fresh)
+    approval = float(judge.likes(fresh.images, fresh.labels).mean())
+    low, high = intervals.wilson(approval, len(fresh.images))
+    least, greatest = judge.balance(fresh.images, fresh.labels) if fresh.classes else (None, None)
+    scores = reports.read(copy.reports, "metrics")
+    reported: dict[str, Any] = {name: scores.get(name) for name in ("fid", "fid_low", "fid_high", "recall", "coverage")}
+    turn = Turn(
+        turn=number,
+        version=fresh.version,
+        approval=approval,
+        approval_low=low,
+        approval_high=high,
+        **reported,
+        least=least,
+        greatest=greatest,
+        **effects(copy.reports),
+        votes=settings.votes if number else 0,
+        seconds=time.monotonic() - start_time,
+    )
+    return turn, fresh
+
+
+def effects(folder: Path) -> dict[str, Any]:
+    """The fields of a Turn by the reports of `curate` and `approval`: how much of the votes counts, and what it changed."""
+    feedback, approval = reports.read(folder, "feedback"), reports.read(folder, "approval")
+    raters = pd.read_csv(folder / "raters.csv")
+    counts = raters.groupby(raters["rater"].map(kind_of))[["votes", "votes_set_aside"]].sum().reindex(KINDS, fill_value=0)
+    return {
+        "generated": feedback["rows_generated"],
+        "effective": approval.get("effective_share", 1.0),
+        "set_aside": feedback["votes_set_aside"] / feedback["votes"] if feedback["votes"] else None,
+        **{f"set_aside_{kind}": rejected / votes if votes else None for kind, votes, rejected in counts.itertuples()},
+    }
 
 
 def table(turns: Sequence[Turn]) -> str:
     """CSV, a line each; empty where there is no figure."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Turn)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records(turns))
-    return text.getvalue()
+    return pd.DataFrame(records(turns)).to_csv(index=False, lineterminator="\n")
 
 
 def records(turns: Sequence[Turn]) -> list[dict[str, Any]]:

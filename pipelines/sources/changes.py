@@ -4,39 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.core import files, paths
+from pipelines.core import files
 from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
 
 if TYPE_CHECKING:
     from pipelines.sources.base import Source
 
-SEEN = paths.LOGS / "sources.json"  # of this machine alone: times of files mean nothing elsewhere
+
+def record_file(project: Project) -> Path:
+    """The states that `ingest` read; of this machine alone, because times of files mean nothing elsewhere."""
+    return project.logs / "sources.json"
 
 
-def state(sources: Sequence[Source]) -> dict[str, str]:
-    """What each source is like now, by its settings.
-
-    Raises:
-        InputError, GenloopError: a place cannot be had.
-    """
-    return {source.model_dump_json(): source.state() for source in sources}
+def state(project: Project, sources: Sequence[Source]) -> dict[str, str]:
+    """The state of each source now, by its settings; raises GenloopError where a place cannot be read."""
+    return {source.model_dump_json(): source.at(project.root).state() for source in sources}
 
 
-def record(seen: dict[str, str]) -> None:
+def record(project: Project, states: dict[str, str]) -> None:
     """Remember what `ingest` has read."""
-    files.write(SEEN, json.dumps(seen, indent=2) + "\n")
+    files.write(record_file(project), json.dumps(states, indent=2) + "\n")
 
 
-def changed(sources: Sequence[Source]) -> bool:
+def have_changed(project: Project, sources: Sequence[Source]) -> bool:
     """Whether a source is not as it was read. Unknown counts as unchanged: no record (a fresh clone), or out of reach now."""
     try:
-        now = state(sources)
-        seen = json.loads(SEEN.read_text(encoding="utf-8"))
+        now = state(project, sources)
+        before = json.loads(record_file(project).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        record(now)
+        record(project, now)
         return False
     except (OSError, ValueError, GenloopError):
         return False
-    return any(seen.get(source, text) != text for source, text in now.items())
+    return any(before.get(source, text) != text for source, text in now.items())

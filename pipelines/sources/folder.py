@@ -16,50 +16,47 @@ from pipelines.sources.base import Item, Source
 class Folder(Source):
     """Every file below a subfolder has the subfolder's name as its class; files beside the subfolders have no label.
 
-    Hidden files and folders (`.name`) are left out. What is no readable file of its own is refused: links that lead out
-    of the folder, links to folders (which could go round in circles), pipes and devices.
+    Hidden files and folders (`.name`) are left out. Everything but readable files is refused: links that lead out of the
+    folder, links to folders (which could go round in circles), pipes and devices.
     """
 
     type: Literal["folder"]
     path: str
 
     def classes(self) -> list[str]:
-        return [shown(name) for name in self.subfolders()]
+        return [printable(name) for name in self.subfolders()]
 
     def items(self) -> Iterator[Item]:
         labels = {name: label for label, name in enumerate(self.subfolders())}
-        here = places.local(self.path)
-        files = local_files(here) if here else remote_files(self.path)
-        for name, image, refused in files:
+        folder = places.local(self.path)
+        for name, image, refused in local_files(folder) if folder else remote_files(self.path):
             top, slash, _ = name.partition("/")
-            yield Item(image, labels.get(top) if slash else None, shown(name), refused)
+            yield Item(image, labels.get(top) if slash else None, printable(name), refused)
 
     def subfolders(self) -> list[str]:
         """Names of the subfolders that have something in them, sorted."""
-        here = places.local(self.path)
-        names = [name for name, _, _ in listed(self.path)] if here is None else list(walk(here))
+        folder = places.local(self.path)
+        names = [name for name, _, _ in list_remote(self.path)] if folder is None else list(walk(folder))
         if not names:
             raise InputError(f"{self.path}: this folder is empty; put images into it, a subfolder for each class or none")
         return sorted({name.partition("/")[0] for name in names if "/" in name})
 
 
 def local_files(root: Path) -> Iterator[tuple[str, bytes | None, str | None]]:
-    """Name within `root`, content, and why there is none."""
+    """Name within `root`, content, and the reason where there is none."""
     real = root.resolve()
-    for name in walk(root):
-        content, refused = read(root / name, real)
-        yield name, content, refused
+    return ((name, *read(root / name, real)) for name in walk(root))
 
 
 def walk(root: Path) -> Iterator[str]:
     """Everything that is no folder, by name within `root`, sorted; hidden ones left out, links not followed."""
-    with places.explained(str(root)):
+    with places.readable_errors(str(root)):
         if root.exists() and not root.is_dir():
             raise InputError(f"{root}: this is a file, expected a folder of images")
-        yield from sorted_walk(root, "")
+        yield from walk_in_order(root, "")
 
 
-def sorted_walk(root: Path, inside: str) -> Iterator[str]:
+def walk_in_order(root: Path, inside: str) -> Iterator[str]:
     with os.scandir(root / inside) as found:
         entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
     for entry in entries:
@@ -68,20 +65,20 @@ def sorted_walk(root: Path, inside: str) -> Iterator[str]:
             yield name
             continue
         try:
-            yield from sorted_walk(root, name)
+            yield from walk_in_order(root, name)
         except PermissionError:
             yield name  # read() says that it cannot be read
 
 
 def read(path: Path, root: Path) -> tuple[bytes | None, str | None]:
-    """The content of a file, or why it is refused. What is not a regular file is never opened: it might not end."""
+    """The content of a file, or the reason why it is refused. Only a regular file is read: others might not end."""
     try:
         if path.is_symlink():
             if not path.resolve(strict=True).is_relative_to(root):
                 return None, "link out of the folder"
             if path.is_dir():
                 return None, "link to a folder"
-        # Not blocking, and looked at after it is open: a file could become a pipe in between.
+        # Without blocking, and checked after it is open: a file could become a pipe in between.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
@@ -90,10 +87,10 @@ def read(path: Path, root: Path) -> tuple[bytes | None, str | None]:
                 return None, "too many bytes"
             return file.read(places.MOST_BYTES), None
     except (OSError, RuntimeError):
-        return None, "not a regular file" if special(path) else "unreadable"
+        return None, "not a regular file" if is_special(path) else "unreadable"
 
 
-def special(path: Path) -> bool:
+def is_special(path: Path) -> bool:
     """Whether it is a socket or device, which cannot even be opened."""
     try:
         return not stat.S_ISREG(path.stat().st_mode) and not path.is_dir()
@@ -103,7 +100,7 @@ def special(path: Path) -> bool:
 
 def remote_files(url: str) -> Iterator[tuple[str, bytes | None, str | None]]:
     filesystem, _ = places.remote(url)
-    for name, path, size in listed(url):
+    for name, path, size in list_remote(url):
         if size > places.MOST_BYTES:
             yield name, None, "too many bytes"
             continue
@@ -113,15 +110,15 @@ def remote_files(url: str) -> Iterator[tuple[str, bytes | None, str | None]]:
             yield name, None, "unreadable"
             continue
         except Exception:
-            with places.explained(url):
+            with places.readable_errors(url):
                 raise
         yield name, content, None
 
 
-def listed(url: str) -> list[tuple[str, str, int]]:
+def list_remote(url: str) -> list[tuple[str, str, int]]:
     """Name within the folder, path in its file system and bytes of every file that is not hidden, sorted by name."""
     filesystem, root = places.remote(url)
-    with places.explained(url):
+    with places.readable_errors(url):
         if not filesystem.exists(root):
             raise FileNotFoundError
         found = filesystem.find(root, detail=True)
@@ -130,6 +127,6 @@ def listed(url: str) -> list[tuple[str, str, int]]:
     return [file for file in files if not any(part.startswith(".") for part in file[0].split("/"))]
 
 
-def shown(name: str) -> str:
+def printable(name: str) -> str:
     """A file's name as text that can be stored: bytes that are no UTF-8 become U+FFFD."""
     return os.fsencode(name).decode("utf-8", "replace")

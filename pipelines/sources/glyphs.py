@@ -57,7 +57,7 @@ def draw(character: str, size: int, seed: int, number: int) -> np.ndarray:
     random = np.random.Generator(np.random.Philox(key=(seed << 64) + number))
     pick, weight, turn, slant, wide, high, right, down, bright, noisy = random.random(10)
     choices = fonts(character)
-    glyph = base(choices[int(pick * len(choices))], character, size, int(weight * WEIGHTS))
+    glyph = base_image(choices[int(pick * len(choices))], character, size, int(weight * WEIGHTS))
     angle, shear = np.deg2rad(24 * turn - 12), 0.5 * slant - 0.25
     cosine, sine = np.cos(angle), np.sin(angle)
     scale_x, scale_y = 0.95 + 0.35 * wide, 0.95 + 0.35 * high  # of the base, which is this much larger than its image
@@ -92,16 +92,16 @@ def coverage() -> dict[Path, frozenset[int]]:
 
 
 @functools.lru_cache(maxsize=4096)
-def base(font: Path, character: str, size: int, weight: int) -> Image.Image:
+def base_image(font: Path, character: str, size: int, weight: int) -> Image.Image:
     """The character in the middle of a square, mode L, a little blurred, its strokes thin to bold by `weight`."""
     from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
     large = 4 * size
-    drawn = Image.new("L", (large, large))
-    ImageDraw.Draw(drawn).text(
+    canvas = Image.new("L", (large, large))
+    ImageDraw.Draw(canvas).text(
         (large / 2, large / 2), character, fill=255, font=ImageFont.truetype(font, int(0.8 * large)), anchor="mm"
     )
-    cut = drawn.crop(drawn.getbbox())
+    cut = canvas.crop(canvas.getbbox())
     image = Image.new("L", (large, large))
     image.paste(cut, ((large - cut.width) // 2, (large - cut.height) // 2))
     if weight:

@@ -1,4 +1,4 @@
-"""keras: data sets that Keras knows, from its ordinary cache (KERAS_HOME or ~/.keras), downloaded where that works.
+"""keras: the data sets of Keras, from its ordinary cache (KERAS_HOME or ~/.keras), downloaded where that works.
 
 The cached files are read directly: importing Keras takes seconds and hundreds of megabytes.
 """
@@ -52,38 +52,34 @@ class Keras(Source):
         return CLASSES[self.dataset]
 
     def items(self) -> Iterator[Item]:
-        paths = cached(self.dataset)
+        paths = cached_files(self.dataset)
         if self.dataset == "mnist":
             yield from Npz(type="npz", path=str(paths[0])).items()
         elif self.dataset == "fashion_mnist":
-            yield from idx(*paths[:2])
-            yield from idx(*paths[2:])
+            yield from read_idx(*paths[:2])
+            yield from read_idx(*paths[2:])
         else:
             for path in paths:
-                yield from batch(path)
+                yield from read_batch(path)
 
 
-def cached(dataset: str) -> list[Path]:
-    """The files of `dataset` in Keras' cache.
-
-    Raises:
-        InputError: they are not there and cannot be downloaded.
-    """
-    paths = [home() / name for name in FILES[dataset]]
+def cached_files(dataset: str) -> list[Path]:
+    """The files of `dataset` in Keras' cache; raises InputError where they are missing and cannot be downloaded."""
+    paths = [keras_home() / name for name in FILES[dataset]]
     if all(path.is_file() for path in paths):
         return paths
-    said = download(dataset)
+    answer = download(dataset)
     if missing := [path for path in paths if not path.is_file()]:
         raise InputError(
-            f"keras: {dataset} is not in Keras' cache and could not be downloaded ({said}); where there is a network, "
+            f"keras: {dataset} is not in Keras' cache and could not be downloaded ({answer}); where there is a network, "
             f"run `python -c 'import keras; keras.datasets.{dataset}.load_data()'`, then put here: "
             f"{', '.join(map(str, missing))}"
         )
     return paths
 
 
-def home() -> Path:
-    """As Keras finds it."""
+def keras_home() -> Path:
+    """Keras' folder, by the same rules as in Keras."""
     if folder := os.environ.get("KERAS_HOME"):
         return Path(folder)
     user = Path.home()
@@ -91,7 +87,7 @@ def home() -> Path:
 
 
 def download(dataset: str) -> str:
-    """Let Keras fill its cache, in a process of its own so that its memory is free again; the last thing it said."""
+    """Let Keras fill its cache, in a process of its own so that its memory is freed, and return the last line that it wrote."""
     import subprocess
 
     command = [sys.executable, "-c", DOWNLOAD.format(dataset=dataset)]
@@ -100,29 +96,29 @@ def download(dataset: str) -> str:
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
     ) as process:
         assert process.stderr is not None
-        said = process.stderr.read().strip().splitlines()
-    return said[-1] if said else "no reason given"
+        lines = process.stderr.read().strip().splitlines()
+    return lines[-1] if lines else "no reason given"
 
 
-def idx(images: Path, labels: Path) -> Iterator[Item]:
+def read_idx(images: Path, labels: Path) -> Iterator[Item]:
     """The IDX format of MNIST and its kin: a header of 16 or 8 bytes, then bytes."""
     import numpy as np
 
     try:
         with gzip.open(labels) as file:
-            known = np.frombuffer(file.read(), np.uint8, offset=8).tolist()
+            numbers = np.frombuffer(file.read(), np.uint8, offset=8).tolist()
         with gzip.open(images) as file:
             count, height, width = np.frombuffer(file.read(16), ">u4")[1:].tolist()
-            if count != len(known) or max(known) >= 10:
-                raise ValueError(f"{count} images and {len(known)} labels from 0 to {max(known)}")
-            for number, label in enumerate(known):
+            if count != len(numbers) or max(numbers) >= 10:
+                raise ValueError(f"{count} images and {len(numbers)} labels from 0 to {max(numbers)}")
+            for row, label in enumerate(numbers):
                 pixels = np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)
-                yield Item(pixels, label, f"{images.name}[{number}]")
+                yield Item(pixels, label, f"{images.name}[{row}]")
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise damaged(images, error) from None
+        raise damaged_file(images, error) from None
 
 
-def batch(path: Path) -> Iterator[Item]:
+def read_batch(path: Path) -> Iterator[Item]:
     """One of CIFAR-10's Python pickles, {b"data": (n, 3072) uint8 of 3 x 32 x 32, b"labels": n numbers}."""
     try:
         with path.open("rb") as file:
@@ -132,7 +128,7 @@ def batch(path: Path) -> Iterator[Item]:
         if str(pixels.dtype) != "uint8" or len(labels) != len(pixels) or not all(0 <= label < 10 for label in labels):
             raise ValueError("not the arrays expected")
     except Exception as error:  # a pickle can raise anything
-        raise damaged(path, error) from None
+        raise damaged_file(path, error) from None
     for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
         yield Item(image, label, f"{path.name}[{number}]")
 
@@ -144,14 +140,14 @@ class Unpickler(pickle.Unpickler):
         import numpy as np
 
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return array
+            return reconstruct_array
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no data set needs")
 
 
-def array(kind: type, shape: tuple[int, ...], dtype: bytes) -> Any:
-    """What NumPy's own `_reconstruct` does, for plain arrays only."""
+def reconstruct_array(kind: type, shape: tuple[int, ...], dtype: bytes) -> Any:
+    """NumPy's own `_reconstruct`, for plain arrays only."""
     import numpy as np
 
     if kind is not np.ndarray:
@@ -159,5 +155,5 @@ def array(kind: type, shape: tuple[int, ...], dtype: bytes) -> Any:
     return np.ndarray(shape, np.dtype(dtype.decode()))
 
 
-def damaged(path: Path, error: Exception) -> InputError:
+def damaged_file(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: this is not the file that Keras keeps there ({error}); delete it to fetch it again")

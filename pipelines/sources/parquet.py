@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.core.errors import InputError
-from pipelines.sources import labels, places
-from pipelines.sources.base import Item, Source
+from pipelines.sources import places
+from pipelines.sources.base import Item, Source, check_labels
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +37,7 @@ class Parquet(Source):
         for path in self.files():
             with self.table(path) as file:
                 if label := self.label_column(file, path):
-                    return named(file, label) or self.counted(label)
+                    return names_in_metadata(file, label) or self.count_classes(label)
         return []
 
     def items(self) -> Iterator[Item]:
@@ -47,8 +47,8 @@ class Parquet(Source):
                 label = self.label_column(file, path)
                 row = 0
                 for batch in file.iter_batches(ROWS, columns=[self.image, *([label] if label else [])], use_threads=False):
-                    known = batch[label].to_pylist() if label else [None] * len(batch)
-                    for number, image in zip(known, batch[self.image].to_pylist(), strict=True):
+                    numbers = batch[label].to_pylist() if label else [None] * len(batch)
+                    for number, image in zip(numbers, batch[self.image].to_pylist(), strict=True):
                         if number is not None and not 0 <= number < count:
                             raise InputError(
                                 f"{path}: {label}: expected labels from 0 to {count - 1}, but row {row} has {number}; "
@@ -59,21 +59,21 @@ class Parquet(Source):
 
     def files(self) -> list[str]:
         """The Parquet files, sorted."""
-        here = places.local(self.path)
-        if here is None:
+        local_path = places.local(self.path)
+        if local_path is None:
             filesystem, inside = places.remote(self.path)
-            with places.explained(self.path):
+            with places.readable_errors(self.path):
                 if filesystem.isdir(inside):
-                    there = [path for path in filesystem.find(inside) if path.endswith(".parquet")]
+                    paths = [path for path in filesystem.find(inside) if path.endswith(".parquet")]
                 else:
-                    there = filesystem.glob(inside) if glob.has_magic(inside) else [inside]
-                found = [filesystem.unstrip_protocol(path) for path in there]
-        elif here.is_dir():
-            found = [str(path) for path in here.rglob("*.parquet")]
-        elif glob.has_magic(str(here)) and not here.is_file():
-            found = glob.glob(str(here), recursive=True)
+                    paths = filesystem.glob(inside) if glob.has_magic(inside) else [inside]
+                found = [filesystem.unstrip_protocol(path) for path in paths]
+        elif local_path.is_dir():
+            found = [str(path) for path in local_path.rglob("*.parquet")]
+        elif glob.has_magic(str(local_path)) and not local_path.is_file():
+            found = glob.glob(str(local_path), recursive=True)
         else:
-            found = [str(here)]
+            found = [str(local_path)]
         if not found:
             raise InputError(
                 f"{self.path}: no Parquet files there; expected a file, a folder or a pattern such as data/*.parquet"
@@ -86,7 +86,7 @@ class Parquet(Source):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with places.opened(path) as content:
+        with places.open_file(path) as content:
             try:
                 with pq.ParquetFile(content, buffer_size=BUFFER, pre_buffer=False) as file:
                     check_image(file.schema_arrow, self.image, path)
@@ -112,7 +112,7 @@ class Parquet(Source):
             raise InputError(f"{path}: {name}: expected whole numbers as labels, came {kind}")
         return name
 
-    def counted(self, label: str) -> list[str]:
+    def count_classes(self, label: str) -> list[str]:
         """Names of the classes without metadata: by `label_name` where every label has one, else numbers."""
         found: dict[int, str | None] = {}
         for path in self.files():
@@ -121,7 +121,7 @@ class Parquet(Source):
                 row = 0
                 for batch in file.iter_batches(2**16, columns=columns, use_threads=False):
                     numbers = batch[label].fill_null(0).to_numpy(zero_copy_only=False)
-                    labels.checked(numbers, f"{path}: {label}", row)
+                    check_labels(numbers, f"{path}: {label}", row)
                     row += len(batch)
                     for pair in set(zip(*(batch[name].to_pylist() for name in columns), strict=True)):
                         if pair[0] is not None:
@@ -132,7 +132,7 @@ class Parquet(Source):
         return [str(number) for number in range(len(names))]
 
 
-def named(file: pq.ParquetFile, label: str) -> list[str]:
+def names_in_metadata(file: pq.ParquetFile, label: str) -> list[str]:
     """Names of the classes in the metadata that Hugging Face `datasets` writes; empty where there are none."""
     stored = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     try:
@@ -156,7 +156,7 @@ def check_image(schema: pa.Schema, name: str, path: str) -> None:
 
 
 def item(image: Any, label: int | None, place: str) -> Item:
-    """What one cell holds. A path alone is not followed: the file may lead anywhere."""
+    """The image of one cell. A path alone is not followed, because it may lead anywhere."""
     content = image.get("bytes") if isinstance(image, dict) else image
     name = image.get("path") if isinstance(image, dict) else None
     if content is None:

@@ -1,4 +1,4 @@
-"""Files and folders by a path or an fsspec URL (`s3://bucket/images`), and what to say when they cannot be had."""
+"""Places of images: files and folders by a path or an fsspec URL (`s3://bucket/images`), and their faults in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.core.errors import GenloopError, InputError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-# A larger file is never read to see whether it is an image; ingest.max_bytes refuses smaller ones.
+# A larger file is never read; ingest.max_bytes refuses smaller ones.
 MOST_BYTES = 256 * 2**20
 
 
@@ -27,13 +27,13 @@ def remote(url: str) -> tuple[AbstractFileSystem, str]:
     """The file system of a URL, and the path in it."""
     import fsspec
 
-    with explained(url):
+    with readable_errors(url):
         return fsspec.url_to_fs(url)
 
 
 @contextmanager
-def explained(path: str) -> Iterator[None]:
-    """Faults of a place in words; what may go away by itself (a network) is no `InputError`: it is tried again."""
+def readable_errors(path: str) -> Iterator[None]:
+    """Faults of a place in words. One that may go away by itself (a network) is no `InputError`, so it is tried again."""
     try:
         yield
     except (GenloopError, MemoryError):
@@ -53,37 +53,36 @@ def explained(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[BinaryIO]:
+def open_file(path: str) -> Iterator[BinaryIO]:
     """The file at `path`, open for reading. Devices and pipes, which might never end, are not opened."""
-    here = local(path)
-    with explained(path):
-        if here is None:
+    local_path = local(path)
+    with readable_errors(path):
+        if local_path is None:
             filesystem, inside = remote(path)
             file = filesystem.open(inside, "rb")
-        elif here.exists() and not here.is_file():
+        elif local_path.exists() and not local_path.is_file():
             raise InputError(f"{path}: this is no regular file; expected a file")
         else:
-            file = here.open("rb")
+            file = local_path.open("rb")
     with file:
         yield file
 
 
 def state(path: str) -> str:
-    """A digest of the names, sizes and times of what is at `path`: another one when something was added or changed.
+    """A digest of the names, sizes and times of the files at `path`: another one when something was added or changed.
 
-    Raises:
-        InputError, GenloopError: it cannot be had now.
+    Raises GenloopError where they cannot be read now.
     """
-    here = local(path)
+    local_path = local(path)
     digest = hashlib.sha256()
-    with explained(path):
-        if here is None:
+    with readable_errors(path):
+        if local_path is None:
             filesystem, inside = remote(path)
             for name, about in sorted(filesystem.find(inside, detail=True).items()):
                 digest.update(repr((name, about.get("size"), filesystem.ukey(name))).encode())
         else:
-            files = sorted(here.rglob("*")) if here.is_dir() else [here]
+            files = sorted(local_path.rglob("*")) if local_path.is_dir() else [local_path]
             for file in files:
                 about = file.lstat()
-                digest.update(repr((str(file), about.st_size, about.st_mtime_ns)).encode())
+                digest.update(repr((str(file.relative_to(local_path)), about.st_size, about.st_mtime_ns)).encode())
     return digest.hexdigest()

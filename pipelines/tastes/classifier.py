@@ -1,4 +1,4 @@
-"""A classifier of the data's classes that the loop itself never sees, to judge what the loop draws.
+"""A classifier of the data's classes, to judge generated images, which no stage of the loop uses.
 
 It shares neither architecture, nor seed, nor batches with the extractor `domain`, whose features scores and approval go by:
 else a model could please both by the same fault. Convolutions and poolings in turn, as LeNet-5 (LeCun et al., 1998).
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import keras
-import numpy as np
-
 from pipelines.core.errors import InputError
+from pipelines.core.lazy import keras, np
 from pipelines.core.progress import Progress
 
 SEED = 8128
@@ -28,10 +26,8 @@ class Classifier:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(n, classes) float32 of (n, size, size, channels) uint8."""
-        parts = [
-            np.asarray(self.model.predict_on_batch(images[start : start + BATCH])) for start in range(0, len(images), BATCH)
-        ]
-        return np.concatenate(parts)
+        starts = range(0, len(images), BATCH)
+        return np.concatenate([np.asarray(self.model.predict_on_batch(images[start : start + BATCH])) for start in starts])
 
     def classes(self, images: np.ndarray) -> np.ndarray:
         """(n,) int: the most probable ones."""
@@ -39,7 +35,7 @@ class Classifier:
 
 
 def train(images: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
-    """Trained on (n, size, size, channels) uint8 and their labels, (n,) int32, -1 for none.
+    """A classifier trained on (n, size, size, channels) uint8 and their labels, (n,) int32, -1 for none.
 
     Raises:
         InputError: there are no labels of two classes.
@@ -66,17 +62,17 @@ def train(images: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
 
 def build(shape: tuple[int, ...], classes: int) -> keras.Model:
     """uint8 images of `shape` (size, size, channels) -> probabilities."""
-    draw = keras.initializers.HeNormal
+    initializer = keras.initializers.HeNormal
     x = inputs = keras.Input(shape, dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(x)
     for place, width in enumerate(WIDTHS):
         if place and x.shape[1] <= SMALLEST:
             break
-        x = keras.layers.Conv2D(width, 5, padding="same", use_bias=False, kernel_initializer=draw(SEED + place))(x)
+        x = keras.layers.Conv2D(width, 5, padding="same", use_bias=False, kernel_initializer=initializer(SEED + place))(x)
         x = keras.layers.MaxPooling2D(2)(x)
         x = keras.layers.BatchNormalization(momentum=0.95)(x)
         x = keras.layers.ReLU()(x)
     x = keras.layers.Dropout(0.3, seed=SEED)(keras.layers.Flatten()(x))
-    x = keras.layers.Dense(96, activation="relu", kernel_initializer=draw(SEED + 10))(x)
-    outputs = keras.layers.Dense(classes, activation="softmax", kernel_initializer=draw(SEED + 11))(x)
+    x = keras.layers.Dense(96, activation="relu", kernel_initializer=initializer(SEED + 10))(x)
+    outputs = keras.layers.Dense(classes, activation="softmax", kernel_initializer=initializer(SEED + 11))(x)
     return keras.Model(inputs, outputs)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
-from pipelines.tastes.base import Likes, Real
+from pipelines.core.lazy import np
+from pipelines.tastes.base import Likes, RealRows
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as pipelines/core/images.py
 
 
-def beyond(measure: Callable[[np.ndarray, float], np.ndarray], real: Real, above: bool) -> Likes:
+def compare_with_median(measure: Callable[[np.ndarray, float], np.ndarray], real: RealRows, above: bool) -> Likes:
     """Likes an image whose measure is above the real rows' median, or below it.
 
     Args:
         measure: (n, height, width, channels) uint8 and their background's grey -> (n,) float64.
     """
     grey = background(real.images)
-    middle = np.median(measure(real.images, grey))
+    median = np.median(measure(real.images, grey))
 
     def likes(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        found = measure(images, grey)
-        return found > middle if above else found < middle
+        values = measure(images, grey)
+        return values > median if above else values < median
 
     return likes
 

@@ -1,15 +1,13 @@
-"""legible: it can be told what it is. An image is liked when a classifier is sure that it is of the class asked for."""
+"""legible: a clear image. It is liked when a classifier is sure that it is of the class asked for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from pipelines.tastes.base import Likes, Real, Taste
-
-if TYPE_CHECKING:
-    import numpy as np
+from pipelines.core.lazy import np
+from pipelines.tastes.base import Likes, RealRows, Taste
 
 
 class Legible(Taste):
@@ -20,9 +18,7 @@ class Legible(Taste):
     name: Literal["legible"]
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
 
-    def fit(self, real: Real) -> Likes:
-        import numpy as np
-
+    def fit(self, real: RealRows) -> Likes:
         classifier = real.classifier
 
         def likes(images: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,36 +1,29 @@
 """slant: to which side strokes lean. An image is liked whose shear angle is beyond the real rows' median.
 
 Shearing an image by s moves a point from x to x + s y, which changes its central moments (Hu, "Visual pattern recognition by
-moment invariants", 1962, equations 2 and 3) to mu11 + s mu02. So what stands upright, mu11 = 0, came to lean by the angle
-arctan(mu11 / mu02); the deskewing of handwritten digits takes it out again in the same way.
+moment invariants", 1962, equations 2 and 3) to mu11 + s mu02. So an upright shape, mu11 = 0, leans by the angle
+arctan(mu11 / mu02) afterwards; the deskewing of handwritten digits takes it out again in the same way.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pipelines.tastes.base import Likes, Real, Taste
-
-if TYPE_CHECKING:
-    import numpy as np
+from pipelines.core.lazy import np
+from pipelines.tastes import ink
+from pipelines.tastes.base import Likes, RealRows, Taste
 
 
 class Slant(Taste):
     name: Literal["slant"]
     prefer: Literal["right", "left"] = "right"  # the upper end
 
-    def fit(self, real: Real) -> Likes:
-        from pipelines.tastes import ink
-
-        return ink.beyond(angles, real, self.prefer == "right")
+    def fit(self, real: RealRows) -> Likes:
+        return ink.compare_with_median(angles, real, self.prefer == "right")
 
 
 def angles(images: np.ndarray, background: float) -> np.ndarray:
     """(n,) float64, radians; positive where the upper end leans to the right; 0 without any height of ink."""
-    import numpy as np
-
-    from pipelines.tastes import ink
-
     amount = ink.amount(images, background).astype(np.float64)
     total = np.maximum(amount.sum(axis=(1, 2)), 1e-9)
     up, across = np.arange(amount.shape[1], 0.0, -1.0), np.arange(amount.shape[2], dtype=np.float64)

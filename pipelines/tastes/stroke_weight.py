@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pipelines.tastes.base import Likes, Real, Taste
-
-if TYPE_CHECKING:
-    import numpy as np
+from pipelines.core.lazy import np
+from pipelines.tastes import ink
+from pipelines.tastes.base import Likes, RealRows, Taste
 
 
 class StrokeWeight(Taste):
     name: Literal["stroke_weight"]
     prefer: Literal["heavier", "lighter"] = "heavier"
 
-    def fit(self, real: Real) -> Likes:
-        from pipelines.tastes import ink
-
-        return ink.beyond(weights, real, self.prefer == "heavier")
+    def fit(self, real: RealRows) -> Likes:
+        return ink.compare_with_median(weights, real, self.prefer == "heavier")
 
 
 def weights(images: np.ndarray, background: float) -> np.ndarray:
     """(n,) float64, 0..255."""
-    from pipelines.tastes import ink
-
     return ink.amount(images, background).mean(axis=(1, 2), dtype="float64")

@@ -1,1 +1,1 @@
-"""What the `train` stage is made of: rows in memory, batches by step, checkpoints, what is watched while it trains."""
+"""Helpers of the stage `train`: the rows, batches, checkpoints, previews, and the monitor of a training."""

@@ -1,7 +1,7 @@
-"""What a killed training goes on from, bit for bit as if nothing had happened.
+"""Checkpoints: a training that was killed resumes from them, and ends with the same bits as one that was not.
 
-All variables of model and optimizer are kept (moving averages and seed generators are among them), and the step, from
-which the data's order follows. A file is there whole or not at all, and the one before it is kept as well.
+A checkpoint holds all variables of model and optimizer (moving averages and seed generators are among them), and the step, from
+which the order of the data follows. A file is written whole or not at all, and the one before it is kept as well.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from pipelines.core import files, paths
+from pipelines.core import files
+from pipelines.core.progress import say
 from pipelines.models import base
 from pipelines.models.base import Family
 
@@ -27,7 +27,7 @@ KEEP_FILES, KEEP_KEYS = 2, 3
 
 
 def key(settings: dict[str, Any], code: Iterable[Path]) -> str:
-    """Names all that a training's course depends on: a checkpoint of anything else must not be found."""
+    """A name for all that the course of a training depends on: a checkpoint of anything else must not be found."""
     stamps = {path.name: files.sha256(path) for path in code}
     text = json.dumps({"settings": settings, "code": stamps}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -47,7 +47,7 @@ def restore(folder: Path, family: Family) -> tuple[int, list[dict[str, float]]]:
         try:
             tensors, about = read(path)
         except (OSError, SafetensorError, ValueError) as error:
-            print(f"train: {path} cannot be used ({error}); trying the one before", file=sys.stderr)
+            say(f"train: {path} cannot be used ({error}); trying the one before it")
             continue
         for name, variable in state(family).items():
             variable.assign(tensors[name])
@@ -64,7 +64,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def state(family: Family) -> dict[str, keras.Variable]:
-    """By position: the key of the folder says that the code is the same, so the order is."""
+    """The variables by position, which is the same as when they were written: the key of the folder stands for the code."""
     variables: Sequence[keras.Variable] = [*family.variables, *family.optimizer.variables]
     return {f"{number:05d}": variable for number, variable in enumerate(variables)}
 
@@ -81,8 +81,8 @@ def newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"), reverse=True)
 
 
-def prune(keep: Path, root: Path = paths.CHECKPOINTS) -> None:
-    """Remove folders of other trainings than `keep`, all but the newest few: somebody may go back to those settings."""
-    others = sorted((path for path in root.glob("*/") if path != keep), key=lambda path: path.stat().st_mtime, reverse=True)
-    for stale in others[KEEP_KEYS - 1 :]:
-        shutil.rmtree(stale, ignore_errors=True)
+def prune(keep: Path) -> None:
+    """Remove the folders beside `keep`, of other trainings, all but the newest few: somebody may go back to those settings."""
+    folders = (path for path in keep.parent.glob("*/") if path != keep)
+    for old in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEEP_KEYS - 1 :]:
+        shutil.rmtree(old, ignore_errors=True)

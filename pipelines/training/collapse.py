@@ -1,4 +1,4 @@
-"""Whether a model still draws different images: a GAN that always draws the same one reports fine losses."""
+"""Collapse: a model generates the same image again and again. The losses of a GAN may look fine then."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Self
 import numpy as np
 
 from pipelines.core.errors import GenloopError
-from pipelines.training.dataset import Dataset, of_classes
+from pipelines.training.dataset import Dataset, rows_of_classes
 
-LEAST = 0.05  # of what the real rows have
-PATIENCE = 4  # previews in a row: an untrained model may draw alike for a while
+LEAST = 0.05  # of the variety of real rows
+PATIENCE = 4  # previews in a row: the images of an untrained model may be alike for a while
 REAL_ROWS = 256  # of each class, enough for a mean of standard deviations
 
 
 def spread(images: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over pixels of the standard deviation within a class, 0..127.5; 0 where all images of a class are alike.
+    """Mean over pixels of the standard deviation within a class, 0..127.5; 0 where all images of a class are the same.
 
     Args:
         images: (n, height, width, channels) uint8.
@@ -30,10 +30,10 @@ def spread(images: np.ndarray, labels: np.ndarray) -> float:
     return float(np.sqrt(squares / len(images)).mean())
 
 
-def apart(images: np.ndarray, labels: np.ndarray) -> float:
-    """How far an image is from the nearest other one of its class, on average: root mean squared difference of pixels, 0..255.
+def nearest_distance(images: np.ndarray, labels: np.ndarray) -> float:
+    """Mean distance from an image to the nearest other one of its class: root mean squared difference of pixels, 0..255.
 
-    Near 0 where a class is drawn as few images again and again, however far these are from each other.
+    Near 0 where a class is generated as few images again and again, however far these are from each other.
     """
     nearest = []
     for label in np.unique(labels):
@@ -47,36 +47,37 @@ def apart(images: np.ndarray, labels: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Variety:
-    """What real rows have, of as many as a preview shows for `apart`, which grows with their number."""
+    """The variety of real rows; `apart`, the mean `nearest_distance` of as many as a preview has: their number matters."""
 
     spread: float
     apart: float
 
     @classmethod
-    def of(cls, dataset: Dataset, labels: np.ndarray) -> Self:
-        """labels: of a preview's images."""
+    def measure(cls, dataset: Dataset, labels: np.ndarray) -> Self:
+        """labels: of the images of a preview."""
         classes, counts = np.unique(labels, return_counts=True)
-        many, few = (np.concatenate(list(of_classes(dataset, classes, most))) for most in (REAL_ROWS, int(counts.max())))
-        return cls(spread(dataset.images[many], dataset.labels[many]), apart(dataset.images[few], dataset.labels[few]))
+        many, few = (rows_of_classes(dataset, classes, most) for most in (REAL_ROWS, int(counts.max())))
+        distance = nearest_distance(dataset.images[few], dataset.labels[few])
+        return cls(spread(dataset.images[many], dataset.labels[many]), distance)
 
     def shares(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """What drawn images have, over what the real ones have."""
-        found = {"spread": (spread(images, labels), self.spread), "apart": (apart(images, labels), self.apart)}
-        return {name: round(drawn / max(real, 1e-9), 4) for name, (drawn, real) in found.items()}
+        """The variety of generated images over that of the real ones."""
+        pairs = {"spread": (spread(images, labels), self.spread), "apart": (nearest_distance(images, labels), self.apart)}
+        return {name: round(generated / max(real, 1e-9), 4) for name, (generated, real) in pairs.items()}
 
 
-def smaller(history: Sequence[Mapping[str, float]]) -> list[float]:
+def smaller_shares(history: Sequence[Mapping[str, float]]) -> list[float]:
     return [min(entry["spread"], entry["apart"]) for entry in history]
 
 
 def check(shares: Sequence[float], step: int, at_end: bool = False) -> None:
-    """Stop a training whose samples have all been alike.
+    """Stop a training whose samples have all been the same.
 
     Args:
         shares: the smaller of both shares of `Variety`, one for each preview so far.
 
     Raises:
-        GenloopError: the last few were all too small, or at the end the last one is.
+        GenloopError: the last few were all too small, or, at the end, the last one is.
     """
     last = list(shares)[-1 if at_end else -PATIENCE :]
     if (at_end or len(last) == PATIENCE) and last and not any(share >= LEAST for share in last):

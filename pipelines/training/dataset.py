@@ -1,4 +1,4 @@
-"""The training rows, checked: those of data/clean as feedback changes and weighs them, and its own."""
+"""The training rows: those of data/clean with the changes and weights from feedback, and those that feedback adds."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core import files, paths, rows, shards
+from pipelines.core import files, rows, shards
 from pipelines.core.errors import InputError
 from pipelines.core.progress import Progress
+from pipelines.core.project import Project
 from pipelines.core.rows import Rows
 from pipelines.feedback import curated
 from pipelines.scoring import approval
 from pipelines.settings.schema import Params
-from pipelines.training import pixels
-from pipelines.training.pixels import Images, Store
+from pipelines.training import image_store
+from pipelines.training.image_store import ImageArray, ImageStore
 
 
 @dataclass(frozen=True)
 class Dataset:
     """images: (n, size, size, channels) uint8, in memory or on disk. labels: (n,) int32, all 0 without classes.
 
-    weights: (n,) float64, >= 0. classes: their names; empty for an unconditional model. unlabelled: rows left out, because the
-    others have labels. ids: (n,) bytes, the row_ids, where they were asked for.
+    weights: (n,) float64, >= 0. classes: their names; empty for an unconditional model. unlabelled: number of rows left out,
+    because the others have labels. ids: (n,) bytes, the row_ids, where the caller wants them.
     """
 
-    images: Images
+    images: ImageArray
     labels: np.ndarray
     weights: np.ndarray
     classes: list[str]
@@ -37,120 +38,118 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def chosen(self, rows: np.ndarray) -> Dataset:
-        """Some rows by number, as a data set of their own."""
+    def subset(self, rows: np.ndarray) -> Dataset:
+        """Some rows, by number."""
         ids = None if self.ids is None else self.ids[rows]
-        images = pixels.Chosen(self.images, rows)
+        images = image_store.ImageSubset(self.images, rows)
         return Dataset(images, self.labels[rows], self.weights[rows], self.classes, self.unlabelled, ids)
 
 
-def read(params: Params, conditional: bool, with_ids: bool = False) -> Dataset:
+def read(project: Project, params: Params, conditional: bool, with_ids: bool = False) -> Dataset:
     """The rows with split `train`.
 
     Args:
         conditional: whether the family learns classes; if so, rows without a label are left out where others have one.
-        with_ids: whether anybody asks which rows they are; there may be millions.
+        with_ids: whether the caller wants the row_ids; there may be millions.
 
     Raises:
         InputError: too few rows for a batch, rows of another size than params say, or weights that are no weights.
     """
-    classes = shards.classes(paths.CLEAN) if conditional else []
-    most = shards.count(paths.CLEAN) + shards.count(paths.CURATED)
-    store: Store | None = None
+    classes = shards.classes(project.clean) if conditional else []
+    most = shards.count(project.clean) + shards.count(project.curated)
+    store: ImageStore | None = None
     labels, weights, ids, unlabelled = [], [], [], 0
-    for found in told():
-        named = found.labels >= 0 if classes else np.ones(len(found), bool)
-        store = store or pixels.store(most, found.images.shape[1:], params.train.max_memory_share)
-        store.add(found.images[named])
-        labels.append(found.labels[named] if classes else np.zeros(len(found), np.int32))
-        weights.append(found.weights[named].astype(np.float64))
+    for batch in training_rows(project):
+        labelled = batch.labels >= 0 if classes else np.ones(len(batch), bool)
+        shape = batch.images.shape[1:]
+        store = store or image_store.create(most, shape, params.train.max_memory_share, project.checkpoints)
+        store.add(batch.images[labelled])
+        labels.append(batch.labels[labelled] if classes else np.zeros(len(batch), np.int32))
+        weights.append(batch.weights[labelled].astype(np.float64))
         if with_ids:
-            ids.append(found.ids[named].astype("S64"))  # hex digits of a sha256
-        unlabelled += int((~named).sum())
+            ids.append(batch.ids[labelled].astype("S64"))  # hex digits of a sha256
+        unlabelled += int((~labelled).sum())
     if store is None:
-        raise rows.none(paths.CLEAN, "train")
-    known = np.concatenate(ids) if with_ids else None
-    dataset = Dataset(store.images(), np.concatenate(labels), np.concatenate(weights), classes, unlabelled, known)
-    check(dataset, params)
+        raise rows.no_rows(project.clean, "train")
+    all_ids = np.concatenate(ids) if with_ids else None
+    dataset = Dataset(store.images(), np.concatenate(labels), np.concatenate(weights), classes, unlabelled, all_ids)
+    check(project, params, dataset)
     return dataset
 
 
-def content() -> list[str]:
-    """Hashes of all that these rows follow from."""
-    tables = (curated.path(paths.CURATED, "changes"), approval.path(paths.APPROVAL))
-    return [*map(shards.content, (paths.CLEAN, paths.CURATED)), *(files.sha256(path) for path in tables if path.exists())]
+def content(project: Project) -> list[str]:
+    """Hashes of all files that these rows are read from."""
+    tables = (curated.path(project.curated, "changes"), approval.weights_file(project.approval))
+    folders = (project.clean, project.curated)
+    return [*map(shards.digest, folders), *(files.sha256(path) for path in tables if path.exists())]
 
 
-def told() -> Iterator[Rows]:
-    """Those of data/clean as feedback changes and weighs them, then its own, some at a time."""
-    corrections = {change["row_id"]: change for change in curated.read_table(paths.CURATED, "changes").to_pylist()}
-    factors = Factors(approval.weights(paths.APPROVAL))
-    with Progress("train: read", shards.count(paths.CLEAN) + shards.count(paths.CURATED), "rows") as progress:
-        for found in rows.batches(paths.CLEAN, "train"):
-            yield weighted(changed(found, corrections), factors)
-            progress.advance(len(found))
-        if shards.count(paths.CURATED):
-            yield from rows.batches(paths.CURATED, "train")
+def training_rows(project: Project) -> Iterator[Rows]:
+    """The rows of data/clean with their changes and weights, then those of data/curated, some at a time."""
+    changes = {change["row_id"]: change for change in curated.read_table(project.curated, "changes").to_pylist()}
+    factors = WeightFactors(approval.weights(project.approval))
+    with Progress("train: read", shards.count(project.clean) + shards.count(project.curated), "rows") as progress:
+        for batch in rows.batches(project.clean, "train"):
+            batch = apply_changes(batch, changes)
+            yield replace(batch, weights=batch.weights * factors.find(batch.ids))
+            progress.advance(len(batch))
+        if shards.count(project.curated):
+            yield from rows.batches(project.curated, "train")
 
 
-def changed(found: Rows, corrections: Mapping[str, Mapping[str, Any]]) -> Rows:
-    """Without the rows that people reported, and with the labels that they corrected."""
-    places = [place for place, row_id in enumerate(found.ids) if row_id in corrections]
-    if not places:
-        return found
-    labels, keep = found.labels.copy(), np.ones(len(found), bool)
-    for place in places:
-        change = corrections[found.ids[place]]
-        keep[place] = not change["removed"]
+def apply_changes(batch: Rows, changes: Mapping[str, Mapping[str, Any]]) -> Rows:
+    """Without the rows that feedback removed, and with the labels that it corrected."""
+    changed = [number for number, row_id in enumerate(batch.ids) if row_id in changes]
+    if not changed:
+        return batch
+    labels, keep = batch.labels.copy(), np.ones(len(batch), bool)
+    for number in changed:
+        change = changes[batch.ids[number]]
+        keep[number] = not change["removed"]
         if change["label"] is not None:
-            labels[place] = change["label"]
-    return Rows(found.images[keep], labels[keep], found.weights[keep], found.ids[keep])
+            labels[number] = change["label"]
+    return Rows(batch.images[keep], labels[keep], batch.weights[keep], batch.ids[keep])
 
 
-def weighted(found: Rows, factors: Factors) -> Rows:
-    """With the weights that `approval` gave, where it did."""
-    return replace(found, weights=found.weights * factors.of(found.ids))
+class WeightFactors:
+    """Factors of the weights of rows, by row_id; 1 for a row without one. As few bytes as can be, for there may be millions."""
 
-
-class Factors:
-    """By what the weights of rows are multiplied; 1 where nothing is known. Millions of rows, so as few bytes as can be."""
-
-    def __init__(self, told: tuple[np.ndarray, np.ndarray] | None) -> None:
-        ids, factors = told if told is not None else (np.zeros(0), np.zeros(0))
+    def __init__(self, weights: tuple[np.ndarray, np.ndarray] | None) -> None:
+        ids, factors = weights if weights is not None else (np.zeros(0), np.zeros(0))
         ids = ids.astype("S64")  # hex digits of a sha256
         order = np.argsort(ids)
         self.ids, self.factors = ids[order], factors[order]
 
-    def of(self, ids: np.ndarray) -> np.ndarray:
+    def find(self, ids: np.ndarray) -> np.ndarray:
         if not len(self.ids):
             return np.ones(len(ids))
-        wanted = ids.astype("S64")
-        places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
-        return np.where(self.ids[places] == wanted, self.factors[places], 1.0)
+        keys = ids.astype("S64")
+        places = np.minimum(np.searchsorted(self.ids, keys), len(self.ids) - 1)
+        return np.where(self.ids[places] == keys, self.factors[places], 1.0)
 
 
-def check(dataset: Dataset, params: Params) -> None:
+def check(project: Project, params: Params, dataset: Dataset) -> None:
     batch = params.train.batch_size
     if len(dataset) < batch:
         left_out = f" ({dataset.unlabelled:,} more have no label)" if dataset.unlabelled else ""
         raise InputError(
-            f"{paths.CLEAN} has {len(dataset):,} rows to train on{left_out}, fewer than train.batch_size: {batch}; "
-            f"add images, or set train.batch_size to {max(len(dataset), 2)} or less"
+            f"{project.relative(project.clean)} has {len(dataset):,} rows to train on{left_out}, fewer than train.batch_size: "
+            f"{batch}; add images, or set train.batch_size to {max(len(dataset), 2)} or less"
         )
     shape = (params.image.size, params.image.size, params.image.channels)
     if dataset.images.shape[1:] != shape:
         raise InputError(
-            f"{paths.CLEAN} has images of shape {dataset.images.shape[1:]}, expected {shape} "
+            f"{project.relative(project.clean)} has images of shape {dataset.images.shape[1:]}, expected {shape} "
             "(image.size, image.size, image.channels); run `clean` again (`genloop run`)"
         )
     weights = dataset.weights
     if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0):
         raise InputError(
-            f"{paths.APPROVAL}: weights from {weights.min()} to {weights.max()}, expected finite ones from 0 on, not all 0"
+            f"{project.relative(project.approval)}: weights from {weights.min()} to {weights.max()}, expected finite ones from "
+            "0 on, not all 0"
         )
 
 
-def of_classes(dataset: Dataset, classes: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """Row numbers of each of `classes`, the first `most` of them."""
-    for label in classes:
-        yield np.flatnonzero(dataset.labels == label)[:most]
+def rows_of_classes(dataset: Dataset, classes: np.ndarray, most: int) -> np.ndarray:
+    """The numbers of the first `most` rows of each class."""
+    return np.concatenate([np.flatnonzero(dataset.labels == label)[:most] for label in classes])

@@ -1,4 +1,4 @@
-"""What the model draws while it trains: the same seeds and classes every time, with averaged weights."""
+"""Previews: images that a model in training generates with averaged weights, from the same seeds and classes every time."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from pipelines.core import grids
 from pipelines.models import base
 from pipelines.training.dataset import Dataset
 
-MOST_CLASSES, EACH, WITHOUT_CLASSES = 16, 8, 64  # how many are shown
+MOST_CLASSES, PER_CLASS, WITHOUT_CLASSES = 16, 8, 64  # how many a preview has
 
 
 @dataclass(frozen=True)
-class Samples:
+class PreviewSamples:
     """images: (n, size, size, channels) uint8. labels: (n,) int32."""
 
     images: np.ndarray
     labels: np.ndarray
 
-    def page(self, classes: Sequence[str]) -> Image.Image:
+    def grid(self, classes: Sequence[str]) -> Image.Image:
         if classes:
             return grids.by_class(self.images, self.labels, classes)
         return grids.grid(self.images, columns=round(len(self.images) ** 0.5))
 
 
-def shown(dataset: Dataset) -> np.ndarray:
-    """(n,) int32: a label for each image of a preview, from classes that there are rows of."""
-    there = np.unique(dataset.labels)
-    return np.repeat(there[:MOST_CLASSES], EACH if dataset.classes else WITHOUT_CLASSES).astype(np.int32)
+def labels(dataset: Dataset) -> np.ndarray:
+    """(n,) int32: a label for each image of a preview, from classes that have rows."""
+    classes = np.unique(dataset.labels)
+    return np.repeat(classes[:MOST_CLASSES], PER_CLASS if dataset.classes else WITHOUT_CLASSES).astype(np.int32)
 
 
-def draw(family: base.Family, labels: np.ndarray) -> Samples:
-    return Samples(base.draw(family, np.arange(len(labels)), labels), labels)
+def generate(family: base.Family, labels: np.ndarray) -> PreviewSamples:
+    return PreviewSamples(base.draw(family, np.arange(len(labels)), labels), labels)
 
 
 @contextmanager
-def averaged(family: base.Family) -> Iterator[None]:
-    """The moving averages in place of the weights, which come back unchanged to the bit."""
+def averaged_weights(family: base.Family) -> Iterator[None]:
+    """Put the moving averages in place of the weights for a while; the weights come back unchanged to the bit."""
     weights = [base.value(variable) for variable in family.trainable_variables]
-    average(family)
+    set_averaged_weights(family)
     try:
         yield
     finally:
@@ -51,8 +51,8 @@ def averaged(family: base.Family) -> Iterator[None]:
             variable.assign(value)
 
 
-def average(family: base.Family) -> None:
+def set_averaged_weights(family: base.Family) -> None:
     """Put the moving averages in place of the weights for good. Keras' `fit` does so as well when it ends."""
     family.optimizer.finalize_variable_values(family.trainable_variables)
     for variable in family.trainable_variables:
-        variable.assign(base.value(variable))  # JAX would share the optimizer's own array, and free it when drawing
+        variable.assign(base.value(variable))  # JAX would share the optimizer's own array, and free it when it generates

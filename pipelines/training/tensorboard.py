@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 
-class Events:
-    """Appends to one new file in `folder`; TensorBoard shows all files of a folder as one run."""
+class TensorBoardWriter:
+    """Appends to a new file in `folder`; TensorBoard shows all files of a folder as one run."""
 
     def __init__(self, folder: Path) -> None:
         self.records: Any = None
         if importlib.util.find_spec("tensorboard") is None:
             return
-        # Not its EventFileWriter: that one opens files through TensorFlow, 8 s of import under JAX.
+        # Not its EventFileWriter, which opens files through TensorFlow, 8 s of import under JAX.
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""What a training leaves for the next one to go on from: all weights, averaged as `fit` leaves them, and the optimizer's state.
+"""Warm starts: a training continues from the state that an earlier one left, all weights, averaged, and the optimizer's state.
 
-The weights that a model draws with are not enough: an optimizer that knows nothing yet would first unlearn, and so would a
-discriminator that has seen no images.
+The weights that a model generates with are not enough: with a new optimizer, or a discriminator that has seen no images, the
+model would first become worse.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ def write(folder: Path, state: dict[str, np.ndarray]) -> None:
     files.write(folder / STATE, save(state))
 
 
-def fits(folder: Path, wanted: Description) -> None:
-    """Raises InputError where the model in `folder` is of another architecture than `wanted`, or no state is kept with it."""
+def check(folder: Path, expected: Description) -> None:
+    """Raises InputError where the model in `folder` has another architecture than `expected`, or no state is kept with it."""
     try:
-        there = base.describe(folder)
+        champion = base.describe(folder)
     except ValueError as error:
-        raise InputError(f"the champion cannot be gone on from: {error}; set train.init to scratch") from None
+        raise InputError(f"the training cannot continue from the champion: {error}; set train.init to scratch") from None
     for part in ("family", "preset", "spec", "classes"):
-        came, expected = getattr(there, part), getattr(wanted, part)
-        if came != expected:
+        actual, required = getattr(champion, part), getattr(expected, part)
+        if actual != required:
             raise InputError(
-                f"the champion cannot be gone on from: its {part} is {came}, and params.yaml and the data ask for {expected}; "
+                f"the training cannot continue from the champion: its {part} is {actual}, and params.yaml and the data ask for "
+                f"{required}; "
                 "set train.init to scratch, or the settings to the champion's"
             )
     if not (folder / STATE).is_file():
@@ -51,13 +52,13 @@ def steps(folder: Path) -> int:
     return int(read(folder)["optimizer/00000"])
 
 
-def begin(folder: Path, family: Family) -> None:
+def restore(folder: Path, family: Family) -> None:
     """Put the state in `folder` into a family that is compiled and whose optimizer is built."""
-    state, there = read(folder), variables(family)
-    fault = base.mismatch(state, there)
+    state, named = read(folder), variables(family)
+    fault = base.mismatch(state, named)
     if fault:
-        raise InputError(f"the champion's training cannot be gone on from by this code: {fault}; set train.init to scratch")
-    for name, variable in there.items():
+        raise InputError(f"this code cannot continue the champion's training: {fault}; set train.init to scratch")
+    for name, variable in named.items():
         variable.assign(state[name])
 
 
@@ -69,6 +70,6 @@ def read(folder: Path) -> dict[str, np.ndarray]:
 
 
 def variables(family: Family) -> dict[str, keras.Variable]:
-    """The model's by name, the optimizer's by place: the first counts its steps."""
-    places = {f"optimizer/{place:05d}": variable for place, variable in enumerate(family.optimizer.variables)}
-    return {**{f"model/{name}": variable for name, variable in base.named_variables(family).items()}, **places}
+    """The model's variables by name, the optimizer's by position: the first of those counts its steps."""
+    model = {f"model/{name}": variable for name, variable in base.named_variables(family).items()}
+    return {**model, **{f"optimizer/{i:05d}": variable for i, variable in enumerate(family.optimizer.variables)}}

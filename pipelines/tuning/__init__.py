@@ -1,1 +1,1 @@
-"""What `genloop tune` is made of: the space, the rows that are left out, trials, and the study that keeps them."""
+"""Helpers of `genloop tune`: the search space, the cross-validation, the trials, and the study that keeps them."""

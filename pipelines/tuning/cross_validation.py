@@ -1,18 +1,20 @@
-"""Which training rows a trial's model does not see, and the benchmark that they are: what its drawings are held against.
+"""Cross-validation: the training rows that the model of a trial does not see, and the benchmark of them that scores its images.
 
-The rows that are held out for `evaluate` take no part in it. The gate judges by them, and settings that were chosen among many
-by how they score there would look better than they are.
+The rows that are held out for `evaluate` are not among them. The gate judges by those, and settings that were chosen among many
+by their scores there would look better than they are.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from pipelines.core import paths, shards
+from pipelines.core import shards
 from pipelines.core.errors import InputError
+from pipelines.core.project import Project
 from pipelines.features.base import Features
 from pipelines.metrics.inputs import Benchmark
 from pipelines.scoring import benchmark
@@ -20,52 +22,53 @@ from pipelines.settings.schema import Params
 
 
 @dataclass(frozen=True)
-class Part:
-    """ids: row_ids that are left out, (n,) bytes. benchmark: of those that data/reference has features of."""
+class CvFold:
+    """ids: (n,) bytes, row_ids of the rows left out. benchmark: of those among them that data/reference has features of."""
 
     ids: np.ndarray
     benchmark: Benchmark
 
 
-def read(params: Params) -> list[Part]:
-    """One for each training of a trial.
+def read(project: Project, params: Params) -> list[CvFold]:
+    """A fold for each training of a trial.
 
     Raises:
         InputError: data/reference is not of the rows of data/clean, or there are too few.
     """
-    pinned, about = benchmark.read_pinned(paths.REFERENCE), benchmark.read_about(paths.REFERENCE)
-    labels = real_rows()
+    pinned, about = benchmark.read_pinned(project.reference), benchmark.read_description(project.reference)
+    labels = read_labels(project.clean)
     assert pinned.train is not None
     assert pinned.train_ids is not None
     if not labels.keys() >= set(pinned.train_ids.tolist()):
-        raise InputError(f"{paths.REFERENCE} is of other rows than {paths.CLEAN}; run `reference` again (`genloop run`)")
-    known = np.array([labels[row_id] for row_id in pinned.train_ids.tolist()], np.int32)
+        reference, clean = project.relative(project.reference), project.relative(project.clean)
+        raise InputError(f"{reference} is of other rows than {clean}; run `reference` again (`genloop run`)")
+    train_labels = np.array([labels[row_id] for row_id in pinned.train_ids.tolist()], np.int32)
     ids = np.array(list(labels))
-    found = []
-    for every, seen in zip(dealt(ids, params), dealt(pinned.train_ids, params), strict=True):
-        if not 2 <= seen.sum() <= len(seen) - 2:
+    cv_folds = []
+    for left_out, scored in zip(assign(ids, params), assign(pinned.train_ids, params), strict=True):
+        if not 2 <= scored.sum() <= len(scored) - 2:
             raise InputError(
-                f"of {len(seen):,} training rows {seen.sum():,} would be left out to score trials by, which is too few; "
+                f"of {len(scored):,} training rows {scored.sum():,} would be left out to score trials by, which is too few; "
                 "add images, or set fewer tune.folds"
             )
-        identity = benchmark.identity(paths.REFERENCE, pinned.train_ids[seen], about["extractor"], about["form"])
+        identity = benchmark.benchmark_id(project.reference, pinned.train_ids[scored], about["extractor"], about["form"])
         held_out = replace(
             pinned,
             id=identity,
-            holdout=some(pinned.train, seen),
-            labels=known[seen],
-            train=some(pinned.train, ~seen),
-            ids=pinned.train_ids[seen],
-            train_ids=pinned.train_ids[~seen],
+            holdout=subset(pinned.train, scored),
+            labels=train_labels[scored],
+            train=subset(pinned.train, ~scored),
+            ids=pinned.train_ids[scored],
+            train_ids=pinned.train_ids[~scored],
         )
-        found.append(Part(ids[every].astype("S64"), held_out))
-    return found
+        cv_folds.append(CvFold(ids[left_out].astype("S64"), held_out))
+    return cv_folds
 
 
-def real_rows() -> dict[str, int]:
-    """The real training rows and their labels, -1 for none."""
+def read_labels(folder: Path) -> dict[str, int]:
+    """The labels of the real training rows by row_id, -1 for none."""
     found: dict[str, int] = {}
-    for batch in shards.read(paths.CLEAN, ["row_id", "label", "split", "origin"]):
+    for batch in shards.read(folder, ["row_id", "label", "split", "origin"]):
         columns = (batch[name].to_pylist() for name in ("row_id", "label", "split", "origin"))
         found.update(
             (row_id, -1 if label is None else label)
@@ -75,20 +78,20 @@ def real_rows() -> dict[str, int]:
     return found
 
 
-def dealt(ids: np.ndarray, params: Params) -> list[np.ndarray]:
-    """(n,) bool for each part, whether a row is in it: by its content, so that it stays there when the data grows."""
+def assign(ids: np.ndarray, params: Params) -> list[np.ndarray]:
+    """(n,) bool for each fold, whether a row is in it; by the row's content, so that it stays when the data grows."""
     seed, folds = params.tune.seed, params.tune.folds
-    places = np.array([place(row_id, seed) for row_id in ids.tolist()])
+    positions = np.array([position(row_id, seed) for row_id in ids.tolist()])
     if folds == 1:
-        return [places < params.clean.holdout]
-    return [(places * folds).astype(int) == number for number in range(folds)]
+        return [positions < params.clean.holdout]
+    return [(positions * folds).astype(int) == number for number in range(folds)]
 
 
-def place(row_id: str, seed: int) -> float:
-    """0 <= place < 1. Not by the row_id alone, whose first digits have already chosen the rows that are held out."""
+def position(row_id: str, seed: int) -> float:
+    """From 0 on, below 1. Not by the row_id alone, because its first digits decide which rows are held out."""
     return int(hashlib.sha256(f"{seed} {row_id}".encode()).hexdigest()[:13], 16) / 16**13
 
 
-def some(features: Features, rows: np.ndarray) -> Features:
-    known = features.probabilities
-    return Features(features.vectors[rows], None if known is None else known[rows])
+def subset(features: Features, rows: np.ndarray) -> Features:
+    probabilities = features.probabilities
+    return Features(features.vectors[rows], None if probabilities is None else probabilities[rows])

@@ -1,28 +1,28 @@
-"""The trials in MLflow: a run for each, below one of the study."""
+"""The trials in MLflow: a run for each, below the run of the study."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.registry import client
+from pipelines.registry.client import Registry, flatten
 from pipelines.settings.schema import Params
-from pipelines.tuning.study import DONE, PRUNED, Tried
+from pipelines.tuning.study import DONE, PRUNED, TrialRecord
 
 STUDY, TRIAL, STATE, REASON = "genloop.study", "genloop.trial", "genloop.state", "genloop.reason"
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 
 
-class Records:
-    def __init__(self, params: Params, study: str) -> None:
+class StudyRecords:
+    def __init__(self, params: Params, registry: Registry, study: str) -> None:
         """The study's run, which is made where there is none.
 
         Raises:
             GenloopError: MLflow does not answer.
         """
-        self.params, self.study = params, study
-        self.client = client.client()
-        with client.locked(), client.asking():
-            self.experiment = client.experiment_id(self.client, params.registry.experiment)
+        self.params, self.registry, self.study = params, registry, study
+        self.client = registry.client
+        with registry.lock(), registry.mlflow_errors():
+            self.experiment = registry.experiment()
             self.run = self.find(STUDY, study) or self.begin(study)
 
     def find(self, tag: str, value: str) -> str | None:
@@ -31,25 +31,25 @@ class Records:
 
     def begin(self, study: str) -> str:
         run = str(self.client.create_run(self.experiment, tags={STUDY: study, NAME: study}).info.run_id)
-        for name, value in client.flat(self.params.tune.model_dump(mode="json", exclude={"trials"})).items():
+        for name, value in flatten(self.params.tune.model_dump(mode="json", exclude={"trials"})).items():
             self.client.log_param(run, name, value)
         return run
 
     def start(self, number: int, values: dict[str, object]) -> None:
-        with client.asking():
+        with self.registry.mlflow_errors():
             tags = {PARENT: self.run, TRIAL: f"{self.study}/{number}", NAME: f"trial {number}"}
             run = self.client.create_run(self.experiment, tags=tags).info.run_id
             for name, value in values.items():
                 self.client.log_param(run, name, value)
 
-    def end(self, trial: Tried) -> None:
-        """What came of a trial; one that was torn off may have been started by another process, or not yet."""
-        with client.asking():
+    def end(self, trial: TrialRecord) -> None:
+        """The end of a trial. A torn one may have been started by another process, or have no run yet."""
+        with self.registry.mlflow_errors():
             run = self.find(TRIAL, f"{self.study}/{trial.number}")
             if run is None:
                 return
             metric = self.params.tune.metric
-            for step, score in sorted(trial.looks.items()):
+            for step, score in sorted(trial.intermediate.items()):
                 self.client.log_metric(run, f"{metric}_half_way", score, step=step)
             if trial.value is not None:
                 self.client.log_metric(run, metric, trial.value, step=self.params.tune.steps)
@@ -60,8 +60,8 @@ class Records:
                 self.client.set_tag(run, REASON, trial.reason)
             self.client.set_terminated(run, "FINISHED" if trial.state in (DONE, PRUNED) else "FAILED")
 
-    def close(self, best: Tried, trials: int, files: list[Path]) -> None:
-        with client.asking():
+    def close(self, best: TrialRecord, trials: int, files: list[Path]) -> None:
+        with self.registry.mlflow_errors():
             if best.value is not None:
                 self.client.log_metric(self.run, self.params.tune.metric, best.value)
             self.client.log_metric(self.run, "trials", trials)

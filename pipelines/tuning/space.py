@@ -1,4 +1,4 @@
-"""What is tried: tune.space as Optuna knows it, and the settings that a choice from it makes."""
+"""The search space: tune.space as distributions of Optuna, and the params that a choice of values makes."""
 
 from __future__ import annotations
 
@@ -10,56 +10,55 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.core.errors import InputError
 from pipelines.settings.faults import types_in
-from pipelines.settings.load import check_params
-from pipelines.settings.overlay import set_key
-from pipelines.settings.schema import OF_A_PRESET, Between, Params, is_whole
+from pipelines.settings.load import check_params, set_key
+from pipelines.settings.schema import PRESET_PREFIX, NumberRange, Params, is_whole
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-MOST = 128  # combinations that are looked at before the first trial: half a second
+MOST = 128  # combinations that are checked before the first trial: half a second
 
 
 def check(params: Params) -> None:
-    """Whether the ends of every range, and every choice, are allowed, alone and with each other.
+    """Check the ends of every range, and every choice, alone and with each other.
 
     Raises:
-        InputError: one is not, or there is nothing to choose; the key is named.
+        InputError: one is not allowed, or there is nothing to choose; the key is named.
     """
     if not params.tune.space:
         raise InputError("tune.space is empty: name what to try, as in train.batch_size: [32, 64]; docs/tuning.md")
     if params.train.init != "scratch":
-        params = laid(params, {"train.init": "scratch"})
+        params = with_values(params, {"train.init": "scratch"})
     for values in combinations(params):
-        laid(params, values)
+        with_values(params, values)
 
 
 def combinations(params: Params) -> Iterator[dict[str, Any]]:
-    """All that the ends and choices make together; if they are too many, each of them once at least."""
+    """All combinations of ends and choices; where they are too many, some of them, with each end and choice once at least."""
     ends = {key: list(extremes(params, key)) for key in params.tune.space}
     if math.prod(map(len, ends.values())) <= MOST:
         for values in itertools.product(*ends.values()):
             yield dict(zip(ends, values, strict=True))
         return
-    deal = random.Random(0)
+    generator = random.Random(0)
     for number in range(max(MOST, *map(len, ends.values()))):
-        yield {key: some[number] if number < len(some) else deal.choice(some) for key, some in ends.items()}
+        yield {key: few[number] if number < len(few) else generator.choice(few) for key, few in ends.items()}
 
 
 def extremes(params: Params, key: str) -> Iterator[Any]:
     entry = params.tune.space[key]
-    if isinstance(entry, Between):
-        kind = int if whole(params, key) and all(type(end) is int for end in (entry.low, entry.high)) else float
+    if isinstance(entry, NumberRange):
+        kind = int if takes_integers(params, key) and all(type(end) is int for end in (entry.low, entry.high)) else float
         yield from (kind(entry.low), kind(entry.high))
     else:
         yield from entry
 
 
-def whole(params: Params, key: str) -> bool:
-    """Whether the setting takes whole numbers alone."""
-    if key.startswith(OF_A_PRESET):
+def takes_integers(params: Params, key: str) -> bool:
+    """Whether the setting takes whole numbers only."""
+    if key.startswith(PRESET_PREFIX):
         entry = params.tune.space[key]
-        usual = params.model.numbers.get(key.removeprefix(OF_A_PRESET), entry.low)
+        usual = params.model.numbers.get(key.removeprefix(PRESET_PREFIX), entry.low)
         return type(usual) is int
     block, *parents, name = key.split(".")
     kind: Any = type(getattr(params, block))
@@ -74,20 +73,20 @@ def distributions(params: Params) -> dict[str, BaseDistribution]:
 
     found: dict[str, BaseDistribution] = {}
     for key, entry in params.tune.space.items():
-        if not isinstance(entry, Between):
+        if not isinstance(entry, NumberRange):
             found[key] = CategoricalDistribution(entry)
-        elif whole(params, key):
+        elif takes_integers(params, key):
             found[key] = IntDistribution(int(entry.low), int(entry.high), entry.log, int(entry.step or 1))
         else:
             found[key] = FloatDistribution(entry.low, entry.high, entry.log, entry.step)
     return found
 
 
-def laid(params: Params, values: dict[str, Any]) -> Params:
-    """The settings with some of them set, by their dotted keys.
+def with_values(params: Params, values: dict[str, Any]) -> Params:
+    """The params with some values set, by their dotted keys.
 
     Raises:
-        InputError: what comes of it is not allowed.
+        InputError: the result is not allowed.
     """
     document = params.model_dump(mode="json", by_alias=True)
     for key, value in values.items():
@@ -96,12 +95,12 @@ def laid(params: Params, values: dict[str, Any]) -> Params:
     return check_params(document, f"tune.space, {chosen}")
 
 
-def now(params: Params) -> dict[str, Any]:
-    """What the settings are without any tuning, as far as the space has it."""
+def current_values(params: Params) -> dict[str, Any]:
+    """The values of params.yaml for the keys of the space, as far as they are in it."""
     found = {}
     for key, entry in params.tune.space.items():
-        value = current(params, key)
-        if isinstance(entry, Between):
+        value = current_value(params, key)
+        if isinstance(entry, NumberRange):
             inside = isinstance(value, int | float) and entry.low <= value <= entry.high
             if inside and (entry.step is None or is_whole((value - entry.low) / entry.step)):
                 found[key] = value
@@ -110,9 +109,9 @@ def now(params: Params) -> dict[str, Any]:
     return found
 
 
-def current(params: Params, key: str) -> Any:
-    if key.startswith(OF_A_PRESET):
-        return params.model.numbers.get(key.removeprefix(OF_A_PRESET))
+def current_value(params: Params, key: str) -> Any:
+    if key.startswith(PRESET_PREFIX):
+        return params.model.numbers.get(key.removeprefix(PRESET_PREFIX))
     node: Any = params
     for part in key.split("."):
         node = getattr(node, part)

@@ -1,4 +1,4 @@
-"""One trial: a training with some settings, without each part of the rows in turn, and its score against that part."""
+"""One trial: a training with some settings for each fold of the cross-validation, and its scores on the rows left out."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ import keras
 import numpy as np
 
 from pipelines import catalogue
-from pipelines.core import paths
 from pipelines.core.errors import InputError
+from pipelines.core.project import Project
 from pipelines.features.base import Extractor
-from pipelines.metrics.base import Trial
-from pipelines.metrics.inputs import Drawn
+from pipelines.metrics.base import Comparison
+from pipelines.metrics.inputs import GeneratedFeatures
 from pipelines.models import base
 from pipelines.scoring import benchmark, generated, scores
 from pipelines.settings.schema import Params
-from pipelines.training import dataset, fitting, hardware, preview
+from pipelines.training import dataset, hardware, preview
 from pipelines.training.dataset import Dataset
-from pipelines.tuning.cross_validation import Part
+from pipelines.training.fit import fit
+from pipelines.training.training_run import TrainingRun
+from pipelines.tuning.cross_validation import CvFold
 
-LOOKS = 4  # parts of a training, after each of which but the last it is looked at
-FEWER = 2  # so many times fewer images are drawn then
+FEWER = 2  # so many times fewer images are generated for a score half-way
 
-# Told of a step, counted over all trainings of the trial, and the score then, the mean with those of the trainings before. It
-# raises what ends the trial.
-Look = Callable[[int, float], None]
+# Gets a step, counted over all trainings of the trial, and the score then: the mean with those of the trainings before. What it
+# raises ends the trial.
+Report = Callable[[int, float], None]
 
 
 class UnmeasurableError(InputError):
@@ -37,19 +38,20 @@ class UnmeasurableError(InputError):
 
 
 @dataclass
-class Bench:
-    """What all trials have in common: the rows, read once, and what scores them."""
+class Experiment:
+    """The parts that all trials share: the rows, read once, and the extractor of their features."""
 
+    project: Project
     params: Params
-    parts: list[Part]
+    cv_folds: list[CvFold]
     extractor: Extractor = field(init=False)
     rows: dict[bool, Dataset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.extractor = benchmark.read_extractor(paths.REFERENCE)
+        self.extractor = benchmark.read_extractor(self.project.reference)
 
-    def training(self, params: Params, conditional: bool, part: Part) -> Dataset:
-        """The rows that are trained on while `part` is left out.
+    def training_rows(self, params: Params, conditional: bool, cv_fold: CvFold) -> Dataset:
+        """All rows but those of `cv_fold`.
 
         Raises:
             UnmeasurableError: data/clean cannot be trained on by the project's own settings.
@@ -57,42 +59,44 @@ class Bench:
         """
         if conditional not in self.rows:
             try:
-                self.rows[conditional] = dataset.read(self.params, conditional, with_ids=True)
+                self.rows[conditional] = dataset.read(self.project, self.params, conditional, with_ids=True)
             except InputError as error:
                 raise UnmeasurableError(str(error)) from None
-        every = self.rows[conditional]
-        assert every.ids is not None
-        chosen = every.chosen(np.flatnonzero(~np.isin(every.ids, part.ids)))
-        dataset.check(chosen, params)
-        return chosen
+        rows = self.rows[conditional]
+        assert rows.ids is not None
+        rows = rows.subset(np.flatnonzero(~np.isin(rows.ids, cv_fold.ids)))
+        dataset.check(self.project, params, rows)
+        return rows
 
-    def score(self, family: base.Family, part: Part, count: int) -> float:
-        """What `count` images that it draws now score against the rows that were left out.
+    def score(self, family: base.Family, cv_fold: CvFold, count: int) -> float:
+        """The score of `count` images that the model generates now, against the rows of `cv_fold`.
 
         Raises:
-            UnmeasurableError: these rows, or so many drawn ones, are not enough for the metric.
-            GenloopError, ValueError: what is drawn is not sound.
+            UnmeasurableError: these rows, or so many images, are not enough for the metric.
+            GenloopError, ValueError: the images are not sound.
         """
         metric, first = self.params.tune.metric, self.params.evaluate.seed
         conditional = bool(family.conditional and family.spec.classes)
-        labels = generated.like_the_holdout(part.benchmark.labels, count) if conditional else None
-        walked = metric == "path_length"
-        _, draws = generated.draw(Now(family), self.extractor, part.benchmark.id, first, count, labels, walked)
-        liked = generated.liked(draws, benchmark.read_pinned(paths.REFERENCE)) if metric == "approval" else None
-        trial = Trial(Drawn(draws.features, draws.labels, draws.steps, liked), part.benchmark)
-        found = scores.measure(trial, [scores.YIELDED_BY.get(metric, metric)])
+        labels = generated.holdout_labels(cv_fold.benchmark.labels, count) if conditional else None
+        with_steps = catalogue.scores()[metric].latent_steps
+        model, fold_benchmark = FamilySampler(family), cv_fold.benchmark
+        _, samples = generated.generate_samples(model, self.extractor, fold_benchmark.id, first, count, labels, with_steps)
+        pinned = benchmark.read_pinned(self.project.reference) if metric == "approval" else None
+        liked = generated.predicted_approval(samples, pinned, self.project.approval) if pinned else None
+        comparison = Comparison(GeneratedFeatures(samples.features, samples.labels, samples.steps, liked), fold_benchmark)
+        found = scores.measure(comparison, [catalogue.metric_of(metric)])
         if metric not in found.values:
             why = next(iter(found.missing.values()), f"{metric} says nothing of this data and model.family")
             raise UnmeasurableError(
-                f"tune.metric: {why}; {len(part.benchmark.labels):,} rows are left out to score by, and tune.samples draws "
+                f"tune.metric: {why}; {len(fold_benchmark.labels):,} rows are left out to score by, tune.samples generates "
                 f"{self.params.tune.samples:,} images, {FEWER} times fewer half-way. Set another tune.metric, or more of them"
             )
         return found.values[metric].value
 
 
 @dataclass(frozen=True)
-class Now:
-    """A model in memory that draws as one in a folder does."""
+class FamilySampler:
+    """A model in memory, with the methods of one in a folder."""
 
     family: base.Family
 
@@ -103,58 +107,59 @@ class Now:
         return base.walk(self.family, seeds, others, at, labels)
 
 
-class Looks(keras.callbacks.Callback):
-    """Scores a training at a few points of it, with averaged weights."""
+class IntermediateScores(keras.callbacks.Callback):
+    """Scores the averaged weights after each preview but the last."""
 
-    def __init__(self, every: int, steps: int, look: Callable[[int, base.Family], None]) -> None:
+    def __init__(self, every: int, steps: int, score: Callable[[int, base.Family], None]) -> None:
         super().__init__()
-        self.every, self.steps, self.look = every, steps, look
+        self.every, self.steps, self.score = every, steps, score
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         step = (epoch + 1) * self.every
         if step < self.steps:
-            with preview.averaged(self.model):
-                self.look(step, self.model)
+            with preview.averaged_weights(self.model):
+                self.score(step, self.model)
 
 
-def run(bench: Bench, params: Params, name: str, look: Look) -> float:
-    """The score of a trial: the mean over the parts.
+def run(experiment: Experiment, params: Params, name: str, report: Report) -> float:
+    """The score of a trial: the mean over the folds.
 
     Args:
         params: with the trial's settings. name: of its progress.
 
     Raises:
-        GenloopError, ValueError: a training came to nothing.
+        GenloopError, ValueError: a training failed.
     """
     found: list[float] = []
-    for number, part in enumerate(bench.parts):
-        if found:  # what is known between two trainings
-            look(number * params.train.steps, float(np.mean(found)))
-        words = f"{name}, part {number + 1} of {len(bench.parts)}" if len(bench.parts) > 1 else name
+    count = len(experiment.cv_folds)
+    for number, cv_fold in enumerate(experiment.cv_folds):
+        if found:  # the score between two trainings
+            report(number * params.train.steps, float(np.mean(found)))
 
-        def told(step: int, score: float, number: int = number) -> None:
-            look(number * params.train.steps + step, float(np.mean([*found, score])))
+        def report_mean(step: int, score: float, number: int = number) -> None:
+            report(number * params.train.steps + step, float(np.mean([*found, score])))
 
-        found.append(train(bench, params, part, number, words, told))
+        title = f"{name}, training {number + 1} of {count}" if count > 1 else name
+        found.append(train(experiment, params, cv_fold, number, title, report_mean))
     return float(np.mean(found))
 
 
-def train(bench: Bench, params: Params, part: Part, number: int, name: str, look: Look) -> float:
+def train(experiment: Experiment, params: Params, cv_fold: CvFold, number: int, name: str, report: Report) -> float:
     family_class = catalogue.get(catalogue.MODELS, params.model.family)
-    chosen = hardware.chosen(params.train)
-    rows = bench.training(params, family_class.conditional, part)
+    machine = hardware.choose(params.train)
+    rows = experiment.training_rows(params, family_class.conditional, cv_fold)
     spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
-    samples, settings = params.tune.samples, params.train
+    samples, train = params.tune.samples, params.train
     try:
-        with hardware.used(chosen), tempfile.TemporaryDirectory(prefix="genloop-tune-") as temporary:
-            family = base.build(family_class, spec, params.model.numbers, settings.seed + number)
+        with machine.scope(), tempfile.TemporaryDirectory(prefix="genloop-tune-") as temporary:
+            family = base.build(family_class, spec, params.model.numbers, train.seed + number)
 
-            def looked(step: int, model: base.Family) -> None:
-                look(step, bench.score(model, part, max(2, samples // FEWER)))
+            def score(step: int, model: base.Family) -> None:
+                report(step, experiment.score(model, cv_fold, max(2, samples // FEWER)))
 
-            also = [Looks(settings.preview_every, settings.steps, looked)]
-            place = Path(temporary)
-            fitting.fit(family, rows, settings, chosen, place / "checkpoints", place / "logs", also=also, name=name)
-        return bench.score(family, part, samples)
+            folder = Path(temporary)
+            training = TrainingRun(rows, train, machine, folder / "checkpoints", folder / "logs", name=name)
+            fit(family, training, [IntermediateScores(train.preview_every, train.steps, score)])
+        return experiment.score(family, cv_fold, samples)
     finally:
         keras.backend.clear_session()  # or each trial would leave its graphs

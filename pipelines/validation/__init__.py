@@ -1,1 +1,1 @@
-"""What `validate` checks and how it shows it."""
+"""Helpers of `validate`: the expectations that data must meet, and the page that shows the data."""

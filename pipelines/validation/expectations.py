@@ -1,9 +1,8 @@
-"""What the data must look like, as Great Expectations over a table of row facts."""
+"""Expectations that the data must meet, checked by Great Expectations on a table of row facts."""
 
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.core.facts import FACT, Facts
+from pipelines.core.numbers import four_digits
 from pipelines.settings.schema import Expectations
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
     from great_expectations.expectations.metadata_types import FailureSeverity
 
-SHARE = 1e-9  # shares are compared with this much room for rounding
+ROUNDING = 1e-9  # that shares are allowed when they are compared
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One expectation and what came of it."""
+class CheckedExpectation:
+    """One expectation with its result."""
 
     hard: bool
     passed: bool
@@ -32,8 +32,8 @@ class Finding:
 
 
 def table(facts: Facts, classes: list[str]) -> pd.DataFrame:
-    """One row a row of data: its facts, whether it copies an earlier row, and its class's share of an even share."""
-    import pandas as pd  # here: the worker processes of `validate` have no use for it
+    """The facts of each row, whether it copies an earlier one, and the share of the rarest class, of an even share."""
+    import pandas as pd  # not at the top, because the worker processes of `validate` do not need it
 
     labels = facts["label"]
     _, first = np.unique(facts["id"], return_index=True)
@@ -54,9 +54,10 @@ def table(facts: Facts, classes: list[str]) -> pd.DataFrame:
     )
 
 
-def check(facts: Facts, classes: list[str], hard: Expectations, soft: Expectations) -> tuple[list[Finding], dict[str, Any]]:
-    """Findings, and the validation result of Great Expectations as plain JSON."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+def check(
+    facts: Facts, classes: list[str], hard: Expectations, soft: Expectations
+) -> tuple[list[CheckedExpectation], dict[str, Any]]:
+    """The expectations with their results, and the validation result of Great Expectations as plain JSON."""
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -67,9 +68,9 @@ def check(facts: Facts, classes: list[str], hard: Expectations, soft: Expectatio
         suite = gx.ExpectationSuite(
             name="rows",
             expectations=[
-                *sound(frame, classes),
-                *wanted(hard, FailureSeverity.CRITICAL),
-                *wanted(soft, FailureSeverity.WARNING),
+                *basic_expectations(frame, classes),
+                *configured_expectations(hard, FailureSeverity.CRITICAL),
+                *configured_expectations(soft, FailureSeverity.WARNING),
             ],
         )
         context = gx.get_context(mode="ephemeral")
@@ -77,11 +78,11 @@ def check(facts: Facts, classes: list[str], hard: Expectations, soft: Expectatio
         asset = context.data_sources.add_pandas("data").add_dataframe_asset("rows")
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
         result = batch.validate(suite, result_format="SUMMARY").to_json_dict()
-    return [finding(entry) for entry in result["results"]], result
+    return [interpret(entry) for entry in result["results"]], result
 
 
-def sound(frame: pd.DataFrame, classes: list[str]) -> list[Expectation]:
-    """What must hold whatever the settings say. Expectations on values pass an empty table and NaN, so both are asked for."""
+def basic_expectations(frame: pd.DataFrame, classes: list[str]) -> list[Expectation]:
+    """The expectations that params cannot change. Those on values pass an empty table and NaN, so both have their own."""
     import great_expectations.expectations as gxe
     from great_expectations.expectations.metadata_types import FailureSeverity
 
@@ -101,45 +102,34 @@ def sound(frame: pd.DataFrame, classes: list[str]) -> list[Expectation]:
     return expectations
 
 
-def wanted(limits: Expectations, severity: FailureSeverity) -> list[Expectation]:
+def configured_expectations(limits: Expectations, severity: FailureSeverity) -> list[Expectation]:
     """The expectations that params.yaml asks for."""
     import great_expectations.expectations as gxe
 
     expectations: list[Expectation] = []
     if limits.rows:
-        expectations.append(
-            gxe.ExpectTableRowCountToBeBetween(min_value=limits.rows[0], max_value=limits.rows[1], severity=severity)
-        )
-    for names, bounds in (
-        (("width", "height"), limits.side),
-        (("brightness",), limits.brightness),
-        (("contrast",), limits.contrast),
-        (("sharpness",), limits.sharpness),
-    ):
-        if bounds:
-            expectations += [
-                gxe.ExpectColumnValuesToBeBetween(
-                    column=name, min_value=bounds[0], max_value=bounds[1], mostly=limits.mostly, severity=severity
-                )
-                for name in names
-            ]
+        least, most = limits.rows
+        expectations.append(gxe.ExpectTableRowCountToBeBetween(min_value=least, max_value=most, severity=severity))
+    mostly: dict[str, Any] = {"mostly": limits.mostly, "severity": severity}
+    for name in ("width", "height", "brightness", "contrast", "sharpness"):
+        if bounds := limits.side if name in ("width", "height") else getattr(limits, name):
+            low, high = bounds
+            expectations.append(gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, **mostly))
     if limits.modes:
-        expectations.append(
-            gxe.ExpectColumnValuesToBeInSet(column="mode", value_set=limits.modes, mostly=limits.mostly, severity=severity)
-        )
+        expectations.append(gxe.ExpectColumnValuesToBeInSet(column="mode", value_set=limits.modes, **mostly))
     if limits.min_labelled_share is not None:
-        least = limits.min_labelled_share - SHARE
-        expectations.append(gxe.ExpectColumnMeanToBeBetween(column="labelled", min_value=least, severity=severity))
+        low = limits.min_labelled_share - ROUNDING
+        expectations.append(gxe.ExpectColumnMeanToBeBetween(column="labelled", min_value=low, severity=severity))
     if limits.max_duplicate_share is not None:
-        most = limits.max_duplicate_share + SHARE
-        expectations.append(gxe.ExpectColumnMeanToBeBetween(column="copy", max_value=most, severity=severity))
+        high = limits.max_duplicate_share + ROUNDING
+        expectations.append(gxe.ExpectColumnMeanToBeBetween(column="copy", max_value=high, severity=severity))
     if limits.min_class_share is not None:
-        least = limits.min_class_share - SHARE
-        expectations.append(gxe.ExpectColumnMinToBeBetween(column="rarest_class", min_value=least, severity=severity))
+        low = limits.min_class_share - ROUNDING
+        expectations.append(gxe.ExpectColumnMinToBeBetween(column="rarest_class", min_value=low, severity=severity))
     return expectations
 
 
-WORDS = {
+DESCRIPTIONS = {
     "expect_table_row_count_to_be_between": "number of rows",
     "expect_table_columns_to_match_set": "columns are exactly those of the table of facts",
     "expect_column_values_to_not_be_null": "no value missing or NaN",
@@ -151,7 +141,7 @@ WORDS = {
 }
 
 
-def finding(entry: dict[str, Any]) -> Finding:
+def interpret(entry: dict[str, Any]) -> CheckedExpectation:
     config, result = entry["expectation_config"], entry["result"]
     kwargs, kind = config["kwargs"], config["type"]
     column = f"{kwargs['column']}: " if "column" in kwargs else ""
@@ -173,16 +163,16 @@ def finding(entry: dict[str, Any]) -> Finding:
         if result.get("partial_unexpected_list"):
             observed += f" (such as {', '.join(map(str, result['partial_unexpected_list'][:3]))})"
     else:
-        observed = words(result.get("observed_value"))
-    return Finding(
+        observed = as_text(result.get("observed_value"))
+    return CheckedExpectation(
         hard=config.get("severity") == "critical",
         passed=bool(entry["success"]),
-        expected=f"{column}{WORDS[kind]} {' and '.join(bounds)}".strip(),
+        expected=f"{column}{DESCRIPTIONS[kind]} {' and '.join(bounds)}".strip(),
         observed=observed,
     )
 
 
-def words(value: Any) -> str:
+def as_text(value: Any) -> str:
     match value:
         case list():
             return ", ".join(map(str, value))
@@ -191,4 +181,4 @@ def words(value: Any) -> str:
         case int():
             return f"{value:,}"
         case _:
-            return f"{value:,.4g}"
+            return four_digits(value)

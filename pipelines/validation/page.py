@@ -1,4 +1,4 @@
-"""The data report: one page that opens, styled, without a network."""
+"""The page of the data: one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from pipelines.core import grids
 from pipelines.core.facts import Facts
-from pipelines.validation.expectations import Finding
+from pipelines.core.numbers import four_digits
+from pipelines.validation.expectations import CheckedExpectation
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 WIDTH, HEIGHT, BINS = 300, 80, 40
 
 
-def render(facts: Facts, classes: list[str], findings: list[Finding], pictures: dict[int, Any], refused: int) -> str:
+def render(facts: Facts, classes: list[str], findings: list[CheckedExpectation], pictures: dict[int, Any], refused: int) -> str:
     """HTML. `pictures` maps a label (-1 for none) to a Pillow image that shows some of its rows."""
     counts = {label: int((facts["label"] == label).sum()) for label in [*range(len(classes)), -1]}
     most = max(counts.values(), default=0) or 1
@@ -40,7 +41,7 @@ def render(facts: Facts, classes: list[str], findings: list[Finding], pictures: 
                 "name": classes[label] if label >= 0 else "no label",
                 "rows": rows,
                 "percent": round(100 * rows / most, 1),
-                "picture": encode(pictures[label]) if label in pictures else None,
+                "picture": base64.b64encode(grids.png(pictures[label])).decode() if label in pictures else None,
             }
             for label, rows in counts.items()
             if label >= 0 or rows
@@ -60,10 +61,6 @@ def render(facts: Facts, classes: list[str], findings: list[Finding], pictures: 
     )
 
 
-def encode(picture: Any) -> str:
-    return base64.b64encode(grids.png(picture)).decode()
-
-
 def histogram(name: str, unit: str, values: np.ndarray) -> dict[str, Any]:
     counts, edges = np.histogram(values, bins=BINS)
     tall = counts / max(counts.max(), 1) * HEIGHT
@@ -73,15 +70,15 @@ def histogram(name: str, unit: str, values: np.ndarray) -> dict[str, Any]:
         "unit": unit,
         "width": WIDTH,
         "height": HEIGHT,
-        "low": f"{values.min():,.4g}",
-        "high": f"{values.max():,.4g}",
+        "low": four_digits(values.min()),
+        "high": four_digits(values.max()),
         "bars": [
             {
                 "x": round(i * step, 2),
                 "y": round(HEIGHT - tall[i], 2),
                 "width": round(step - 1, 2),
                 "height": round(tall[i], 2),
-                "title": f"{edges[i]:,.4g} to {edges[i + 1]:,.4g}: {counts[i]:,}",
+                "title": f"{four_digits(edges[i])} to {four_digits(edges[i + 1])}: {counts[i]:,}",
             }
             for i in range(BINS)
             if counts[i]

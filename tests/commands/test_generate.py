@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,15 +11,16 @@ import pytest
 from typer.testing import CliRunner
 
 import genloop
-from commands import generate
+from operations import generate
+from pipelines.core.project import Project
 from pipelines.feedback import withheld
 from pipelines.feedback.events import Sample, parse
-from pipelines.feedback.store.event_store import Store
-from pipelines.registry import client
+from pipelines.feedback.store.event_store import EventStore
+from pipelines.registry.client import Registry
 from tests.conftest import REPOSITORY
 
 
-class FakeDrawer:
+class GreySampler:
     """Draws an image of one grey, its seed, whose second pixel is the label."""
 
     version, conditional, classes = 7, True, ["zero", "one", "two"]
@@ -38,19 +38,20 @@ class Withheld:
     def __init__(self, must_not: Callable[[np.ndarray], np.ndarray]) -> None:
         self.must_not = must_not
 
-    def withheld(self, drawn: np.ndarray) -> np.ndarray:
+    def mask(self, drawn: np.ndarray) -> np.ndarray:
         return self.must_not(drawn[:, 0, 0, 0])
 
 
 @pytest.fixture
-def withhold(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Seeds that draw what was reported, in a project whose registry has one version."""
-    (project / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
-    (project / "dvc.yaml").write_text("stages: {}\n")
-    monkeypatch.setattr(client, "load", lambda params, version=None: FakeDrawer())
+def withhold(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Seeds that draw what was reported, in a project whose registry has one version; it is the working directory."""
+    (project.root / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
+    (project.root / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(project.root)
+    monkeypatch.setattr(Registry, "load", lambda self, number=None: GreySampler())
 
     def set_to(must_not: Callable[[np.ndarray], np.ndarray]) -> None:
-        monkeypatch.setattr(withheld.Filter, "read", lambda params: Withheld(must_not))
+        monkeypatch.setattr(withheld.WithheldFilter, "read", lambda project, params: Withheld(must_not))
 
     return set_to
 
@@ -69,7 +70,7 @@ def test_the_next_seeds_take_the_places_with_the_same_labels(withhold: Callable[
     assert (arrays["images"][:, 0, 0, 0] == arrays["seeds"]).all()
     assert (arrays["images"][:, 0, 1, 0] == arrays["labels"]).all()
     assert "5 images by version 7" in said.err
-    assert "4 withheld, for people have reported such images" in said.err
+    assert "4 withheld, because people have flagged such images" in said.err
 
 
 def test_it_is_the_same_whatever_the_batch(withhold: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,20 +83,20 @@ def test_it_is_the_same_whatever_the_batch(withhold: Callable[..., None], monkey
     assert len(set(whole["seeds"].tolist())) == 50
 
 
-def test_what_people_are_shown_is_remembered(withhold: Callable[..., None]) -> None:
+def test_what_people_are_shown_is_remembered(withhold: Callable[..., None], project: Project) -> None:
     withhold(lambda seeds: seeds == 11)
     done = CliRunner().invoke(genloop.app, ["generate", "--count", "3", "--seed", "10", "--out", "grid.png"])
     assert done.exit_code == 0, done.stderr
-    with Store.open() as store:
-        known = [store.has_sample(Sample(version=7, seed=seed, label=seed % 3)) for seed in (10, 11, 12)]
-        assert known == [True, False, True]
-        assert store.has_sample(Sample(version=7, seed=13, label=2))  # in the place of 11
+    with EventStore.open(project.database_url) as store:
+        new = [store.add_samples([Sample(version=7, seed=seed, label=seed % 3)]) for seed in (10, 11, 12)]
+        assert new == [0, 1, 0]
+        assert store.add_samples([Sample(version=7, seed=13, label=2)]) == 0  # in the place of 11
 
 
-def test_a_reported_sample_is_withheld_before_any_fold(withhold: Callable[..., None]) -> None:
+def test_a_reported_sample_is_withheld_before_any_fold(withhold: Callable[..., None], project: Project) -> None:
     withhold(lambda greys: greys < 0)
     said = {"rater": "ann", "at": "2026-01-31T12:00:00Z", "type": "report", "reason": ""}
-    with Store.open() as store:
+    with EventStore.open(project.database_url) as store:
         store.add(
             [
                 parse({**said, "id": "a", "sample": {"version": 7, "seed": 12, "label": 0}}),
@@ -108,7 +109,13 @@ def test_a_reported_sample_is_withheld_before_any_fold(withhold: Callable[..., N
     found, arrays = draw("--count", "5", "--seed", "10")
     assert arrays["seeds"].tolist() == [10, 11, 15, 13, 14]
     assert arrays["labels"].tolist() == [1, 2, 0, 1, 2]
-    assert "1 withheld, for people have reported such images" in found.err
+    assert "1 withheld, because people have flagged such images" in found.err
+
+
+def test_no_database_is_made_where_there_is_nothing_to_remember(withhold: Callable[..., None], project: Project) -> None:
+    withhold(lambda seeds: np.zeros(len(seeds), bool))
+    assert draw("--count", "3")[0].code == 0
+    assert not list(project.root.rglob("*.db"))
 
 
 def test_nothing_is_said_where_nothing_is_withheld(withhold: Callable[..., None]) -> None:
@@ -119,13 +126,13 @@ def test_nothing_is_said_where_nothing_is_withheld(withhold: Callable[..., None]
 
 
 def test_a_model_that_draws_little_else_is_an_error_and_nothing_is_written(
-    withhold: Callable[..., None], project: Path
+    withhold: Callable[..., None], project: Project
 ) -> None:
     withhold(lambda seeds: np.ones(len(seeds), bool))
     said, _ = draw("--count", "2", "--label", "one")
     assert said.code == 1
-    assert "too near to what people have reported, of the class one; lower feedback.report_reach" in said.err
-    assert not (project / "some.npz").exists()
+    assert "too near to flagged images, of the class one; lower feedback.report_reach" in said.err
+    assert not (project.root / "some.npz").exists()
 
 
 def test_seeds_run_out_at_the_end_of_their_range(withhold: Callable[..., None]) -> None:

@@ -3,65 +3,55 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from typer.testing import CliRunner
 
-import genloop
-from pipelines.feedback.store import database
-from pipelines.feedback.store.event_store import Store
-from pipelines.registry import client
-from pipelines.registry.client import Learned
-from tests.feedback import followed
-from tests.feedback.followed import Made
+from pipelines.core.project import Project
+from pipelines.feedback.store.event_store import EventStore
+from pipelines.registry.client import Registry
+from pipelines.registry.versions import VersionBatches
+from tests.feedback.lineage_project import LineageProject
 from tests.feedback.writer import vote
+from tests.support.calls import Called, call
 
-VERSIONS = {1: Learned([], []), 2: Learned(["x"], ["champion"]), 3: Learned(["x", "y"], []), 4: Learned(["z"], ["challenger"])}
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return followed.make(tmp_path_factory.mktemp("curated"))
-
-
-@pytest.fixture
-def made(template: Made, project: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
-    shutil.copytree(template.folder, project, dirs_exist_ok=True)
-    monkeypatch.delenv(database.VARIABLE, raising=False)
-    monkeypatch.setattr(client, "learned", lambda _: VERSIONS)
-    return template
+VERSIONS = {
+    1: VersionBatches([], []),
+    2: VersionBatches(["x"], ["champion"]),
+    3: VersionBatches(["x", "y"], []),
+    4: VersionBatches(["z"], ["challenger"]),
+}
 
 
-def influence(*arguments: str) -> SimpleNamespace:
-    result = CliRunner().invoke(genloop.app, ["influence", *arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
+@pytest.fixture(autouse=True)
+def learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Registry, "training_batches", lambda _: VERSIONS)
 
 
-def test_what_one_rater_said_and_what_came_of_it(made: Made) -> None:
-    with Store.open() as store:
+def influence(project: Project, *arguments: str) -> Called:
+    return call(project, "influence", *arguments)
+
+
+def test_what_one_rater_said_and_what_came_of_it(project: Project, lineage: LineageProject) -> None:
+    with EventStore.open(project.database_url) as store:
         store.add([vote("waiting", "ann")])
-    found = json.loads(influence("ann", "--json").out)
+    found = json.loads(influence(project, "ann", "--json").out)
     assert {name: span["count"] for name, span in found["events"].items()} == {"vote": 19, "label": 1, "report": 1}
     assert found["events"]["vote"]["first"].endswith("Z")
     assert (sum(found["folds"].values()), found["waiting"]) == (20, 1)
-    assert made.liked in found["rows"]["added"]
-    assert found["rows"]["corrected"] == [made.corrected]
-    assert found["rows"]["reported"] == [made.reported]
+    assert lineage.liked in found["rows"]["added"]
+    assert found["rows"]["corrected"] == [lineage.corrected]
+    assert found["rows"]["reported"] == [lineage.reported]
     assert found["versions"] == [{"version": 2, "aliases": ["champion"]}, {"version": 3, "aliases": []}]
     assert found["standing"]["reliability"] > 0.5
-    lines = influence("ann").out.splitlines()
+    lines = influence(project, "ann").out.splitlines()
     assert lines[0] == "ann"
     assert "  versions that have learned from this: 2 (champion), 3" in lines
-    assert f"  rows corrected: 1 ({made.corrected[:12]})" in lines
-    assert "1 not folded yet" in influence("ann").out
+    assert f"  rows corrected: 1 ({lineage.corrected[:12]})" in lines
+    assert "1 not folded yet" in influence(project, "ann").out
 
 
-def test_a_rater_whom_nobody_knows_is_unusable_input(made: Made) -> None:
-    done = influence("anne")
+def test_a_rater_whom_nobody_knows_is_unusable_input(project: Project, lineage: LineageProject) -> None:
+    done = influence(project, "anne")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "genloop: anne: has said nothing; did you mean ann?\n"
-    assert not Path("data/feedback.db").exists()  # asking made none
+    assert done.err == "genloop: anne: there are no events of theirs; did you mean ann?\n"
+    assert not (project.data / "feedback.db").exists()  # asking made none

@@ -21,15 +21,15 @@ import pytest
 from typer.testing import CliRunner
 
 import genloop
-from commands import score
+from operations import feature_space
 from pipelines import catalogue, reference
-from pipelines.core import backend, paths
-from pipelines.core import images as pixels
-from pipelines.registry import client
+from pipelines.core import backend, png
+from pipelines.core.project import Project
+from pipelines.registry.client import Registry
+from pipelines.registry.publish import Publication, log_and_register
 from pipelines.scoring import disk_arrays
-from pipelines.settings.load import check_params, parse_yaml
-from pipelines.settings.overlay import set_key
-from tests.conftest import REPOSITORY
+from pipelines.settings.load import check_params, parse_yaml, set_key
+from tests.conftest import REPOSITORY, project_in
 from tests.contracts import pictures, write_rows
 
 
@@ -65,12 +65,12 @@ def as_folder(name: str, images: np.ndarray, labels: np.ndarray | None = None) -
     for number, image in enumerate(images):
         folder = Path(name) if labels is None else Path(name) / str(labels[number])
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{number:04d}.png").write_bytes(pixels.encode_png(image))
+        (folder / f"{number:04d}.png").write_bytes(png.encode(image))
     return name
 
 
 def as_parquet(name: str, images: np.ndarray, labels: np.ndarray | None = None) -> str:
-    rows: dict[str, Any] = {"image": [{"bytes": pixels.encode_png(image), "path": None} for image in images]}
+    rows: dict[str, Any] = {"image": [{"bytes": png.encode(image), "path": None} for image in images]}
     pq.write_table(pa.table(rows if labels is None else {**rows, "label": labels}), f"{name}.parquet")
     return f"{name}.parquet"
 
@@ -87,7 +87,7 @@ def turns(count: int) -> np.ndarray:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Extractors that are trained for a few steps."""
-    monkeypatch.setattr(score, "STEPS", 3)
+    monkeypatch.setattr(feature_space, "STEPS", 3)
 
 
 # Features that somebody else made.
@@ -95,7 +95,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 NONE = ("--extractor", "none")
 
 
-def test_features_are_scored_by_all_metrics_that_apply(project: Path) -> None:
+def test_features_are_scored_by_all_metrics_that_apply(elsewhere: Path) -> None:
     scores = found(put("a.npz", gaussian(200)), put("b.npz", gaussian(300, seed=1)), *NONE)
     for name in ("fid", "fid_infinity", "kid", "precision", "recall", "density", "coverage"):
         assert scores[f"{name}_low"] <= scores[f"{name}_high"]
@@ -103,23 +103,23 @@ def test_features_are_scored_by_all_metrics_that_apply(project: Path) -> None:
     assert not [name for name in scores if name.startswith(("class", "inception", "memorisation", "path_length", "not_enough"))]
 
 
-def test_only_the_metrics_asked_for_are_computed(project: Path) -> None:
+def test_only_the_metrics_asked_for_are_computed(elsewhere: Path) -> None:
     scores = found(put("a.npz", gaussian(200)), put("b.npz", gaussian(300, seed=1)), *NONE, "--metrics", "kid")
     assert set(scores) == {"kid", "kid_low", "kid_high", "benchmark_id", "samples"}
 
 
-def test_people_get_a_table_and_below_it_what_is_missing(project: Path) -> None:
+def test_people_get_a_table_and_below_it_what_is_missing(elsewhere: Path) -> None:
     result = call(put("a.npz", gaussian(40)), put("b.npz", gaussian(300, seed=1)), *NONE)
     lines = {line.split()[0]: line.rstrip() for line in result.out.splitlines()}
     assert lines["score"].split() == ["score", "value", "95", "%", "interval", "better"]
     assert " to " in lines["fid"]
     assert lines["fid"].endswith("lower")
-    assert "not enough: kid needs 50 drawn and as many real rows or more, came 40" in result.out.splitlines()
+    assert "not enough: kid needs 50 generated and as many real rows or more, came 40" in result.out.splitlines()
     assert lines["benchmark"].endswith("rows of A: 40")
     assert result.err == ""
 
 
-def test_identical_sets_are_no_distance_apart(project: Path) -> None:
+def test_identical_sets_are_no_distance_apart(elsewhere: Path) -> None:
     same = put("a.npz", gaussian(500))
     scores = found(same, same, *NONE)
     assert 0 <= scores["fid"] <= 1e-6
@@ -127,22 +127,22 @@ def test_identical_sets_are_no_distance_apart(project: Path) -> None:
 
 
 @pytest.mark.parametrize("both", [True, False])
-def test_constant_features_have_a_score(project: Path, both: bool) -> None:
+def test_constant_features_have_a_score(elsewhere: Path, both: bool) -> None:
     flat, other = put("a.npz", np.full((100, 8), 3, np.float32)), put("b.npz", gaussian(100))
     scores = found(flat, flat if both else other, *NONE)
     assert all(np.isfinite(value) for name, value in scores.items() if name != "benchmark_id")
     assert scores["fid"] <= 1e-6 if both else scores["fid"] > 50
 
 
-def test_fewer_rows_than_features_are_not_enough_for_a_distance(project: Path) -> None:
+def test_fewer_rows_than_features_are_not_enough_for_a_distance(elsewhere: Path) -> None:
     scores = found(put("a.npz", gaussian(60, 64)), put("b.npz", gaussian(100, 64)), *NONE)
-    assert scores["not_enough"]["fid"] == "fid needs 65 drawn and as many real rows or more, came 60"
+    assert scores["not_enough"]["fid"] == "fid needs 65 generated and as many real rows or more, came 60"
     assert "fid" not in scores
     assert "kid" in scores
 
 
 @pytest.mark.parametrize("one", ["a.npz", "b.npz"])
-def test_a_single_row_is_not_enough_for_anything(project: Path, one: str) -> None:
+def test_a_single_row_is_not_enough_for_anything(elsewhere: Path, one: str) -> None:
     for name in ("a.npz", "b.npz"):
         put(name, gaussian(1 if name == one else 100))
     scores = found("a.npz", "b.npz", *NONE)
@@ -150,7 +150,7 @@ def test_a_single_row_is_not_enough_for_anything(project: Path, one: str) -> Non
     assert all("came 1" in why for why in scores["not_enough"].values())
 
 
-def test_the_benchmark_is_named_by_the_content_of_b(project: Path) -> None:
+def test_the_benchmark_is_named_by_the_content_of_b(elsewhere: Path) -> None:
     a, b = put("a.npz", gaussian(100)), put("b.npz", gaussian(100, seed=1))
     np.save("b.npy", gaussian(100, seed=1))
     np.savez_compressed("packed.npz", features=gaussian(100, seed=1))
@@ -169,29 +169,30 @@ def test_the_benchmark_is_named_by_the_content_of_b(project: Path) -> None:
         (np.ones((100, 8), int), "a.npz: features: expected features as float16, float32 or float64, came int64"),
     ],
 )
-def test_features_that_cannot_be_scored_are_unusable_input(project: Path, array: np.ndarray, words: str) -> None:
+def test_features_that_cannot_be_scored_are_unusable_input(elsewhere: Path, array: np.ndarray, words: str) -> None:
     result = call(put("a.npz", array), put("b.npz", gaussian(100)), *NONE)
     assert result.code == 2
     assert words in result.err
     assert result.out == ""
 
 
-def test_a_file_without_features_is_said_by_name(project: Path) -> None:
+def test_a_file_without_features_is_said_by_name(elsewhere: Path) -> None:
     np.savez("a.npz", vectors=gaussian(9))
     result = call("a.npz", put("b.npz", gaussian(9)), *NONE)
     assert (result.code, result.err) == (2, "genloop: a.npz: no array 'features'; there are: vectors\n")
 
 
-def test_features_are_never_all_in_memory(project: Path) -> None:
+def test_features_are_never_all_in_memory(elsewhere: Path) -> None:
     width, count = 64, 600_000  # 154 MB on either side
     for seed, name in enumerate("ab"):
-        with disk_arrays.writing(Path(f"{name}.npy")) as writer:
+        with disk_arrays.create(Path(f"{name}.npy")) as writer:
             for part in range(20):
                 writer.append(gaussian(count // 20, width, seed=20 * seed + part))
     program = (
-        "import json, resource, sys; from commands import score\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "score.score('a.npy', 'b.npy', score.Asked('none', 'fid'), True)\n"
+        "import resource, sys; before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "from pathlib import Path; from commands.score import score\n"
+        "from pipelines.core.project import Project\n"
+        "score(Project(Path.cwd()), 'a.npy', 'b.npy', extractor='none', metrics='fid', as_json=True)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, file=sys.stderr)"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
@@ -204,7 +205,7 @@ def test_features_are_never_all_in_memory(project: Path) -> None:
 
 
 @KINDS
-def test_the_same_images_score_the_same_however_they_are_kept(project: Path, quick: None, write: Write) -> None:
+def test_the_same_images_score_the_same_however_they_are_kept(elsewhere: Path, quick: None, write: Write) -> None:
     a, b = pictures(90, 8, 1, seed=1), pictures(240, 8, 1)
     plain = found(as_npz("plain-a", a, turns(90)), as_npz("plain-b", b, turns(240)))
     other = found(write("a", a, turns(90)), write("b", b, turns(240)))
@@ -215,14 +216,14 @@ def test_the_same_images_score_the_same_however_they_are_kept(project: Path, qui
 
 
 @KINDS
-def test_images_without_labels_have_no_scores_by_class(project: Path, write: Write) -> None:
+def test_images_without_labels_have_no_scores_by_class(elsewhere: Path, write: Write) -> None:
     scores = found(write("a", pictures(70, 8, 3, seed=1)), write("b", pictures(80, 8, 3)), "--extractor", "random")
     assert {"fid", "kid", "precision"} <= set(scores)
     assert not [name for name in scores if name.startswith(("class", "inception"))]
     assert set(scores["not_enough"]) == {"fid_infinity"}  # too few rows, not the wrong inputs
 
 
-def test_a_keras_archive_is_images_of_both_halves(project: Path) -> None:
+def test_a_keras_archive_is_images_of_both_halves(elsewhere: Path) -> None:
     images = pictures(80, 8, 1)
     np.savez("b.npz", x_train=images[:60, ..., 0], y_train=turns(60), x_test=images[60:, ..., 0], y_test=turns(20))
     scores = found("b.npz", as_npz("all", images, turns(80)), "--extractor", "random", "--metrics", "fid")
@@ -230,7 +231,7 @@ def test_a_keras_archive_is_images_of_both_halves(project: Path) -> None:
     assert scores["samples"] == 80
 
 
-def test_scores_by_class_need_the_same_classes_on_both_sides(project: Path) -> None:
+def test_scores_by_class_need_the_same_classes_on_both_sides(elsewhere: Path) -> None:
     a, b = pictures(210, 8, 1, seed=1), pictures(210, 8, 1)
     same = call(as_npz("a", a, turns(210)), as_folder("b", b, turns(210)), "--extractor", "random", "--metrics", "class_fid")
     lines = [line.split() for line in same.out.splitlines()]
@@ -244,16 +245,16 @@ def test_scores_by_class_need_the_same_classes_on_both_sides(project: Path) -> N
     }
 
 
-def test_the_extractor_that_is_chosen_is_said_in_one_line(project: Path, quick: None) -> None:
+def test_the_extractor_that_is_chosen_is_said_in_one_line(elsewhere: Path, quick: None) -> None:
     result = call(as_npz("a", pictures(60, 8, 1, seed=1)), as_npz("b", pictures(60, 8, 1)), "--metrics", "kid")
     said = [
-        "score: no benchmark around that fits: by `domain`",
+        "score: no benchmark here fits these images: features by `domain`",
         "score: `domain` learns from a half of b.npz, and A is compared with the other half",
     ]
     assert result.err.splitlines()[:2] == said
 
 
-def test_what_the_extractor_learned_from_is_not_what_a_is_compared_with(project: Path, quick: None) -> None:
+def test_what_the_extractor_learned_from_is_not_what_a_is_compared_with(elsewhere: Path, quick: None) -> None:
     images = pictures(240, 8, 1)
     scores = found(as_npz("b", images, turns(240)), "b.npz", "--metrics", "fid")
     assert scores["fid"] > 1e-3  # all of B against a half of it
@@ -262,35 +263,35 @@ def test_what_the_extractor_learned_from_is_not_what_a_is_compared_with(project:
     assert "`domain` learns from a half of B, which has one image" in result.err
 
 
-def test_b_decides_the_size_if_all_its_images_have_one(project: Path) -> None:
+def test_b_decides_the_size_if_all_its_images_have_one(elsewhere: Path) -> None:
     small, large = as_folder("small", pictures(60, 8, 1)), as_folder("large", pictures(60, 12, 1))
     few = ("--extractor", "random", "--metrics", "kid")
     assert "of images 12x12x1" in call(small, large, *few).err
     assert "of images 8x8x1" in call(large, small, *few).err
     assert "of images 10x10x1" in call(large, small, *few, "--size", "10").err
     as_folder("small", pictures(70, 10, 1)[60:])
-    (Path("small") / "wide.png").write_bytes(pixels.encode_png(np.zeros((8, 9, 1), np.uint8)))
+    (Path("small") / "wide.png").write_bytes(png.encode(np.zeros((8, 9, 1), np.uint8)))
     refused = call(large, small, *few)
     assert refused.code == 2
     assert "small has images of 3 sizes from 8x8 to 10x10: give --size, 4 to 1,024 pixels a side" in refused.err
     assert call(large, small, *few, "--size", "8").code == 0
 
 
-def test_images_that_are_not_square_want_a_size(project: Path) -> None:
+def test_images_that_are_not_square_want_a_size(elsewhere: Path) -> None:
     np.savez("b.npz", images=np.zeros((60, 8, 12), np.uint8))
     result = call("b.npz", "b.npz", "--extractor", "random")
     assert result.code == 2
     assert "b.npz has images of 8x12: give --size" in result.err
 
 
-def test_colours_are_left_out_where_b_has_none_and_that_is_said(project: Path) -> None:
+def test_colours_are_left_out_where_b_has_none_and_that_is_said(elsewhere: Path) -> None:
     colour, grey = as_npz("colour", pictures(60, 8, 3)), as_folder("grey", pictures(60, 8, 1))
     few = ("--extractor", "random", "--metrics", "kid")
     assert "colour.npz has colours and grey has none: both are compared in grey" in call(colour, grey, *few).err
     assert "of images 8x8x3" in call(grey, colour, *few).err
 
 
-def test_images_that_cannot_be_read_are_counted_and_the_first_are_named(project: Path) -> None:
+def test_images_that_cannot_be_read_are_counted_and_the_first_are_named(elsewhere: Path) -> None:
     folder = as_folder("a", pictures(60, 8, 1), turns(60))
     for number in range(5):
         (Path(folder) / "1" / f"bad{number}.png").write_bytes(b"no image" if number else b"")
@@ -340,7 +341,7 @@ def text() -> str:
     ],
 )
 @pytest.mark.parametrize("place", ["A", "B"])
-def test_a_side_without_images_is_unusable_input(project: Path, make: Callable[[], str], words: str, place: str) -> None:
+def test_a_side_without_images_is_unusable_input(elsewhere: Path, make: Callable[[], str], words: str, place: str) -> None:
     bad, good = make(), as_npz("good", pictures(60, 8, 1))
     result = call(*((bad, good) if place == "A" else (good, bad)), "--extractor", "random")
     assert result.code == 2
@@ -370,28 +371,28 @@ def test_a_side_without_images_is_unusable_input(project: Path, make: Callable[[
         (["--extractor", "inception", "--weights", "some.pb", "--sha256", "0" * 64], "some.pb: 5 bytes with the sha256"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused(project: Path, options: Sequence[str], words: str) -> None:
+def test_what_cannot_be_asked_for_is_refused(elsewhere: Path, options: Sequence[str], words: str) -> None:
     Path("some.pb").write_bytes(b"graph")
     result = call(as_npz("a", pictures(9, 8, 1)), as_npz("b", pictures(9, 8, 1)), *options)
     assert result.code == 2
     assert words in result.err
 
 
-def test_it_needs_no_project_leaves_nothing_behind_and_prints_json_alone(project: Path) -> None:
+def test_it_needs_no_project_leaves_nothing_behind_and_prints_json_alone(elsewhere: Path) -> None:
     for name in "ab":
         as_npz(name, pictures(60, 8, 1))
     command = [sys.executable, str(REPOSITORY / "genloop.py"), "score", "a.npz", "b.npz", "--extractor", "random", "--json"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(project)})
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(elsewhere)})
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kid"] < 0.1
     assert sorted(os.listdir()) == ["a.npz", "b.npz"]
 
 
-def test_ctrl_c_ends_it_with_a_word(project: Path) -> None:
+def test_ctrl_c_ends_it_with_a_word(elsewhere: Path) -> None:
     for name in ("a.npz", "b.npz"):
         put(name, np.zeros((60_000, 64), np.float32))
     command = [sys.executable, str(REPOSITORY / "genloop.py"), "score", "a.npz", "b.npz", *NONE, "--metrics", "kid"]
-    with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         while not any(file.path.endswith("b.npz") for file in psutil.Process(running.pid).open_files()):
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
@@ -410,57 +411,53 @@ HELD_OUT = 60
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a benchmark of 8x8 grey images, a registered model, and the held-out images in holdout.npz."""
-    folder = tmp_path_factory.mktemp("workspace")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        document = parse_yaml((REPOSITORY / "params.yaml").read_text(), "params.yaml")
-        for key, value in CHANGES.items():
-            set_key(document, key, value)
-        params = check_params(document, "test")
-        paths.PARAMS.write_text(json.dumps(document))
-        Path("dvc.yaml").write_text("stages: {}\n")
-        images, count = pictures(4 * HELD_OUT, 8, 1), 3 * HELD_OUT
-        splits = ["train"] * count + ["holdout"] * HELD_OUT
-        write_rows(paths.CLEAN, images, turns(len(images)).tolist(), ["0", "1", "2"], splits=splits)
-        reference.run(params)
-        as_npz("holdout", images[count:], turns(HELD_OUT))
-        make_model()
-        client.log_and_register(params, "key", {}, {}, paths.REPORTS)
-    return folder
+    project = project_in(tmp_path_factory.mktemp("workspace"))
+    document = parse_yaml((REPOSITORY / "params.yaml").read_text(), "params.yaml")
+    for key, value in CHANGES.items():
+        set_key(document, key, value)
+    params = check_params(document, "test")
+    project.params_file.write_text(json.dumps(document))
+    (project.root / "dvc.yaml").write_text("stages: {}\n")
+    images, count = pictures(4 * HELD_OUT, 8, 1), 3 * HELD_OUT
+    splits = ["train"] * count + ["holdout"] * HELD_OUT
+    write_rows(project.clean, images, turns(len(images)).tolist(), ["0", "1", "2"], splits=splits)
+    reference.run(project, params)
+    as_npz(str(project.root / "holdout"), images[count:], turns(HELD_OUT))
+    make_model(project.model)
+    log_and_register(params, Registry.open(project, params.registry), Publication("key", {}, {}, project.reports))
+    return project
 
 
-def make_model() -> None:
+def make_model(folder: Path) -> None:
     backend.load()
     from pipelines.models import base
 
-    preset = catalogue.literal(catalogue.MODELS, "gan", "PRESETS")["tiny"]
-    family = base.build(catalogue.get(catalogue.MODELS, "gan"), base.ImageSpec(8, 1, 3), preset, 0)
-    paths.MODEL.mkdir(parents=True)
-    base.save(paths.MODEL, family, "gan", ["0", "1", "2"])
+    gan = catalogue.get(catalogue.MODELS, "gan")
+    family = base.build(gan, base.ImageSpec(8, 1, 3), gan.presets["tiny"], 0)
+    folder.mkdir(parents=True)
+    base.save(folder, family, "gan", ["0", "1", "2"])
 
 
 @pytest.fixture
-def inside(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Working directory: a folder of the project."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(workspace / "data")
+def inside(workspace: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The working directory is a folder of the project."""
+    monkeypatch.chdir(workspace.data)
     return workspace
 
 
-def test_the_benchmark_around_is_taken_where_it_fits(inside: Path, quick: None, tmp_path: Path) -> None:
+def test_the_benchmark_around_is_taken_where_it_fits(inside: Project, quick: None, tmp_path: Path) -> None:
     grey, colour = as_npz(str(tmp_path / "grey"), pictures(70, 12, 1)), as_npz(str(tmp_path / "colour"), pictures(70, 8, 3))
     taken = call(grey, "../holdout.npz", "--metrics", "kid")
-    assert f"score: as the benchmark in {inside / paths.REFERENCE} sees them" in taken.err
+    assert f"score: as the benchmark in {inside.reference} sees them" in taken.err
     assert "of images 8x8x1" in taken.err
     assert "`domain` learns from a half of" in call(colour, colour, "--metrics", "kid").err
     assert "`domain` learns from a half of" in call(grey, grey, "--metrics", "kid", "--size", "12").err
 
 
-def test_a_benchmark_that_is_not_whole_is_said(inside: Path) -> None:
-    about = inside / paths.REFERENCE / "benchmark.json"
+def test_a_benchmark_that_is_not_whole_is_said(inside: Project) -> None:
+    about = inside.reference / "benchmark.json"
     before = about.read_text()
     about.write_text(before[:20])
     try:
@@ -471,21 +468,21 @@ def test_a_benchmark_that_is_not_whole_is_said(inside: Path) -> None:
     assert "no usable benchmark" in result.err
 
 
-def test_a_model_draws_as_many_images_as_b_has_of_its_classes(inside: Path) -> None:
+def test_a_model_draws_as_many_images_as_b_has_of_its_classes(inside: Project) -> None:
     scores = found(MODEL, "../holdout.npz")
     assert scores["samples"] == HELD_OUT
     assert {"kid", "class_accuracy", "path_length"} <= set(scores)
     assert found("models:/genloop-digits/1", "../holdout.npz") == scores
 
 
-def test_a_model_draws_other_images_from_another_seed_and_as_many_as_asked(inside: Path) -> None:
+def test_a_model_draws_other_images_from_another_seed_and_as_many_as_asked(inside: Project) -> None:
     first, second = (found(MODEL, "../holdout.npz", "--count", "70", "--metrics", "kid", "--seed", seed) for seed in "01")
     assert first["samples"] == second["samples"] == 70
     assert first["kid"] != second["kid"]
     assert first["benchmark_id"] == second["benchmark_id"]
 
 
-def test_a_model_can_be_what_is_compared_with(inside: Path) -> None:
+def test_a_model_can_be_what_is_compared_with(inside: Project) -> None:
     scores = found("../holdout.npz", MODEL, "--count", "80", "--metrics", "kid,precision_recall")
     assert scores["samples"] == HELD_OUT
     both = found(MODEL, MODEL, "--count", "80", "--metrics", "kid,density_coverage")
@@ -493,13 +490,12 @@ def test_a_model_can_be_what_is_compared_with(inside: Path) -> None:
     assert both["benchmark_id"] != scores["benchmark_id"]
 
 
-def test_a_registry_elsewhere_needs_no_project(workspace: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = (MODEL, str(workspace / "holdout.npz"), "--extractor", "random", "--metrics", "kid")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_a_registry_elsewhere_needs_no_project(workspace: Project, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = (MODEL, str(workspace.root / "holdout.npz"), "--extractor", "random", "--metrics", "kid")
     without = call(*few)
     assert without.code == 2
     assert f"{MODEL}: set MLFLOW_TRACKING_URI to your registry, or score in the project that has one" in without.err
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace.root / 'mlflow.db'}")
     assert found(*few)["samples"] == HELD_OUT
 
 
@@ -512,7 +508,7 @@ def test_a_registry_elsewhere_needs_no_project(workspace: Path, project: Path, m
         ("models:/genloop-digits", "expected models:/NAME@alias or models:/NAME/VERSION"),
     ],
 )
-def test_a_model_that_is_not_registered_is_unusable_input(inside: Path, place: str, words: str) -> None:
+def test_a_model_that_is_not_registered_is_unusable_input(inside: Project, place: str, words: str) -> None:
     result = call(place, "../holdout.npz")
     assert result.code == 2
     assert words in result.err
@@ -521,7 +517,7 @@ def test_a_model_that_is_not_registered_is_unusable_input(inside: Path, place: s
 # Real data.
 
 
-def test_real_digits_are_near_real_digits_and_noise_is_not(project: Path, real_data: Callable[[str], Path]) -> None:
+def test_real_digits_are_near_real_digits_and_noise_is_not(elsewhere: Path, real_data: Callable[[str], Path]) -> None:
     with np.load(real_data("mnist.npz")) as mnist:
         train = as_npz("train", mnist["x_train"][:2000], mnist["y_train"][:2000])
         test = as_npz("test", mnist["x_test"][:1000], mnist["y_test"][:1000])

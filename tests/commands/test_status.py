@@ -4,64 +4,62 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 import genloop
-from commands import status, summary
-from pipelines.core import paths
+from commands import run, status
+from operations import promote
+from pipelines.core.project import Project
 from pipelines.feedback.sealed import manifest, seal
-from pipelines.feedback.store import database
-from pipelines.feedback.store.event_store import Store
+from pipelines.feedback.store.event_store import EventStore
 from pipelines.promotion import decisions
-from pipelines.registry import client
+from pipelines.registry.versions import CHAMPION
 from tests.conftest import REPOSITORY, MakeParams
-from tests.support.fake_registry import Registry
+from tests.support.fake_registry import FakeRegistry, install
 from tests.support.votes import votes
 from workspace import dvc
 
-DATABASE = Path("data/feedback.db")
-
 
 @pytest.fixture
-def asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project without stages or registry."""
-    (project / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
-    (project / "dvc.yaml").write_text("stages: {}\n")
-    monkeypatch.delenv(database.VARIABLE, raising=False)
-    monkeypatch.setattr(dvc, "status", lambda: {"ingest": "never"})
+def asked(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project without stages or registry; it is the working directory."""
+    (project.root / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
+    (project.root / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(project.root)
+    monkeypatch.setattr(dvc, "status", lambda _: {"ingest": "never"})
     return project
 
 
-def sealed(batch: str, count: int) -> None:
-    paths.FEEDBACK.mkdir(parents=True, exist_ok=True)
-    seal.write(paths.FEEDBACK, batch, votes(0, count))
-    manifest.update()
+def sealed(project: Project, batch: str, count: int) -> None:
+    project.feedback.mkdir(parents=True, exist_ok=True)
+    seal.write(project.feedback, batch, votes(0, count))
+    manifest.update(project.feedback, project.manifest)
 
 
-def test_without_a_database_none_is_made(asked: Path) -> None:
-    assert status.events() == {"new": 0, "folded": 0}
-    sealed("a", 3)  # as a fresh clone has it
-    assert status.events() == {"new": 0, "folded": 3}
-    assert not DATABASE.exists()
+def test_without_a_database_none_is_made(asked: Project) -> None:
+    assert status.events(asked) == {"new": 0, "folded": 0}
+    sealed(asked, "a", 3)  # as a fresh clone has it
+    assert status.events(asked) == {"new": 0, "folded": 3}
+    assert not list(asked.data.glob("*.db"))
 
 
-def test_events_are_counted(asked: Path) -> None:
-    with Store.open() as store:
+def test_events_are_counted(asked: Project) -> None:
+    with EventStore.open(asked.database_url) as store:
         store.add(votes(0, 5))
-        assert status.events() == {"new": 5, "folded": 0}
-        seal.fold(store, paths.FEEDBACK)
+        assert status.events(asked) == {"new": 5, "folded": 0}
+        seal.fold(store, asked.feedback)
         store.add(votes(5, 2))
-    assert status.events() == {"new": 2, "folded": 5}
+    assert status.events(asked) == {"new": 2, "folded": 5}
     result = CliRunner().invoke(genloop.app, ["status"])
     assert "events: 2 new, 5 folded" in result.stdout
 
 
-def test_a_database_that_does_not_answer_leaves_the_rest_to_be_said(asked: Path) -> None:
-    sealed("a", 3)
-    DATABASE.write_text("this is no database, however long one may look at it" * 100)
+def test_a_database_that_does_not_answer_leaves_the_rest_to_be_said(asked: Project) -> None:
+    sealed(asked, "a", 3)
+    (asked.data / "feedback.db").write_text("this is no database, however long one may look at it" * 100)
     result = CliRunner().invoke(genloop.app, ["status", "--json"])
     assert result.exit_code == 0
     found = json.loads(result.stdout)
@@ -72,19 +70,19 @@ def test_a_database_that_does_not_answer_leaves_the_rest_to_be_said(asked: Path)
 
 
 def test_what_the_gate_said_is_shown(
-    asked: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    asked: Project, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    registry = Registry()
-    registry.install(monkeypatch)
-    found = {alias: {"version": number, "metrics": {}, "benchmark_id": "abc"} for alias, number in registry.aliases.items()}
-    monkeypatch.setattr(client, "versions", lambda _: found)
-    assert [of["verdict"] for of in status.versions().values()] == [None, None]
-    decisions.remember(make_params(), decisions.judge(make_params(), 3, 2, lambda _: None))
-    assert [of["verdict"] for of in status.versions().values()] == [None, "promote"]
+    fake = FakeRegistry()
+    install(monkeypatch, asked, fake)
+    registry: Any = fake
+    assert [of["verdict"] for of in status.versions(registry).values()] == [None, None]
+    contest = decisions.contest(asked, registry)
+    decisions.remember(registry, promote.judge_contest(asked, make_params(), registry, contest, lambda _: None))
+    assert [of["verdict"] for of in status.versions(registry).values()] == [None, "promote"]
     assert re.search(r"challenger +3 .* promote", CliRunner().invoke(genloop.app, ["status"]).stdout)
 
-    summary.show(make_params(), ran=True)
+    run.show(asked, registry, ran=True)
     assert "  gate        version 3 against champion 2: promote (fid: surely better)\n" in capsys.readouterr().out
-    registry.aliases[client.CHAMPION] = None
-    summary.show(make_params(), ran=True)
+    fake.set_alias(CHAMPION, None)
+    run.show(asked, registry, ran=True)
     assert "genloop generate --count 64 --out grid.png --version 3\n" in capsys.readouterr().out

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,25 +16,48 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import genloop
-from pipelines.core import backend, paths
+from pipelines.core import backend
 from pipelines.core.errors import GenloopError
-from pipelines.registry import client as tracking
-from pipelines.settings.load import load_params, parse_yaml
-from pipelines.settings.overlay import update_params
+from pipelines.core.project import Project
+from pipelines.registry.client import Registry
+from pipelines.settings.load import load_params, parse_yaml, update_params
 from pipelines.tuning import study
 from tests.conftest import REPOSITORY
 
 RATE, BATCH = "model.change.learning_rate", "train.batch_size"
 
+# `genloop tune`, which in the middle of its second trial says so on stdout and waits to be stopped.
+WAITING = """
+import signal
+from pipelines.core import backend
+from pipelines.core.processes import set_defaults
+set_defaults()
+backend.load()
+from pipelines.training.monitor import TrainingMonitor
 
-def call(*arguments: str) -> SimpleNamespace:
-    result = CliRunner().invoke(genloop.app, ["tune", *arguments])
+follow = TrainingMonitor.on_train_batch_end
+
+def wait(self, batch, logs=None):
+    follow(self, batch, logs)
+    if self.run.name == "trial 1" and self.step == 15:
+        print("in the middle of trial 1", flush=True)
+        signal.pause()
+
+TrainingMonitor.on_train_batch_end = wait
+import genloop
+genloop.main()
+"""
+
+
+def call(project: Project, *arguments: str) -> SimpleNamespace:
+    command = ["tune", "--project", str(project.root), *arguments]
+    result = CliRunner(env={**dict.fromkeys(os.environ), **project.environment}).invoke(genloop.app, command)
     return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
 
 
-def kept(folder: Path) -> dict[str, str]:
+def kept(project: Project) -> dict[str, str]:
     """Digests of all that a project's stages have made, and of its settings."""
-    found = (path for path in [*folder.glob("data/**/*"), folder / "params.yaml"] if path.is_file())
+    found = (path for path in [*project.data.glob("**/*"), project.params_file] if path.is_file())
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in found
@@ -43,13 +65,13 @@ def kept(folder: Path) -> dict[str, str]:
     }
 
 
-def test_a_study_ends_in_an_overlay_a_plot_and_runs(tunable: Path) -> None:
+def test_a_study_ends_in_an_overlay_a_plot_and_runs(tunable: Project) -> None:
     before = kept(tunable)
-    done = call("--json")
+    done = call(tunable, "--json")
     assert done.code == 0, done.err
     assert kept(tunable) == before
-    assert not paths.CHECKPOINTS.exists()
-    assert not list(paths.LOGS.glob("train/*"))
+    assert not tunable.checkpoints.exists()
+    assert not list(tunable.logs.glob("train/*"))
     found = json.loads(done.out)
     first, second = found["trials"]
     assert (found["metric"], found["better"], first["state"]) == ("kid", "lower", "done")
@@ -60,20 +82,20 @@ def test_a_study_ends_in_an_overlay_a_plot_and_runs(tunable: Path) -> None:
     assert found["best"] == {"trial": best["number"], "value": best["value"], "settings": best["settings"]}
     assert "trial 0, 1 of 2: kid " in done.err
 
-    params = load_params()
-    assert parse_yaml(Path(found["overlay"]).read_text(), "overlay") == {
+    params = load_params(tunable.params_file)
+    assert parse_yaml((tunable.root / found["overlay"]).read_text(), "overlay") == {
         "model": {"change": {"learning_rate": best["settings"][RATE]}},
         "train": {"batch_size": best["settings"][BATCH]},
     }
-    laid = update_params([Path(found["overlay"])])  # as `genloop run --params` does
+    laid = update_params(tunable.params_file, [tunable.root / found["overlay"]])  # as `genloop run --params` does
     assert laid.model.numbers["learning_rate"] == best["settings"][RATE]
     assert laid.tune == params.tune
-    with Image.open(found["plot"]) as plot:
+    with Image.open(tunable.root / found["plot"]) as plot:
         assert plot.width > 800
 
-    client = tracking.client()
-    experiment = tracking.experiment_id(client, params.registry.experiment)
-    runs = {run.data.tags["mlflow.runName"]: run for run in client.search_runs([experiment])}
+    registry = Registry.open(tunable, params.registry)
+    client = registry.client
+    runs = {run.data.tags["mlflow.runName"]: run for run in client.search_runs([registry.experiment()])}
     assert set(runs) == {found["study"], "trial 0", "trial 1"}
     trial, parent = runs["trial 0"], runs[found["study"]]
     assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -85,30 +107,28 @@ def test_a_study_ends_in_an_overlay_a_plot_and_runs(tunable: Path) -> None:
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"tuned.yaml", "tuned.png"}
 
 
-def test_there_is_nothing_to_do_for_a_study_that_is_whole_and_more_can_be_asked_for(tunable, monkeypatch) -> None:
+def test_there_is_nothing_to_do_for_a_study_that_is_whole_and_more_can_be_asked_for(tunable: Project, monkeypatch) -> None:
     from pipelines.tuning import search
 
-    def pretended(found, asked, bench, name: str) -> None:
-        found.look(asked, 2, 3.0)
-        found.done(asked, asked.params[RATE])
+    def pretended(study, trial, experiment, name: str) -> None:
+        study.report(trial, 2, 3.0)
+        study.done(trial, trial.params[RATE])
 
-    monkeypatch.setattr(search, "attempt", pretended)
-    assert call().code == 0
+    monkeypatch.setattr(search, "run_trial", pretended)
+    assert call(tunable).code == 0
     monkeypatch.setattr(backend, "load", lambda *_: pytest.fail("nothing was to be trained"))
-    again = call("--out", "best.yaml")
+    again = call(tunable, "--out", "best.yaml")
     assert again.code == 0
     assert "2 done, 0 pruned, 0 failed; plot: " in again.out
     assert "genloop run --params" in again.out
     assert Path("best.yaml").is_file()
     assert Path("best.png").is_file()
-    monkeypatch.undo()
-    os.chdir(tunable)
-    monkeypatch.setattr(search, "attempt", pretended)
-    more = call("--trials", "3", "--json")
+    monkeypatch.setattr(backend, "load", lambda *_: None)
+    more = call(tunable, "--trials", "3", "--json")
     assert len(json.loads(more.out)["trials"]) == 5
 
 
-def test_a_trial_that_comes_to_nothing_does_not_end_the_study(tunable, monkeypatch) -> None:
+def test_a_trial_that_comes_to_nothing_does_not_end_the_study(tunable: Project, monkeypatch) -> None:
     backend.load()
     from pipelines.tuning import trial
 
@@ -121,21 +141,21 @@ def test_a_trial_that_comes_to_nothing_does_not_end_the_study(tunable, monkeypat
         return end
 
     monkeypatch.setattr(trial, "run", ended)
-    done = call("--trials", "3", "--json")
+    done = call(tunable, "--trials", "3", "--json")
     assert done.code == 0, done.err
     reasons = [found["reason"] for found in json.loads(done.out)["trials"]]
     assert reasons == [None, "the training diverged at step 3: a loss is not finite", "ValueError: no fit"]
     assert "failed: the training diverged at step 3" in done.err
 
-    none = call("--set", "tune.seed=1")
+    none = call(tunable, "--set", "tune.seed=1")
     assert none.code == 1
     assert "none of 2 trials came to an end; the last one: it collapsed" in none.err
 
 
 @pytest.mark.slow
-def test_settings_that_make_a_training_diverge_end_their_trial_alone(tunable) -> None:
+def test_settings_that_make_a_training_diverge_end_their_trial_alone(tunable: Project) -> None:
     space = f"tune.space={{{RATE}: [0.002, 1000000.0]}}"
-    done = call("--set", space, "--set", "tune.pruner=none", "--trials", "4", "--json")
+    done = call(tunable, "--set", space, "--set", "tune.pruner=none", "--trials", "4", "--json")
     assert done.code == 0, done.err
     trials = json.loads(done.out)["trials"]
     wild = [trial for trial in trials if trial["settings"][RATE] > 1]
@@ -144,11 +164,11 @@ def test_settings_that_make_a_training_diverge_end_their_trial_alone(tunable) ->
     assert all("diverged" in trial["reason"] or "finite" in trial["reason"] for trial in wild), wild
 
 
-def test_a_metric_that_cannot_be_measured_stops_at_once(tunable) -> None:
-    done = call("--set", "tune.metric=fid", "--set", "tune.samples=20")
+def test_a_metric_that_cannot_be_measured_stops_at_once(tunable: Project) -> None:
+    done = call(tunable, "--set", "tune.metric=fid", "--set", "tune.samples=20")
     assert done.code == 2
     assert "tune.metric: fid needs" in done.err
-    assert "tune.samples draws 20 images" in done.err
+    assert "tune.samples generates 20 images" in done.err
 
 
 @pytest.mark.parametrize(
@@ -160,7 +180,7 @@ def test_a_metric_that_cannot_be_measured_stops_at_once(tunable) -> None:
         ("tune.metrik=fid", "did you mean `metric`?"),
     ],
 )
-def test_wrong_settings_stop_before_anything_is_loaded(tunable: Path, setting: str, words: str) -> None:
+def test_wrong_settings_stop_before_anything_is_loaded(tunable: Project, setting: str, words: str) -> None:
     program = (
         "import sys, genloop\n"
         "try:\n    genloop.app()\nexcept SystemExit as end:\n    code = end.code\n"
@@ -168,52 +188,49 @@ def test_wrong_settings_stop_before_anything_is_loaded(tunable: Path, setting: s
         "assert not heavy, heavy\nsys.exit(code)"
     )
     command = [sys.executable, "-c", program, "tune", "--set", setting]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, cwd=tunable, env=environment, capture_output=True, text=True, check=False)
+    environment = {**tunable.environment, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, cwd=tunable.root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
-    assert not Path("data/tune.db").exists()
+    assert not (tunable.data / "tune.db").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_study_that_was_stopped_goes_on(tunable: Path, number: signal.Signals) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+def test_a_study_that_was_stopped_goes_on(tunable: Project, number: signal.Signals) -> None:
+    environment = {**tunable.environment, "PYTHONPATH": str(REPOSITORY)}
     settings = ["--set", "tune.steps=40", "--set", "tune.pruner=none", "--set", "tune.trials=3"]
-    command = [sys.executable, "-m", "genloop", "tune", *settings]
-    process = subprocess.Popen(command, cwd=tunable, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stderr is not None
-    said = ""
-    while "trial 0, 1 of 3" not in said:
-        line = process.stderr.readline()
-        assert line, said
-        said += line
-    time.sleep(1)  # into the second trial, which takes a few seconds
+    command = [sys.executable, "-c", WAITING, "tune", *settings]
+    process = subprocess.Popen(
+        command, cwd=tunable.root, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in the middle of trial 1\n", process.communicate()
     process.send_signal(number)
     _, rest = process.communicate(timeout=60)
     assert process.returncode != 0
     if number == signal.SIGINT:
         assert "`genloop tune` goes on" in rest
-        assert (tunable / "data/reports/tuned.yaml").exists()
+        assert (tunable.reports / "tuned.yaml").exists()
 
-    done = call("--json")
+    done = call(tunable, "--json")
     assert done.code == 0, done.err
     trials = json.loads(done.out)["trials"]
     assert [trial["state"] for trial in trials] == ["done", "torn", "done", "done"]
     assert trials[2]["settings"] == trials[1]["settings"]
     assert len({trial["settings"][RATE] for trial in trials}) == 3
-    client = tracking.client()
-    runs = client.search_runs([tracking.experiment_id(client, load_params().registry.experiment)])
+    registry = Registry.open(tunable, load_params(tunable.params_file).registry)
+    runs = registry.client.search_runs([registry.experiment()])
     statuses = {run.data.tags["mlflow.runName"]: run.info.status for run in runs}
     assert statuses.pop("trial 1") == "FAILED"
     assert set(statuses.values()) == {"FINISHED"}
     assert len(statuses) == 4
-    assert study.FILE.exists()
+    assert (tunable.data / study.FILE).exists()
 
 
 @pytest.mark.slow
-def test_cross_validation_trains_once_for_each_part(tunable: Path) -> None:
-    done = call("--set", "tune.folds=3", "--json")
+def test_cross_validation_trains_once_for_each_fold(tunable: Project) -> None:
+    done = call(tunable, "--set", "tune.folds=3", "--json")
     assert done.code == 0, done.err
     first = json.loads(done.out)["trials"][0]
     assert [*first["looks"]] == ["2", "4", "6", "8", "10", "12", "14", "16", "18", "20", "22"]

@@ -1,4 +1,4 @@
-"""Chunks come back in order, few at a time; a worker dies with its parent, and its own death is said."""
+"""Chunks come back in order, few at a time; a worker dies with its parent, and its own death is reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.core import parallel
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.parallel import AHEAD, map_ordered
+from pipelines.core.parallel import EXTRA_CHUNKS, map_ordered
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -33,7 +33,9 @@ def complain(number: int) -> None:
     raise InputError(f"chunk {number} is unusable")
 
 
-def nap(number: int) -> None:
+def nap(folder: str) -> None:
+    """Work for long, and leave a file that shows it."""
+    (Path(folder) / str(os.getpid())).touch()
     time.sleep(600)
 
 
@@ -58,7 +60,7 @@ def test_no_more_chunks_are_taken_than_fit() -> None:
             yield taken
 
     for done, _ in enumerate(map_ordered(slow_for_even, chunks(), workers=2), start=1):
-        assert taken - done < 2 + AHEAD
+        assert taken - done < 2 + EXTRA_CHUNKS
 
 
 def test_the_death_of_a_worker_is_said() -> None:
@@ -83,11 +85,11 @@ def test_what_the_source_raises_comes_through_and_leaves_no_process() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot ask for it")
 @pytest.mark.parametrize(
-    ("signal_name", "moment"),  # seconds: 0 while they start, 1.5 while they work
-    [("SIGKILL", 1.5), ("SIGTERM", 1.5), ("SIGINT", 1.5), ("SIGKILL", 0)],
+    ("signal_name", "working"),  # whether they work already, or are starting
+    [("SIGKILL", True), ("SIGTERM", True), ("SIGINT", True), ("SIGKILL", False)],
 )
-def test_workers_die_with_their_parent(signal_name: str, moment: float) -> None:
-    code = "from tests.core import test_parallel as test; list(test.map_ordered(test.nap, range(9), 2))"
+def test_workers_die_with_their_parent(tmp_path: Path, signal_name: str, working: bool) -> None:
+    code = f"from tests.core import test_parallel as test; list(test.map_ordered(test.nap, [{str(tmp_path)!r}] * 9, 2))"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         workers: list[psutil.Process] = []
@@ -96,7 +98,9 @@ def test_workers_die_with_their_parent(signal_name: str, moment: float) -> None:
             time.sleep(0.1)
             workers = [one for one in psutil.Process(parent.pid).children() if "spawn_main" in " ".join(one.cmdline())]
         assert len(workers) == 2
-        time.sleep(moment)
+        while working and len(list(tmp_path.iterdir())) < 2 and time.monotonic() < waited:
+            time.sleep(0.05)
+        assert not working or len(list(tmp_path.iterdir())) == 2
         os.killpg(parent.pid, signal.SIGINT) if signal_name == "SIGINT" else parent.send_signal(getattr(signal, signal_name))
         _, alive = psutil.wait_procs(workers, timeout=10)
         assert not alive

@@ -20,7 +20,7 @@ def row(number: int, size: int = 10) -> dict[str, Any]:
 
 
 def fill(folder: Path, numbers: range, size: int = 10) -> None:
-    with shards.Writer(folder, classes=["a", "b"]) as writer:
+    with shards.ShardWriter(folder, classes=["a", "b"]) as writer:
         for number in numbers:
             writer.add(row(number, size))
 
@@ -36,13 +36,13 @@ def test_rows_come_back_in_order_with_the_names_of_their_classes(tmp_path: Path)
 def test_the_same_rows_make_the_same_shard_and_others_another(tmp_path: Path) -> None:
     for name, numbers in (("a", range(10)), ("b", range(10)), ("c", range(11))):
         fill(tmp_path / name, numbers)
-    assert shards.content(tmp_path / "a") == shards.content(tmp_path / "b") != shards.content(tmp_path / "c")
+    assert shards.digest(tmp_path / "a") == shards.digest(tmp_path / "b") != shards.digest(tmp_path / "c")
 
 
 def test_a_shard_that_is_full_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "SHARD_BYTES", 1_000_000)
     fill(tmp_path, range(8000), size=500)
-    assert len(shards.parts(tmp_path)) > 2
+    assert len(shards.list_files(tmp_path)) > 2
     assert shards.count(tmp_path) == 8000
 
 
@@ -55,12 +55,12 @@ def test_taking_single_rows_reads_across_shards(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_writer_that_fails_leaves_no_shard(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), shards.Writer(tmp_path) as writer:
+    with pytest.raises(RuntimeError), shards.ShardWriter(tmp_path) as writer:
         for number in range(5000):
             writer.add(row(number))
         raise RuntimeError
     with pytest.raises(InputError, match="no shards"):
-        shards.parts(tmp_path)
+        shards.list_files(tmp_path)
 
 
 def test_hugging_face_reads_the_features_from_the_metadata(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_hugging_face_reads_the_features_from_the_metadata(tmp_path: Path) -> No
 
     import pyarrow.parquet as pq
 
-    schema = pq.read_schema(shards.parts(tmp_path)[0])
+    schema = pq.read_schema(shards.list_files(tmp_path)[0])
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert set(features) == set(schema.names)
     assert features["image"] == {"_type": "Image"}
@@ -89,13 +89,13 @@ def test_rows_of_one_split_are_loaded_as_pixels(tmp_path: Path) -> None:
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    with files.replacing(target) as folder:
+    with files.replacement(target) as folder:
         (folder / "old").touch()
-    with pytest.raises(RuntimeError), files.replacing(target) as folder:
+    with pytest.raises(RuntimeError), files.replacement(target) as folder:
         (folder / "new").touch()
         raise RuntimeError
     assert [path.name for path in target.iterdir()] == ["old"]
-    with files.replacing(target) as folder:
+    with files.replacement(target) as folder:
         (folder / "new").touch()
     assert [path.name for path in target.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

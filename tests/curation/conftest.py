@@ -1,21 +1,20 @@
-"""Projects with data, and nothing said yet."""
+"""Projects with data, and no feedback yet."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
+from pipelines.core.project import Project
 from tests.conftest import MakeParams
-from tests.curation.data import Project
+from tests.curation.data import Curation
 
 
 @pytest.fixture
-def there(project: Path, make_params: MakeParams) -> Project:
+def curation(project: Project, make_params: MakeParams) -> Curation:
     """Two classes, a and b."""
-    return Project(make_params, ["a", "b"])
+    return Curation(project, make_params, ["a", "b"])
 
 
 @pytest.fixture
-def without_classes(project: Path, make_params: MakeParams) -> Project:
-    return Project(make_params, [])
+def without_classes(project: Project, make_params: MakeParams) -> Curation:
+    return Curation(project, make_params, [])

@@ -9,13 +9,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from PIL import Image
 
 from pipelines import catalogue
-from pipelines.evaluation import page, plots, summary
-from pipelines.metrics.base import NEIGHBOURS, Trial
+from pipelines.core.numbers import four_digits
+from pipelines.evaluation import page, summary
+from pipelines.metrics.base import NEIGHBOURS, Comparison
 from pipelines.metrics.intervals import Estimate
-from pipelines.scoring import scores
+from pipelines.scoring import plots, scores
 from pipelines.scoring.scores import Scores
 from tests.metrics.trials import trial
 
@@ -31,7 +33,7 @@ def sure(value: float, by: float = 0.0, least: float = 0.0, most: float = np.inf
     return Estimate(value, value if corrected is None else corrected, parts, np.zeros(0), np.zeros((3, 0)), least, most)
 
 
-def everything(classes: list[str]) -> Trial:
+def everything(classes: list[str]) -> Comparison:
     """Enough rows for every metric."""
     random = np.random.default_rng(0)
     labels = np.arange(200) % len(classes)
@@ -51,21 +53,24 @@ def html(found: Scores) -> str:
     return page.render(found, everything(["a", "b"]), PICTURES, TRAINING)
 
 
-def few() -> Trial:
+def few() -> Comparison:
     return trial(np.zeros((10, 4), np.float32), np.zeros((10, 4), np.float32))
 
 
-def test_every_score_of_the_catalogue_has_its_sentence(found: Scores) -> None:
+def test_every_score_has_its_sentence(found: Scores, html: str) -> None:
     assert found.missing == {}
-    assert set(found.values) == set(page.SCORES) == set(catalogue.SCORES) - {"online_approval"}  # which is not measured here
-    assert set(found.tables) == set(page.CLASS_SCORES)
+    declared = catalogue.scores()
+    assert set(found.values) == {name for name, score in declared.items() if not score.by_class}
+    assert set(found.tables) == {name for name, score in declared.items() if score.by_class}
+    assert all(str(escape(declared[name].meaning)) in html for name in found.values)
 
 
 def test_it_is_known_which_metric_yields_a_score() -> None:
     measured = everything(["a", "b"])
     for metric in catalogue.METRICS:
-        for name in scores.measure(measured, [metric]).values:
-            assert scores.YIELDED_BY.get(name, name) == metric
+        found = scores.measure(measured, [metric])
+        names = [*found.values, *found.tables]
+        assert [catalogue.metric_of(name) for name in names] == [metric] * len(names)
 
 
 def test_the_page_shows_everything_in_its_order(found: Scores, html: str) -> None:
@@ -75,7 +80,7 @@ def test_the_page_shows_everything_in_its_order(found: Scores, html: str) -> Non
         "Over the training",
     ]  # fmt: skip
     for name, estimate in found.values.items():
-        assert f"<b>{name.replace('_', ' ')}</b></td><td>{plots.number(estimate.value)}</td>" in html
+        assert f"<b>{name.replace('_', ' ')}</b></td><td>{four_digits(estimate.value)}</td>" in html
     assert [html.count(f'<img class="{name}"') for name in PICTURES] == [1, 1, 1]
     assert "so it lies below the value: that is no mistake" in html
     assert html.count("over the steps of the training") == 2  # loss and spread, not the speed
@@ -95,10 +100,10 @@ def test_all_drawings_are_sound(html: str) -> None:
 
 
 def test_with_nothing_to_show_there_is_still_a_page() -> None:
-    found = Scores("id", 10, {}, missing={"fid": "fid needs 65 drawn rows or more, came 10"})
+    found = Scores("id", 10, {}, missing={"fid": "fid needs 65 generated rows or more, came 10"})
     html = page.render(found, few(), PICTURES, [])
     assert re.findall("<h2>(.*?)</h", html) == ["Pictures", "All scores", "Nearest training images"]
-    assert "<li>fid needs 65 drawn rows or more, came 10</li>" in html
+    assert "<li>fid needs 65 generated rows or more, came 10</li>" in html
     assert "<svg" not in html
 
 
@@ -115,8 +120,8 @@ def test_names_of_classes_are_text_and_nothing_else(name: str) -> None:
 def test_the_worst_class_comes_first() -> None:
     fids = {"near": sure(1), "far": sure(9)}
     accuracies = {name: sure(value) for name, value in (("unknown", 0.1), ("near", 0.2), ("lost", 0.0), ("far", 0.9))}
-    assert list(page.by_class({"class_accuracies": accuracies})) == ["lost", "unknown", "near", "far"]
-    assert list(page.by_class({"class_fids": fids, "class_accuracies": accuracies})) == ["far", "near", "lost", "unknown"]
+    assert list(page.class_rows({"class_accuracies": accuracies})) == ["lost", "unknown", "near", "far"]
+    assert list(page.class_rows({"class_fids": fids, "class_accuracies": accuracies})) == ["far", "near", "lost", "unknown"]
 
 
 def test_a_hundred_classes_and_one_without_a_figure_find_room() -> None:
@@ -132,7 +137,7 @@ def test_a_hundred_classes_and_one_without_a_figure_find_room() -> None:
 
 def test_the_trade_off_is_of_each_size_of_neighbourhood() -> None:
     trial = everything(["a"])
-    lines = list(csv.DictReader(io.StringIO(page.trade_off(trial))))
+    lines = list(csv.DictReader(io.StringIO(page.trade_off_csv(trial))))
     assert [int(line["neighbours"]) for line in lines] == list(NEIGHBOURS)
     found = scores.measure(trial, ["precision_recall"]).values
     three = lines[NEIGHBOURS.index(3)]
@@ -144,7 +149,7 @@ def test_the_trade_off_is_of_each_size_of_neighbourhood() -> None:
 
 
 def test_of_too_few_rows_there_is_no_trade_off() -> None:
-    assert page.trade_off(few()) == "neighbours,precision,recall\n"
+    assert page.trade_off_csv(few()) == "neighbours,precision,recall\n"
 
 
 @pytest.mark.parametrize(
@@ -155,8 +160,8 @@ def test_the_headline_goes_by_fid_and_its_floor(fid: float, floor: float, colour
 
 
 def test_without_a_floor_there_is_a_headline_too() -> None:
-    assert "no floor" in summary.headline({"fid": sure(3)}).why
-    assert "not among" in summary.headline({}).why
+    assert "no floor" in summary.headline({"fid": sure(3)}).reason
+    assert "not among" in summary.headline({}).reason
 
 
 @pytest.mark.parametrize(
@@ -183,15 +188,15 @@ def test_what_may_be_chance_is_not_said() -> None:
     [(1345.2, "1,345"), (0.00012, "0.00012"), (123456.7, "123,457"), (0.123456, "0.1235"), (0, "0"), (-0.0, "0"), (1, "1")],
 )
 def test_numbers_have_four_digits(value: float, shown: str) -> None:
-    assert plots.number(value) == shown
+    assert four_digits(value) == shown
 
 
 def test_an_interval_of_no_width_is_seen_and_stays_on_its_line() -> None:
     for value in (0.0, 0.5, 1.0):
         bar = plots.bar(sure(value, most=1), (0, 1))
-        assert bar.width == plots.THIN
-        assert 0 <= bar.x <= plots.BAR - bar.width
-        assert bar.mark == value * plots.BAR
+        assert bar.width == plots.LEAST_WIDTH
+        assert 0 <= bar.x <= plots.BAR_WIDTH - bar.width
+        assert bar.mark == value * plots.BAR_WIDTH
 
 
 def test_a_scale_holds_all_that_is_drawn_on_it() -> None:
@@ -203,13 +208,13 @@ def test_a_scale_holds_all_that_is_drawn_on_it() -> None:
 
 def test_points_that_lie_close_together_share_a_label() -> None:
     drawn = plots.plot([(0, 0, ""), (0.01, 0.01, ""), (1, 1, "")], (0, 1), (0, 1), 300, 300)
-    assert [mark.label for mark in plots.labelled(drawn, ["k = 1", "3", "5"]).points] == ["k = 1, 3", "", "5"]
+    assert [mark.label for mark in plots.with_labels(drawn, ["k = 1", "3", "5"]).points] == ["k = 1, 3", "", "5"]
 
 
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (0.69310, 0.69318), (-2e6, 3e6), (5.0, 5.0), (0.0, 0.0), (1e-7, 3e-7)])
 def test_no_two_ticks_of_an_axis_read_the_same(ends: tuple[float, float]) -> None:
-    low, high = plots.roomy(ends)
-    labels = [plots.short(value) for value in plots.ticks(low, high, 4)]
+    low, high = plots.padded_range(ends)
+    labels = [plots.axis_number(value) for value in plots.ticks(low, high, 4)]
     assert 2 <= len(labels) <= 5
     assert len(set(labels)) == len(labels)
 

@@ -11,11 +11,11 @@ import pytest
 from pipelines import catalogue
 from pipelines.core import backend
 from pipelines.core.errors import InputError
-from pipelines.features.base import Settings
+from pipelines.features.base import ExtractorSettings
 from tests.contracts import pictures
 from tests.features import graphs
 
-TRAINED = [name for name in catalogue.FEATURES if not catalogue.literal(catalogue.FEATURES, name, "FROM_FILE")]
+TRAINED = [name for name in catalogue.FEATURES if not catalogue.get(catalogue.FEATURES, name).from_file]
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +32,10 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def settings(name: str, graph: Path, steps: int) -> Settings:
+def settings(name: str, graph: Path, steps: int) -> ExtractorSettings:
     if name in TRAINED:
-        return Settings(steps, seed=0)
-    return Settings(steps, 0, str(graph), hashlib.sha256(graph.read_bytes()).hexdigest())
+        return ExtractorSettings(steps, seed=0)
+    return ExtractorSettings(steps, 0, str(graph), hashlib.sha256(graph.read_bytes()).hexdigest())
 
 
 @pytest.mark.parametrize("name", catalogue.FEATURES)
@@ -62,7 +62,7 @@ def test_every_extractor_keeps_its_contract(name: str, size: int, channels: int,
     made.save(tmp_path)
     again = kind.load(tmp_path)
     assert np.array_equal(again.extract(images).vectors, seen.vectors)
-    assert again.how == made.how
+    assert again.description == made.description
     assert again.of_classes is made.of_classes
     assert {path.stem for path in tmp_path.iterdir()} == {"extractor"}
 
@@ -71,7 +71,7 @@ def test_every_extractor_keeps_its_contract(name: str, size: int, channels: int,
 def test_the_seed_decides(name: str) -> None:
     kind = catalogue.get(catalogue.FEATURES, name)
     images, labels = pictures(64, 8, 1), (np.arange(64) % 3).astype(np.int32)
-    first, same, other = (kind.fit(images, labels, 3, Settings(2, seed)).extract(images).vectors for seed in (0, 0, 1))
+    first, same, other = (kind.fit(images, labels, 3, ExtractorSettings(2, seed)).extract(images).vectors for seed in (0, 0, 1))
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
 
@@ -96,7 +96,7 @@ def test_domain_learns_the_classes() -> None:
     digits = load_digits()
     images = (digits.images * 15.9).astype(np.uint8)[..., None]
     labels = digits.target.astype(np.int32)
-    made = catalogue.get(catalogue.FEATURES, "domain").fit(images[:1400], labels[:1400], 10, Settings(150, seed=0))
+    made = catalogue.get(catalogue.FEATURES, "domain").fit(images[:1400], labels[:1400], 10, ExtractorSettings(150, seed=0))
     guesses = made.extract(images[1400:]).probabilities.argmax(axis=1)
     assert (guesses == labels[1400:]).mean() > 0.85
 
@@ -104,6 +104,6 @@ def test_domain_learns_the_classes() -> None:
 @pytest.mark.parametrize(("labels", "classes"), [(np.full(200, -1), 0), (np.zeros(200), 1)])
 def test_domain_without_two_classes_learns_rotations_and_gives_no_probabilities(labels: np.ndarray, classes: int) -> None:
     kind = catalogue.get(catalogue.FEATURES, "domain")
-    made = kind.fit(pictures(200, 8, 1), labels.astype(np.int32), classes, Settings(2, seed=0))
+    made = kind.fit(pictures(200, 8, 1), labels.astype(np.int32), classes, ExtractorSettings(2, seed=0))
     assert made.extract(pictures(5, 8, 1)).probabilities is None
-    assert "rotation" in made.how
+    assert "rotation" in made.description

@@ -14,7 +14,7 @@ import pytest
 from pipelines.core import backend
 from pipelines.core.errors import InputError
 from pipelines.features import inception
-from pipelines.features.base import Settings
+from pipelines.features.base import ExtractorSettings
 from pipelines.features.inception import Inception
 from tests.contracts import pictures
 from tests.features import graphs
@@ -34,14 +34,9 @@ def made(graph: bytes) -> Inception:
     return Inception(graph, "here")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def fit(content: bytes, path: Path) -> Inception:
     path.write_bytes(content)
-    settings = Settings(0, 0, str(path), hashlib.sha256(content).hexdigest())
+    settings = ExtractorSettings(0, 0, str(path), hashlib.sha256(content).hexdigest())
     return Inception.fit(pictures(1, 8, 1), NONE, 0, settings)
 
 
@@ -96,14 +91,14 @@ def test_what_is_saved_needs_nothing_else(made: Inception, tmp_path: Path) -> No
     images = pictures(10, 8, 1)
     again = Inception.load(moved)
     assert np.array_equal(again.extract(images).vectors, made.extract(images).vectors)
-    assert again.how == made.how
+    assert again.description == made.description
     assert json.loads((moved / "extractor.json").read_text())["of_classes"] is False
 
 
 def test_another_graph_than_the_original_says_so(made: Inception, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "not the original" in made.how
+    assert "not the original" in made.description
     monkeypatch.setattr(inception, "ORIGINAL", made.sha256)
-    assert made.how == "the original Inception graph of 2015"
+    assert made.description == "the original Inception graph of 2015"
 
 
 @pytest.mark.parametrize("name", ["ExpandDims", "pool_3", "softmax/logits/MatMul"])

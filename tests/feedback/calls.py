@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from typer.testing import CliRunner
-
-import genloop
-from pipelines.feedback.events import to_json
-from pipelines.feedback.store.event_store import Store
-
-
-def call(*arguments: str) -> SimpleNamespace:
-    result = CliRunner().invoke(genloop.app, ["import-feedback", *arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
+from pipelines.core.project import Project
+from pipelines.feedback.events import TYPES, to_json
+from pipelines.feedback.store.event_store import EventStore
+from tests.support.calls import Called
+from tests.support.calls import call as call_command
 
 
-def imported(*arguments: str, code: int = 0) -> dict[str, Any]:
-    result = call(*arguments, "--json")
+def call(project: Project, *arguments: str) -> Called:
+    return call_command(project, "import-feedback", *arguments)
+
+
+def imported(project: Project, *arguments: str, code: int = 0) -> dict[str, Any]:
+    result = call(project, *arguments, "--json")
     assert result.code == code, result.err
     return json.loads(result.out)
 
@@ -39,8 +36,7 @@ def lines(*records: Any) -> str:
     return "".join(f"{record if isinstance(record, str) else json.dumps(record)}\n" for record in records)
 
 
-def stored() -> list[dict[str, Any]]:
-    with Store.open() as store:
-        found = store.claim("looked at")
-        store.release("looked at")
-    return [json.loads(to_json(event)) for event in found]
+def stored(project: Project) -> list[dict[str, Any]]:
+    with EventStore.open(project.database_url) as store:
+        found = [event for kind in TYPES for event in store.events_outside(kind, [])]
+    return [json.loads(to_json(event)) for event in sorted(found, key=lambda event: (event.at, event.id))]

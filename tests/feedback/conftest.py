@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.feedback.store.event_store import Store
+from pipelines.feedback.store.event_store import EventStore
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with Store.open(url) as opened:
+def store(url: str) -> Iterator[EventStore]:
+    with EventStore.open(url) as opened:
         yield opened

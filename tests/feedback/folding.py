@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import event
 
 from pipelines.feedback.sealed import seal
-from pipelines.feedback.store.event_store import Store
+from pipelines.feedback.store.event_store import EventStore
 
 
 def fold(url: str, folder: Path, last: int) -> None:
@@ -38,7 +38,7 @@ def fold(url: str, folder: Path, last: int) -> None:
 
         return call
 
-    store = Store.open(url)
+    store = EventStore.open(url)
     for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
         event.listen(store.engine, name, count)
     os.fsync = counted(os.fsync)

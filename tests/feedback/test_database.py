@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -17,40 +16,34 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.project import Project
 from pipelines.feedback.store import database, tables
-from pipelines.feedback.store.event_store import Counts, Store
+from pipelines.feedback.store.event_store import EventCounts, EventStore
 from tests.conftest import REPOSITORY
 from tests.feedback.writer import vote
 
 MIGRATIONS = REPOSITORY / "pipelines/feedback/store/migrations"
 
 
-@pytest.fixture
-def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project, and no database named."""
-    monkeypatch.delenv(database.VARIABLE, raising=False)
+def test_by_default_it_is_a_file_in_the_project_s_root(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("params.yaml", "dvc.yaml"):
-        (project / name).touch()
-    return project
+        (project.root / name).touch()
+    (project.root / "deep").mkdir()
+    monkeypatch.chdir(project.root / "deep")
+    url = Project.find(environment={}).database_url
+    assert url == project.database_url
+    assert not database.reachable(url)
+    assert not project.data.exists()  # asking made nothing
+    EventStore.open(url).close()
+    assert (project.data / "feedback.db").is_file()
+    assert database.reachable(url)
 
 
-def test_by_default_it_is_a_file_in_the_project_s_root(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "deep").mkdir()
-    monkeypatch.chdir(here / "deep")
-    assert not database.reachable()
-    assert not (here / "data").exists()  # asking made nothing
-    Store.open().close()
-    assert (here / "data/feedback.db").is_file()
-    assert database.reachable()
-
-
-def test_the_environment_names_another(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(database.VARIABLE, "sqlite:///other/place.db")
-    Store.open().close()
-    assert (here / "other/place.db").is_file()
-    monkeypatch.setenv(database.VARIABLE, f"sqlite:///{here}/absolute.db")
-    Store.open().close()
-    assert (here / "absolute.db").is_file()
+def test_the_environment_names_another(project: Project) -> None:
+    EventStore.open(project.with_variables({database.VARIABLE: "sqlite:///other/place.db"}).database_url).close()
+    assert (project.root / "other/place.db").is_file()
+    EventStore.open(project.with_variables({database.VARIABLE: f"sqlite:///{project.root}/absolute.db"}).database_url).close()
+    assert (project.root / "absolute.db").is_file()
 
 
 @pytest.mark.parametrize(
@@ -64,55 +57,57 @@ def test_the_environment_names_another(here: Path, monkeypatch: pytest.MonkeyPat
         ("postgresql://someone:secret@host:port/name", "what came is no URL"),
     ],
 )
-def test_a_url_that_is_none_is_said_without_its_password(here: Path, url: str, words: str) -> None:
+def test_a_url_that_is_none_is_said_without_its_password(project: Project, url: str, words: str) -> None:
     with pytest.raises(InputError, match="expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME") as found:
-        Store.open(url)
+        EventStore.open(url)
     assert words in str(found.value)
     assert "secret" not in str(found.value)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
-def test_a_missing_package_is_said_with_the_extra_that_has_it(here: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_a_missing_package_is_said_with_the_extra_that_has_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(InputError, match=r"psycopg is missing.*pip install 'genloop\[postgres\]'"):
-        Store.open(f"{scheme}://someone@localhost/name")
+        EventStore.open(f"{scheme}://someone@localhost/name")
 
 
-def test_a_server_that_does_not_answer_is_said_without_its_password(here: Path) -> None:
+def test_a_server_that_does_not_answer_is_said_without_its_password(project: Project) -> None:
     with pytest.raises(GenloopError, match=r"does not answer as it should.*see GENLOOP_DATABASE_URL") as found:
-        Store.open("postgresql://someone:secret@127.0.0.1:9/name")
+        EventStore.open("postgresql://someone:secret@127.0.0.1:9/name")
     assert "secret" not in str(found.value)
     assert "Traceback" not in str(found.value)
 
 
-def test_a_file_that_is_no_database_is_left_alone(here: Path) -> None:
-    (here / "notes.db").write_text("these are notes\n" * 100)
+def test_a_file_that_is_no_database_is_left_alone(project: Project) -> None:
+    (project.root / "notes.db").write_text("these are notes\n" * 100)
     with pytest.raises(GenloopError, match=r"notes\.db: file is not a database; restore it from a backup"):
-        Store.open("sqlite:///notes.db")
-    assert (here / "notes.db").read_text().startswith("these are notes")
+        EventStore.open(f"sqlite:///{project.root}/notes.db")
+    assert (project.root / "notes.db").read_text().startswith("these are notes")
 
 
-def test_a_writer_that_never_ends_is_said(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_never_ends_is_said(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "WAIT", 0.1)
-    with Store.open() as store:
-        holder = sqlite3.connect(here / "data/feedback.db", isolation_level=None)
+    with EventStore.open(project.database_url) as store:
+        holder = sqlite3.connect(project.data / "feedback.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(GenloopError, match="another process has been writing"):
             store.add([vote("a")])
-        assert store.counts() == Counts(0, 0)  # readers do not wait
+        assert store.counts() == EventCounts(0, 0)  # readers do not wait
         holder.execute("ROLLBACK")
         store.add([vote("a")])
         holder.close()
 
 
-def test_what_is_committed_outlives_a_power_cut(here: Path) -> None:
-    with Store.open() as store, store.engine.connect() as connection:
+def test_what_is_committed_outlives_a_power_cut(project: Project) -> None:
+    with EventStore.open(project.database_url) as store, store.engine.connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
 
 
 def test_an_empty_database_gets_the_tables_that_the_code_knows(url: str) -> None:
-    with Store.open(url) as store, store.engine.connect() as connection:
+    with EventStore.open(url) as store, store.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
         assert compare_metadata(context, tables.metadata) == []
         assert context.get_current_revision() == tables.REVISION
@@ -128,11 +123,11 @@ def test_the_newest_migration_is_the_one_that_the_code_knows() -> None:
 
 
 def test_a_database_that_is_there_is_opened_as_it_is(url: str) -> None:
-    with Store.open(url) as store:
+    with EventStore.open(url) as store:
         store.add([vote("a")])
         store.claim("first")
-    with Store.open(url) as store:
-        assert store.claimed("first") == [vote("a")]
+    with EventStore.open(url) as store:
+        assert store.events_in("first") == [vote("a")]
         assert store.batches() == {"first": 1}
 
 
@@ -141,7 +136,7 @@ def test_a_database_that_others_use_too_keeps_their_tables(url: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
         connection.execute(text("INSERT INTO alembic_version VALUES ('theirs')"))
-    with Store.open(url) as store:
+    with EventStore.open(url) as store:
         store.add([vote("a")])
     with engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "theirs"
@@ -157,27 +152,27 @@ def test_a_migration_that_fails_half_way_leaves_nothing(url: str, monkeypatch: p
 
     monkeypatch.setattr(database, "upgrade", broken)
     with pytest.raises(KeyboardInterrupt):
-        Store.open(url)
+        EventStore.open(url)
     engine = create_engine(database.address(url))
     assert inspect(engine).get_table_names() == []
     engine.dispose()
     monkeypatch.undo()
-    with Store.open(url) as store:
+    with EventStore.open(url) as store:
         store.add([vote("a")])
 
 
 def test_a_database_of_a_newer_genloop_is_refused(url: str) -> None:
-    with Store.open(url) as store, store.writer.begin() as connection:
+    with EventStore.open(url) as store, store.writer.begin() as connection:
         connection.execute(text(f"UPDATE {tables.VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(GenloopError, match=r"of a newer Genloop \(revision 9999.*update this Genloop"):
-        Store.open(url)
+        EventStore.open(url)
 
 
 def test_many_first_users_at_once_make_the_tables_once(url: str) -> None:
     """T34: several processes that come first must not make each other fail; test_store has them as processes."""
 
     def first(name: int) -> int:
-        with Store.open(url) as store:
+        with EventStore.open(url) as store:
             store.add([vote(f"v{name}")])
             return store.counts().new
 
@@ -195,16 +190,16 @@ def test_nothing_of_the_database_is_loaded_before_it_is_needed() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_alembic_is_loaded_for_a_migration_only(here: Path) -> None:
-    program = "import sys; from pipelines.feedback.store.event_store import Store; Store.open().close(); "
-    program += "print('alembic' in sys.modules)"
+def test_alembic_is_loaded_for_a_migration_only(project: Project) -> None:
+    program = "import sys; from pipelines.feedback.store.event_store import EventStore; "
+    program += f"EventStore.open({project.database_url!r}).close(); print('alembic' in sys.modules)"
     for loaded in ("True", "False"):
         run = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); {program}"]
-        done = subprocess.run(run, cwd=here, capture_output=True, text=True, check=True)
+        done = subprocess.run(run, cwd=project.root, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == loaded
 
 
-def hang_up(store: Store) -> None:
+def hang_up(store: EventStore) -> None:
     """The server ends all connections of this database but the one that asks, as when it is restarted."""
     engine = create_engine(store.engine.url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -216,7 +211,7 @@ def hang_up(store: Store) -> None:
 def test_a_server_that_was_restarted_while_nobody_asked_is_no_matter(
     postgresql: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Store.open(postgresql()) as store:
+    with EventStore.open(postgresql()) as store:
         store.add([vote("a")])
         hang_up(store)
         monkeypatch.setattr(database, "IDLE", 0)
@@ -226,7 +221,7 @@ def test_a_server_that_was_restarted_while_nobody_asked_is_no_matter(
 
 
 def test_a_server_that_hangs_up_in_between_is_said_once(postgresql: Callable[[], str]) -> None:
-    with Store.open(postgresql()) as store:
+    with EventStore.open(postgresql()) as store:
         hang_up(store)
         with pytest.raises(GenloopError, match="does not answer as it should"):
             store.add([vote("a")])

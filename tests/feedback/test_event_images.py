@@ -10,15 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.core import images, paths
-from pipelines.core.errors import GenloopError, InputError
-from pipelines.feedback import samplers
+from pipelines.core import images, png
+from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
 from pipelines.feedback.events import Event, Sample, parse
 from pipelines.feedback.sealed import event_images, seal, uploads
-from pipelines.feedback.sealed.event_images import Picture, Unknown
-from pipelines.registry import client
-
-FOLDER = paths.FEEDBACK
+from pipelines.feedback.sealed.event_images import EventImage, LoadVersion, UnknownVersionError
 
 
 class Flat:
@@ -48,7 +45,7 @@ class Registry(dict[int, Flat]):
 
     def __call__(self, version: int) -> Flat:
         if version not in self:
-            raise Unknown(f"version {version} is not in the registry")
+            raise UnknownVersionError(f"version {version} is not in the registry")
         self.loaded.append(version)
         return self[version]
 
@@ -65,14 +62,18 @@ def vote(number: int, *about: Any, **named: Any) -> Event:
     return event(number, "vote", sample=sample(*about, **named), value=1)
 
 
-def found(batch: str = "a") -> list[Picture]:
-    return list(event_images.read(FOLDER, [batch]))
+def found(folder: Path, batch: str = "a") -> list[EventImage]:
+    return list(event_images.read(folder, [batch]))
+
+
+def complete(folder: Path, load: LoadVersion) -> list[str]:
+    return event_images.complete(folder, folder.with_name("uploads"), load)
 
 
 @pytest.fixture
-def folder(project: Path) -> Path:
-    FOLDER.mkdir(parents=True)
-    return FOLDER
+def folder(project: Project) -> Path:
+    project.feedback.mkdir(parents=True)
+    return project.feedback
 
 
 def test_each_sample_is_drawn_once_whoever_speaks_of_it(folder: Path) -> None:
@@ -87,15 +88,15 @@ def test_each_sample_is_drawn_once_whoever_speaks_of_it(folder: Path) -> None:
     ]
     seal.write(folder, "a", events)
     registry = Registry(1)
-    assert event_images.complete(folder, registry) == ["a"]
-    assert [(picture.seed, picture.label) for picture in found()] == [(7, 0), (6, 1), (5, 2)]
+    assert complete(folder, registry) == ["a"]
+    assert [(picture.seed, picture.label) for picture in found(folder)] == [(7, 0), (6, 1), (5, 2)]
     assert registry[1].calls == [([7, 6, 5], [0, 1, 2])]
-    first = found()[-1]
+    first = found(folder)[-1]
     assert first.sample == Sample(version=1, seed=5, label=2)
     assert (first.upload, first.missing) == (None, None)
     assert first.generation == 2  # one more than that of the version
     assert first.image is not None
-    pixels = images.decode_png(first.image)
+    pixels = images.decode_pixels(first.image)
     assert pixels.shape == (4, 4, 1)
     assert pixels[0, 0, 0] == 5
     assert pixels[3, 3, 0] == 20
@@ -103,34 +104,34 @@ def test_each_sample_is_drawn_once_whoever_speaks_of_it(folder: Path) -> None:
 
 def test_what_is_done_is_not_done_again(folder: Path) -> None:
     seal.write(folder, "a", [vote(1, 1)])
-    assert event_images.complete(folder, Registry(1)) == ["a"]
-    before = event_images.path(folder, "a").read_bytes()
+    assert complete(folder, Registry(1)) == ["a"]
+    before = event_images.images_file(folder, "a").read_bytes()
     seal.write(folder, "b", [vote(2, 1)])
     registry = Registry(1)
-    assert event_images.complete(folder, registry) == ["b"]  # with its own: each batch needs nobody else
+    assert complete(folder, registry) == ["b"]  # with its own: each batch needs nobody else
     assert registry.loaded == [1]
-    assert event_images.path(folder, "a").read_bytes() == before
-    assert len(found("b")) == 1
-    assert event_images.complete(folder, registry) == []
+    assert event_images.images_file(folder, "a").read_bytes() == before
+    assert len(found(folder, "b")) == 1
+    assert complete(folder, registry) == []
 
 
 def test_what_the_registry_does_not_know_is_missing_and_the_rest_is_drawn(folder: Path) -> None:
     seal.write(folder, "a", [vote(1, 1), vote(2, 1, version=9), vote(3, 2, version=9), vote(4, 3, 7)])
-    event_images.complete(folder, Registry(1))
-    assert [picture.missing for picture in found()] == [
+    complete(folder, Registry(1))
+    assert [picture.missing for picture in found(folder)] == [
         None,
         "version 1 knows 3 classes, and no label 7",
         *["version 9 is not in the registry"] * 2,
     ]
-    assert [picture.image is None for picture in found()] == [False, True, True, True]
-    assert {picture.generation for picture in found() if picture.missing} == {0}
+    assert [picture.image is None for picture in found(folder)] == [False, True, True, True]
+    assert {picture.generation for picture in found(folder) if picture.missing} == {0}
 
 
 def test_a_model_without_classes_draws_what_has_no_label(folder: Path) -> None:
     seal.write(folder, "a", [vote(1, 1, None), vote(2, 2, 0), vote(3, 3, 1)])
     registry = Registry(1, classes=0)
-    event_images.complete(folder, registry)
-    assert {picture.seed: picture.missing for picture in found()} == {
+    complete(folder, registry)
+    assert {picture.seed: picture.missing for picture in found(folder)} == {
         1: None,
         2: None,
         3: "version 1 knows no classes, and no label 1",
@@ -142,13 +143,13 @@ def test_many_are_drawn_a_few_at_a_time(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(event_images, "AT_ONCE", 3)
     seal.write(folder, "a", [vote(number, number, number % 5) for number in range(10)])
     registry = Registry(1)
-    event_images.complete(folder, registry)
+    complete(folder, registry)
     assert max(len(seeds) for seeds, _ in registry[1].calls) <= 3
-    for picture in found():
+    for picture in found(folder):
         assert (picture.image is None) == (picture.label in (3, 4))
         if picture.image:
-            assert images.decode_png(picture.image)[0, 0, 0] == picture.seed
-    with pq.ParquetFile(event_images.path(folder, "a")) as file:
+            assert images.decode_pixels(picture.image)[0, 0, 0] == picture.seed
+    with pq.ParquetFile(event_images.images_file(folder, "a")) as file:
         assert file.num_row_groups == 4
         assert file.schema_arrow == event_images.SCHEMA
 
@@ -160,22 +161,23 @@ def test_nothing_to_draw_loads_nothing(folder: Path) -> None:
         raise AssertionError
 
     heavy = {"keras", "mlflow", "tensorflow"} & set(sys.modules)
-    assert event_images.complete(folder, unwanted) == ["a"]
-    assert found() == []
+    assert complete(folder, unwanted) == ["a"]
+    assert found(folder) == []
     assert {"keras", "mlflow", "tensorflow"} & set(sys.modules) == heavy
 
 
 def test_uploads_come_as_they_were_sent_and_what_is_lost_is_said(folder: Path) -> None:
     seal.write(folder, "a", [event(1, "upload", image="a" * 64, label=1)])
-    with pytest.raises(GenloopError, match="data/uploads: events hold images that people sent, but this folder is not there"):
-        event_images.complete(folder, Registry())
-    assert not event_images.path(folder, "a").exists()
+    with pytest.raises(GenloopError, match="data/uploads: events hold images that people sent, but this folder does not exist"):
+        complete(folder, Registry())
+    assert not event_images.images_file(folder, "a").exists()
 
-    digest = uploads.keep(images.encode_png(np.zeros((8, 8, 3), np.uint8)), images.Limits(10**6, 64, 4096))
+    sent = folder.with_name("uploads")
+    digest = uploads.keep(sent, png.encode(np.zeros((8, 8, 3), np.uint8)), images.Limits(10**6, 64, 4096))
     seal.write(folder, "a", [event(number, "upload", image=one) for number, one in enumerate([digest, digest, "b" * 64])])
-    event_images.complete(folder, Registry())
-    kept, lost = sorted(found(), key=lambda picture: picture.missing or "")
-    assert kept == Picture(None, None, None, digest, 0, uploads.read(digest), None)
+    complete(folder, Registry())
+    kept, lost = sorted(found(folder), key=lambda picture: picture.missing or "")
+    assert kept == EventImage(None, None, None, digest, 0, uploads.read(sent, digest), None)
     assert lost.image is None
     assert "restore it from a backup" in str(lost.missing)
 
@@ -190,33 +192,6 @@ def test_a_registry_that_does_not_answer_leaves_what_was_done(folder: Path) -> N
         return Flat(version)
 
     with pytest.raises(GenloopError, match="no answer"):
-        event_images.complete(folder, shy)
+        complete(folder, shy)
     assert sorted(path.name for path in folder.iterdir()) == ["events-a.parquet", "events-b.parquet", "images-a.parquet"]
-    assert event_images.complete(folder, Registry(1, 2)) == ["b"]
-
-
-@pytest.mark.parametrize(
-    ("raised", "expected", "words"),
-    [
-        (client.NoVersionError("'m' has no version 3; its versions: 1"), Unknown, "version 3 is not in the registry"),
-        (InputError("no registered model 'm' at sqlite:///mlflow.db"), GenloopError, "the next fold draws their pictures"),
-        (GenloopError("MLflow does not answer"), GenloopError, "the next fold draws their pictures"),
-        (OSError("no such file: weights.safetensors"), GenloopError, "if it is gone for good, delete it from the registry"),
-    ],
-)
-def test_what_the_registry_says_decides_what_is_lost(
-    make_params: Any, monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], words: str
-) -> None:
-    def load(*_: Any) -> None:
-        raise raised
-
-    monkeypatch.setattr(client, "load", load)
-    with pytest.raises(expected, match=words) as caught:
-        samplers.of(make_params())(3)
-    assert not isinstance(caught.value, InputError)  # to try again may help
-
-
-def test_a_drawer_knows_its_generation(make_params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "load", lambda *_: Flat(0))
-    monkeypatch.setattr(client, "generation", lambda *_: 4)
-    assert samplers.of(make_params())(3).generation == 4
+    assert complete(folder, Registry(1, 2)) == ["b"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.feedback import events
-from pipelines.feedback.events import Refused, load, parse, to_json
+from pipelines.feedback.events import RecordError, load, parse, to_json
 
 SAMPLE = {"version": 3, "seed": 17, "label": 5}
 OTHER = {"version": 3, "seed": 18, "label": 5}
@@ -33,8 +33,8 @@ def changed(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in {**record, **changes}.items() if value is not LEAVE_OUT}
 
 
-def refused(record: Any) -> Refused:
-    with pytest.raises(Refused) as found:
+def refused(record: Any) -> RecordError:
+    with pytest.raises(RecordError) as found:
         parse(record)
     return found.value
 
@@ -147,7 +147,7 @@ def test_what_is_nested_very_deep_is_refused_in_few_words() -> None:
 def test_a_client_s_clock_may_be_a_little_ahead() -> None:
     now = datetime(2026, 1, 30, 13, tzinfo=UTC)
     assert parse(VOTE, now).at == datetime(2026, 1, 31, 12, tzinfo=UTC)
-    with pytest.raises(Refused, match="future"):
+    with pytest.raises(RecordError, match="future"):
         parse(VOTE, now - timedelta(hours=2))
 
 

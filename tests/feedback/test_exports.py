@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.feedback.events import Refused
-from pipelines.feedback.imports.exports.answers import Words, judged
+from pipelines.core.project import Project
+from pipelines.feedback.events import RecordError
+from pipelines.feedback.imports.base import AnswerWords
+from pipelines.feedback.imports.exports import event_fields
 from tests.contracts import pictures, write_rows
 from tests.feedback.calls import imported, lines, numbers, rejects, stored
 
@@ -41,7 +43,7 @@ def without_id(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in one.items() if key != "id"} for one in found]
 
 
-def test_label_studio_s_answers_become_votes_choices_and_labels() -> None:
+def test_label_studio_s_answers_become_votes_choices_and_labels(configured: Project) -> None:
     like, dislike = result("choices", choices=["Like"]), result("choices", choices=["down"])
     tasks = [
         task(SAMPLE, annotation(like), annotation(dislike, completed_by={"id": 5, "email": "bob@example.org"})),
@@ -50,7 +52,7 @@ def test_label_studio_s_answers_become_votes_choices_and_labels() -> None:
         task({"row": ROW}, annotation(result("choices", choices=["7"]))),
     ]
     Path("f.json").write_text(json.dumps(tasks, indent=2))
-    found = imported("f.json")
+    found = imported(configured, "f.json")
     assert found["format"] == "label-studio"
     assert numbers(found) == (5, 0, 0)
     ann, bob = ({"rater": f"label-studio:{number}", "at": AT} for number in (4, 5))
@@ -61,23 +63,23 @@ def test_label_studio_s_answers_become_votes_choices_and_labels() -> None:
         {"type": "choice", **bob, "winner": RIGHT, "loser": LEFT},
         {"type": "label", **ann, "row": ROW, "label": 7},
     ]
-    assert sorted(map(str, without_id(stored()))) == sorted(map(str, expected))
-    assert not any("bob@" in json.dumps(one) for one in stored())
+    assert sorted(map(str, without_id(stored(configured)))) == sorted(map(str, expected))
+    assert not any("bob@" in json.dumps(one) for one in stored(configured))
     # A later export has more of them.
     Path("g.json").write_text(json.dumps([*tasks, task(SAMPLE, annotation(like, completed_by=6))]))
-    assert numbers(imported("g.json")) == (1, 5, 0)
+    assert numbers(imported(configured, "g.json")) == (1, 5, 0)
 
 
-def test_an_answer_that_was_changed_later_is_another_event() -> None:
+def test_an_answer_that_was_changed_later_is_another_event(configured: Project) -> None:
     like, dislike = result("choices", choices=["like"]), result("choices", choices=["dislike"])
     Path("f.json").write_text(json.dumps([task(SAMPLE, annotation(like))]))
-    imported("f.json")
+    imported(configured, "f.json")
     Path("f.json").write_text(json.dumps([task(SAMPLE, annotation(dislike, updated_at="2026-02-01T12:00:00Z"))]))
-    assert numbers(imported("f.json")) == (1, 0, 0)
-    assert [one["value"] for one in stored()] == [1, -1]
+    assert numbers(imported(configured, "f.json")) == (1, 0, 0)
+    assert [one["value"] for one in stored(configured)] == [1, -1]
 
 
-def test_what_label_studio_exports_beside_is_refused_with_the_task() -> None:
+def test_what_label_studio_exports_beside_is_refused_with_the_task(configured: Project) -> None:
     like = result("choices", choices=["like"])
     tasks = [
         task(SAMPLE, annotation(like, was_cancelled=True)),
@@ -100,7 +102,7 @@ def test_what_label_studio_exports_beside_is_refused_with_the_task() -> None:
         task(SAMPLE, annotation(like, like, completed_by=8)),
     ]
     Path("f.json").write_text(json.dumps(tasks))
-    assert numbers(imported("f.json", "--format", "label-studio")) == (1, 1, 18)
+    assert numbers(imported(configured, "f.json", "--format", "label-studio")) == (1, 1, 18)
     assert [(one["line"], one["reason"]) for one in rejects("f.json")] == [
         (1, "skipped by its rater"),
         (2, "no answer"),
@@ -125,11 +127,11 @@ def test_what_label_studio_exports_beside_is_refused_with_the_task() -> None:
     assert rejects("f.json")[6]["record"]["annotation"] == 9
 
 
-def test_stars_are_a_like_when_the_user_says_which() -> None:
+def test_stars_are_a_like_when_the_user_says_which(configured: Project) -> None:
     tasks = [task({**SAMPLE, "seed": stars}, annotation(result("rating", rating=stars))) for stars in range(1, 6)]
     Path("f.json").write_text(json.dumps(tasks))
-    assert numbers(imported("f.json", "--like", "4, 5", "--dislike", "1,2")) == (4, 0, 1)
-    assert {one["sample"]["seed"]: one["value"] for one in stored()} == {1: -1, 2: -1, 4: 1, 5: 1}
+    assert numbers(imported(configured, "f.json", "--like", "4, 5", "--dislike", "1,2")) == (4, 0, 1)
+    assert {one["sample"]["seed"]: one["value"] for one in stored(configured)} == {1: -1, 2: -1, 4: 1, 5: 1}
     assert "3 is neither; a like is 4, 5, a dislike 1, 2" in rejects("f.json")[0]["detail"]
 
 
@@ -143,7 +145,7 @@ def argilla(metadata: dict[str, Any], responses: dict[str, Any]) -> dict[str, An
     }
 
 
-def test_argilla_s_records_become_events_of_the_time_that_the_file_was_written() -> None:
+def test_argilla_s_records_become_events_of_the_time_that_the_file_was_written(configured: Project) -> None:
     ranking = [{"value": "right", "rank": 1}, {"value": "left", "rank": 2}]
     records = [
         argilla(SAMPLE, {"judgement": [{"value": "like", "user_id": "u1"}, {"value": "bad", "user_id": "u2"}]}),
@@ -155,7 +157,7 @@ def test_argilla_s_records_become_events_of_the_time_that_the_file_was_written()
         argilla(PAIR, {"better": [{"value": [{"value": "left", "rank": 1}, {"value": "right", "rank": 1}], "user_id": "u1"}]}),
     ]
     Path("f.json").write_text(json.dumps(records))
-    found = imported("f.json", "--at", "2026-01-31T13:00:00+01:00")
+    found = imported(configured, "f.json", "--at", "2026-01-31T13:00:00+01:00")
     assert found["format"] == "argilla"
     assert numbers(found) == (5, 0, 4)
     assert [one["reason"] for one in rejects("f.json")] == ["not submitted", "no rater", "no answer", "ambiguous answer"]
@@ -167,13 +169,13 @@ def test_argilla_s_records_become_events_of_the_time_that_the_file_was_written()
         {"type": "choice", **bob, "winner": RIGHT, "loser": LEFT},
         {"type": "label", **ann, "row": ROW, "label": 7},
     ]
-    assert sorted(map(str, without_id(stored()))) == sorted(map(str, expected))
+    assert sorted(map(str, without_id(stored(configured)))) == sorted(map(str, expected))
     # Exported again, at another time: the same answers.
     Path("f.json").write_text(json.dumps(records))
-    assert numbers(imported("f.json")) == (0, 5, 4)
+    assert numbers(imported(configured, "f.json")) == (0, 5, 4)
 
 
-def test_argilla_s_flat_rows_say_the_same() -> None:
+def test_argilla_s_flat_rows_say_the_same(configured: Project) -> None:
     nested = [
         argilla(SAMPLE, {"judgement": [{"value": "like", "user_id": "u1"}]}),
         argilla({**SAMPLE, "seed": 1}, {"judgement": [{"value": "dislike", "user_id": "u1"}]}),
@@ -202,41 +204,41 @@ def test_argilla_s_flat_rows_say_the_same() -> None:
     Path("f.json").write_text(json.dumps(nested))
     Path("f.jsonl").write_text(lines(*rows))
     pq.write_table(pa.Table.from_pylist(rows), "f.parquet")
-    assert numbers(imported("f.json")) == (2, 0, 0)
+    assert numbers(imported(configured, "f.json")) == (2, 0, 0)
     for name in ("f.jsonl", "f.parquet"):
-        found = imported(name)
+        found = imported(configured, name)
         assert found["format"] == "argilla"
         assert numbers(found) == (0, 2, 2)
         assert [one["reason"] for one in rejects(name)] == ["not submitted", "no rater"]
 
 
-def test_classes_are_named_as_in_the_project_s_data() -> None:
-    write_rows(Path("data/clean"), pictures(2, 8, 1), [0, 1], classes=["cat", "1"])
+def test_classes_are_named_as_in_the_project_s_data(configured: Project) -> None:
+    write_rows(configured.clean, pictures(2, 8, 1), [0, 1], classes=["cat", "1"])
     names = ["cat", "1", "0", "2", "dog"]
     tasks = [task({"row": ROW}, annotation(result("choices", choices=[name]), completed_by=n)) for n, name in enumerate(names)]
     Path("f.json").write_text(json.dumps(tasks))
-    assert numbers(imported("f.json")) == (3, 0, 2)
-    assert sorted((one["rater"][-1], one["label"]) for one in stored()) == [("0", 0), ("1", 1), ("2", 0)]
+    assert numbers(imported(configured, "f.json")) == (3, 0, 2)
+    assert sorted((one["rater"][-1], one["label"]) for one in stored(configured)) == [("0", 0), ("1", 1), ("2", 0)]
     assert rejects("f.json")[1]["detail"] == "'dog'; classes: cat, 1"
 
 
 @pytest.mark.parametrize("answer", [None, "", "perhaps", 1, 1.0, True, ["like"], {"value": "like"}, "like,dislike"])
 def test_what_can_mean_several_things_is_no_vote(answer: Any) -> None:
-    with pytest.raises(Refused, match="ambiguous answer"):
-        judged(SAMPLE, answer, Words())
+    with pytest.raises(RecordError, match="ambiguous answer"):
+        event_fields(SAMPLE, answer, AnswerWords())
 
 
 @pytest.mark.parametrize(
     "answer", [None, "both", "like", [], [{"value": "left", "rank": 1}], [{"value": "left"}, {"value": "right"}]]
 )
 def test_what_can_mean_several_things_is_no_choice(answer: Any) -> None:
-    with pytest.raises(Refused, match="ambiguous answer"):
-        judged(PAIR, answer, Words())
+    with pytest.raises(RecordError, match="ambiguous answer"):
+        event_fields(PAIR, answer, AnswerWords())
 
 
-def test_an_incomplete_pair_is_refused_by_the_event() -> None:
+def test_an_incomplete_pair_is_refused_by_the_event(configured: Project) -> None:
     Path("f.json").write_text(
         json.dumps([task({"left_version": 1, "left_seed": 2}, annotation(result("pairwise", selected="left")))])
     )
-    imported("f.json", code=2)
+    imported(configured, "f.json", code=2)
     assert rejects("f.json")[0]["reason"] in ("wrong type", "missing key")

@@ -19,22 +19,23 @@ import pytest
 from sqlalchemy import event as listening
 from sqlalchemy import insert, text
 
-from pipelines.core import images
+from pipelines.core import png
 from pipelines.core.errors import GenloopError
 from pipelines.core.images import Limits
+from pipelines.core.project import Project
 from pipelines.feedback import forgetting
 from pipelines.feedback.events import Event, parse
-from pipelines.feedback.forgetting import Forgotten, catch_up, digest, forget
+from pipelines.feedback.forgetting import RaterRemoval, catch_up, digest, forget
 from pipelines.feedback.sealed import event_images, manifest, seal, uploads
-from pipelines.feedback.sealed.event_images import Unknown
+from pipelines.feedback.sealed.event_images import UnknownVersionError
 from pipelines.feedback.store import erasure, tables
 from pipelines.feedback.store import event_store as stores
-from pipelines.feedback.store.event_store import Outcome, Store
+from pipelines.feedback.store.event_store import AddResult, EventStore
 from tests.feedback import disk
 from tests.feedback.calls import imported, lines, rejects
 from tests.feedback.writer import vote
+from tests.support import sealed_events
 
-FOLDER, MANIFEST = Path("data/feedback"), Path("data/feedback.json")
 LIMITS = Limits(max_bytes=10**6, max_side=100, max_pixels=10**4)
 NAME = "trudy-99"
 
@@ -51,16 +52,16 @@ class Drawer:
 
 def drawer(version: int) -> Any:
     if version > 1:
-        raise Unknown(f"version {version} is not in the registry")
+        raise UnknownVersionError(f"version {version} is not in the registry")
     return Drawer()
 
 
 def picture(number: int) -> bytes:
-    return images.encode_png(np.random.default_rng(number).integers(0, 256, (8, 8, 1), np.uint8))
+    return png.encode(np.random.default_rng(number).integers(0, 256, (8, 8, 1), np.uint8))
 
 
-def upload(name: str, rater: str, number: int) -> Event:
-    kept = uploads.keep(picture(number), LIMITS)
+def upload(project: Project, name: str, rater: str, number: int) -> Event:
+    kept = uploads.keep(project.uploads, picture(number), LIMITS)
     return parse({"id": name, "type": "upload", "rater": rater, "at": "2026-01-31T12:00:00Z", "image": kept})
 
 
@@ -69,25 +70,34 @@ def choice(name: str, rater: str, winner: int, loser: int) -> Event:
     return parse({"id": name, "type": "choice", "rater": rater, "at": "2026-01-31T12:00:00Z", **samples})
 
 
-def fold(store: Store) -> list[str]:
+def fold(project: Project, store: EventStore) -> list[str]:
     """As a fold does it, but for keeping: catch up, seal, pictures, manifest."""
-    catch_up(store, FOLDER, MANIFEST)
-    done = seal.fold(store, FOLDER)
-    event_images.complete(FOLDER, drawer)
-    manifest.update(FOLDER, MANIFEST)
+    catch_up(project, store)
+    done = seal.fold(store, project.feedback)
+    event_images.complete(project.feedback, project.uploads, drawer)
+    manifest.update(project.feedback, project.manifest)
     return done.batches
 
 
-def fill(store: Store) -> list[str]:
+def fill(project: Project, store: EventStore) -> list[str]:
     """Two folds in which two raters have spoken, a third in which only the one to be forgotten has, and what waits."""
     store.add([vote("m-1", NAME, 1), vote("k-1", "keeper", 1), vote("m-2", NAME, 2), choice("m-3", NAME, 3, 4)])
-    store.add([choice("k-2", "keeper", 3, 5), upload("m-4", NAME, 0), upload("m-5", NAME, 1), upload("k-3", "keeper", 1)])
-    batches = fold(store)
+    store.add(
+        [
+            choice("k-2", "keeper", 3, 5),
+            upload(project, "m-4", NAME, 0),
+            upload(project, "m-5", NAME, 1),
+            upload(project, "k-3", "keeper", 1),
+        ]
+    )
+    batches = fold(project, store)
     store.add([vote("k-4", "keeper", 6)])
-    fold(store)
-    store.add([vote("m-6", NAME, 7), upload("m-7", NAME, 2)])
-    batches += fold(store)
-    store.add([vote("m-8", NAME, 8), upload("m-9", NAME, 3), vote("k-5", "keeper", 8), upload("k-6", "keeper", 4)])
+    fold(project, store)
+    store.add([vote("m-6", NAME, 7), upload(project, "m-7", NAME, 2)])
+    batches += fold(project, store)
+    store.add(
+        [vote("m-8", NAME, 8), upload(project, "m-9", NAME, 3), vote("k-5", "keeper", 8), upload(project, "k-6", "keeper", 4)]
+    )
     return batches
 
 
@@ -95,18 +105,18 @@ GONE = (NAME.encode(), *(f'"m-{number}"'.encode() for number in range(1, 10)), *
 KEPT = {"k-1", "k-2", "k-3", "k-4"}
 
 
-def everywhere(store: Store) -> bytes:
+def everywhere(project: Project, store: EventStore) -> bytes:
     """The bytes of the database's files and of all that lies in data/, Parquet unpacked."""
-    found = b"".join(path.read_bytes() for path in sorted(Path("data").rglob("*")) if path.is_file())
-    for path in manifest.present(FOLDER):
-        found += repr(seal.reading(path).read().to_pylist()).encode()
-    for path in manifest.present(FOLDER):
-        found += b"".join(one.image or b"" for one in event_images.read(FOLDER, [manifest.batch_of(path.name)]))
+    found = b"".join(path.read_bytes() for path in sorted(project.data.rglob("*")) if path.is_file())
+    for path in manifest.files_in(project.feedback):
+        found += repr(seal.open_file(path).read().to_pylist()).encode()
+    for path in manifest.files_in(project.feedback):
+        found += b"".join(one.image or b"" for one in event_images.read(project.feedback, [manifest.batch_of(path.name)]))
     return found + files_of(store)
 
 
-def files_of(store: Store) -> bytes:
-    if store.lite:
+def files_of(store: EventStore) -> bytes:
+    if store.is_sqlite:
         database = Path(str(store.engine.url.database))
         return b"".join(path.read_bytes() for path in sorted(database.parent.glob(f"{database.name}*")))
     with store.engine.connect() as connection:
@@ -116,100 +126,100 @@ def files_of(store: Store) -> bytes:
     return disk.of_postgres(place / "base" / str(own))
 
 
-def nothing_left(store: Store) -> bool:
-    content = everywhere(store)
+def nothing_left(project: Project, store: EventStore) -> bool:
+    content = everywhere(project, store)
     assert b"keeper" in content
     assert picture(1) in content
     return not [word for word in GONE if word in content]
 
 
-def whole(store: Store) -> bool:
+def whole(project: Project, store: EventStore) -> bool:
     """The manifest tells the files, the database agrees with them, nothing is left to be done."""
-    manifest.check(FOLDER, MANIFEST)
-    counts = {batch: count for batch, count in map(seal.about, seal.sealed(FOLDER)) if count}
-    return counts == store.batches() and store.forgotten() == {digest(NAME): None}
+    manifest.check(project.feedback, project.manifest)
+    counts = {batch: count for batch, count in map(seal.footer, seal.sealed_files(project.feedback)) if count}
+    return counts == store.batches() and store.tombstones() == {digest(NAME): None}
 
 
-def test_nothing_of_the_rater_is_left_and_all_of_the_others(store: Store) -> None:
-    batches = fill(store)
-    before = manifest.read(MANIFEST)
-    assert not nothing_left(store)
-    done = forget(store, FOLDER, MANIFEST, [NAME])
+def test_nothing_of_the_rater_is_left_and_all_of_the_others(store: EventStore, project: Project) -> None:
+    batches = fill(project, store)
+    before = manifest.read(project.manifest)
+    assert not nothing_left(project, store)
+    done = forget(project, store, [NAME])
     alone = sorted(hashlib.sha256(picture(number)).hexdigest() for number in (0, 2, 3))
-    assert done == Forgotten(9, alone, sorted(batches))
-    assert nothing_left(store)
-    assert whole(store)
-    after = manifest.read(MANIFEST)
+    assert done == RaterRemoval(9, alone, sorted(batches))
+    assert nothing_left(project, store)
+    assert whole(project, store)
+    after = manifest.read(project.manifest)
     assert list(after.files) == list(before.files)
     assert after.forgotten == [digest(NAME)]
-    assert {event.id for event in seal.read(FOLDER)} == KEPT
-    seeds = [one.seed for one in event_images.read(FOLDER, after.batches) if one.sample]
+    assert {event.id for event in sealed_events.read(project.feedback)} == KEPT
+    seeds = [one.seed for one in event_images.read(project.feedback, after.batches) if one.sample]
     assert sorted(seeds) == [1, 3, 5, 6]
-    assert (seal.fold(store, FOLDER).sealed, store.counts().new) == (2, 0)
+    assert (seal.fold(store, project.feedback).events, store.counts().new) == (2, 0)
 
 
-def test_again_and_of_nobody_changes_nothing(store: Store) -> None:
-    fill(store)
-    forget(store, FOLDER, MANIFEST, [NAME])
-    before = {path: path.stat().st_mtime_ns for path in Path("data").rglob("*")}
-    assert forget(store, FOLDER, MANIFEST, [NAME]) == Forgotten(0, [], [])
-    assert forget(store, FOLDER, MANIFEST, []) == Forgotten(0, [], [])
-    assert catch_up(store, FOLDER, MANIFEST) == 0
-    assert before == {path: path.stat().st_mtime_ns for path in Path("data").rglob("*")}
-    assert nothing_left(store)
+def test_again_and_of_nobody_changes_nothing(store: EventStore, project: Project) -> None:
+    fill(project, store)
+    forget(project, store, [NAME])
+    before = {path: path.stat().st_mtime_ns for path in project.data.rglob("*")}
+    assert forget(project, store, [NAME]) == RaterRemoval(0, [], [])
+    assert forget(project, store, []) == RaterRemoval(0, [], [])
+    assert catch_up(project, store) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in project.data.rglob("*")}
+    assert nothing_left(project, store)
 
 
-def test_who_is_forgotten_does_not_come_back(store: Store) -> None:
+def test_who_is_forgotten_does_not_come_back(store: EventStore, project: Project) -> None:
     store.add([vote("a", NAME), vote("b", "keeper")])
-    assert store.erasures() == []
-    forget(store, FOLDER, MANIFEST, [NAME])
+    assert store.erase_requests() == []
+    forget(project, store, [NAME])
     again = [vote("a", NAME), vote("c", NAME), vote("b", "keeper"), vote("d", "keeper"), vote("c", NAME)]
-    out, known, stored = Outcome.FORGOTTEN, Outcome.KNOWN, Outcome.STORED
+    out, known, stored = AddResult.FORGOTTEN, AddResult.KNOWN, AddResult.STORED
     assert store.add(again) == [out, out, known, stored, out]
     assert store.add([vote("e", NAME)]) == [out]
     assert store.counts().new == 2
     assert not [word for word in GONE if word in files_of(store)]
 
 
-def test_who_was_never_here_stays_away_too(store: Store) -> None:
-    assert forget(store, FOLDER, MANIFEST, ["nobody"]) == Forgotten(0, [], [])
-    assert store.add([vote("a", "nobody")]) == [Outcome.FORGOTTEN]
-    assert manifest.read(MANIFEST).forgotten == [digest("nobody")]
+def test_who_was_never_here_stays_away_too(store: EventStore, project: Project) -> None:
+    assert forget(project, store, ["nobody"]) == RaterRemoval(0, [], [])
+    assert store.add([vote("a", "nobody")]) == [AddResult.FORGOTTEN]
+    assert manifest.read(project.manifest).forgotten == [digest("nobody")]
 
 
-def test_who_asks_to_be_forgotten_is_known_by_it(store: Store) -> None:
+def test_who_asks_to_be_forgotten_is_known_by_it(store: EventStore, project: Project) -> None:
     asked = parse({"id": "z", "type": "erase", "rater": NAME, "at": "2026-02-01T12:00:00Z"})
     store.add([vote("a", NAME), asked, vote("b", "keeper")])
-    fold(store)
-    assert store.erasures() == [NAME]
-    assert forget(store, FOLDER, MANIFEST, store.erasures()).events == 2
-    assert store.erasures() == []
-    assert nothing_left_of(NAME, store)
+    fold(project, store)
+    assert store.erase_requests() == [NAME]
+    assert forget(project, store, store.erase_requests()).events == 2
+    assert store.erase_requests() == []
+    assert nothing_left_of(project, NAME, store)
 
 
-def nothing_left_of(name: str, store: Store) -> bool:
-    return name.encode() not in files_of(store) + repr(list(seal.read(FOLDER))).encode()
+def nothing_left_of(project: Project, name: str, store: EventStore) -> bool:
+    return name.encode() not in files_of(store) + repr(list(sealed_events.read(project.feedback))).encode()
 
 
-def test_both_databases_make_the_digest_that_python_makes(store: Store) -> None:
+def test_both_databases_make_the_digest_that_python_makes(store: EventStore, project: Project) -> None:
     store.erase("label-studio:ü@+/")
-    assert store.add([vote("a", "label-studio:u"), vote("b", "ann")]) == [Outcome.STORED] * 2
+    assert store.add([vote("a", "label-studio:u"), vote("b", "ann")]) == [AddResult.STORED] * 2
     with store.writer.begin() as connection:
         strange = {"id": "c", "type": "vote", "rater": "label-studio:ü@+/", "at": "x", "body": "x", "received_at": "x"}
         assert connection.execute(insert(tables.events).returning(tables.events.c.id), [strange]).all() == []
 
 
-def test_a_rater_who_is_adding_at_that_moment_does_not_come_back(store: Store, url: str) -> None:
+def test_a_rater_who_is_adding_at_that_moment_does_not_come_back(store: EventStore, url: str) -> None:
     """Whoever is first, the other waits: nothing that was being added when the rater was forgotten is there after it."""
-    outcomes: list[Outcome] = []
+    outcomes: list[AddResult] = []
 
     def add(name: int) -> None:
-        with Store.open(url) as own:
+        with EventStore.open(url) as own:
             for number in range(3000):
                 said = [vote(f"v{name}-{number}", NAME, number), vote(f"w{name}-{number}", NAME, number)]
                 found = own.add(said[: 1 + number % 2])
                 outcomes.extend(found)
-                if Outcome.FORGOTTEN in found:
+                if AddResult.FORGOTTEN in found:
                     break
 
     threads = [threading.Thread(target=add, args=[name]) for name in range(3)]
@@ -220,17 +230,19 @@ def test_a_rater_who_is_adding_at_that_moment_does_not_come_back(store: Store, u
     store.erase(NAME)
     for thread in threads:
         thread.join()
-    assert set(outcomes) == {Outcome.STORED, Outcome.FORGOTTEN}
-    assert outcomes.count(Outcome.FORGOTTEN) >= 3
+    assert set(outcomes) == {AddResult.STORED, AddResult.FORGOTTEN}
+    assert outcomes.count(AddResult.FORGOTTEN) >= 3
     assert store.counts().new == 0
 
 
-def test_an_event_that_is_not_committed_yet_is_waited_for(store: Store, url: str) -> None:
-    if store.lite:
+def test_an_event_that_is_not_committed_yet_is_waited_for(store: EventStore, url: str) -> None:
+    if store.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
-    with Store.open(url) as other:
+    with EventStore.open(url) as other:
         with other.writer.begin() as connection:
-            connection.execute(insert(tables.events), [stores.row(vote("a", NAME), stores.to_json(vote("a", NAME)), "2026")])
+            connection.execute(
+                insert(tables.events), [stores.event_row(vote("a", NAME), stores.to_json(vote("a", NAME)), "2026")]
+            )
             thread = threading.Thread(target=store.erase, args=[NAME])
             thread.start()
             thread.join(0.3)
@@ -239,21 +251,21 @@ def test_an_event_that_is_not_committed_yet_is_waited_for(store: Store, url: str
     assert store.counts().new == 0
 
 
-def test_one_who_began_to_add_before_and_goes_on_after_is_refused(store: Store, url: str) -> None:
+def test_one_who_began_to_add_before_and_goes_on_after_is_refused(store: EventStore, url: str) -> None:
     """The insert waits for the erasure's lock, and sees what it committed although its own transaction is older."""
-    if store.lite:
+    if store.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
-    outcomes: list[Outcome] = []
-    with Store.open(url) as other, store.writer.begin() as connection:
-        with erasure.unlocked(connection, NAME):
+    outcomes: list[AddResult] = []
+    with EventStore.open(url) as other, store.writer.begin() as connection:
+        with erasure.unlock(connection, NAME):
             thread = threading.Thread(target=lambda: outcomes.extend(other.add([vote("a", NAME), vote("b")])))
             thread.start()
             thread.join(0.3)
             assert thread.is_alive()
-            store._entomb(connection, digest(NAME), set())
+            store._add_tombstone(connection, digest(NAME), set())
         connection.commit()
         thread.join()
-    assert outcomes == [Outcome.FORGOTTEN, Outcome.STORED]
+    assert outcomes == [AddResult.FORGOTTEN, AddResult.STORED]
 
 
 class Killed(BaseException):
@@ -261,7 +273,7 @@ class Killed(BaseException):
 
 
 @contextlib.contextmanager
-def killed_at(last: int, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def killed_at(last: int, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """By what outlives a process, as in tests/feedback/folding.py; just before it, for after it is before the next one.
 
     last: the step at which, and after which, nothing happens.
@@ -305,25 +317,25 @@ def killed_at(last: int, store: Store, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture
-def filled(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Store]:
+def filled(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], EventStore]:
     """The same project again and again, as it was before a rater was forgotten."""
-    monkeypatch.setenv("GENLOOP_DATABASE_URL", f"sqlite:///{project}/feedback.db")
-    with Store.open() as store:
-        fill(store)
+    url = f"sqlite:///{project.root}/feedback.db"
+    with EventStore.open(url) as store:
+        fill(project, store)
     template = tmp_path_factory.mktemp("template") / "project"
-    shutil.copytree(project, template)
+    shutil.copytree(project.root, template)
 
-    def fresh() -> Store:
-        for name in project.iterdir():
+    def fresh() -> EventStore:
+        for name in project.root.iterdir():
             shutil.rmtree(name) if name.is_dir() else name.unlink()
-        shutil.copytree(template, project, dirs_exist_ok=True)
-        return Store.open()
+        shutil.copytree(template, project.root, dirs_exist_ok=True)
+        return EventStore.open(url)
 
     return fresh
 
 
 def test_a_kill_at_any_step_ends_in_the_same_when_it_is_run_again(
-    filled: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+    filled: Callable[[], EventStore], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last, begun = 0, 0
     steps = ["none yet"]
@@ -331,18 +343,18 @@ def test_a_kill_at_any_step_ends_in_the_same_when_it_is_run_again(
     while len(steps) >= last:
         last += 1
         with contextlib.suppress(Killed), filled() as store, killed_at(last, store, monkeypatch) as steps:
-            forget(store, FOLDER, MANIFEST, [NAME])
+            forget(project, store, [NAME])
         if steps[-1] == "statement":
             gc.collect()  # a statement that was not read to its end holds SQLite's lock
-        with Store.open() as store:
-            if digest(NAME) in store.forgotten() and last % 2:
-                catch_up(store, FOLDER, MANIFEST)
+        with EventStore.open(f"sqlite:///{project.root}/feedback.db") as store:
+            if digest(NAME) in store.tombstones() and last % 2:
+                catch_up(project, store)
                 begun += 1
             else:
-                forget(store, FOLDER, MANIFEST, [NAME])
-            assert nothing_left(store), steps[-3:]
-            assert whole(store), steps[-3:]
-            assert {event.id for event in seal.read(FOLDER)} == KEPT
+                forget(project, store, [NAME])
+            assert nothing_left(project, store), steps[-3:]
+            assert whole(project, store), steps[-3:]
+            assert {event.id for event in sealed_events.read(project.feedback)} == KEPT
     gc.unfreeze()
     assert last > 40
     assert begun > 10
@@ -353,84 +365,90 @@ def copy_of(database: Path, to: Path) -> None:
         connection.execute(f"VACUUM INTO '{to}'")
 
 
-def test_a_database_restored_from_an_older_copy_forgets_at_the_next_fold(filled: Callable[[], Store], project: Path) -> None:
+def test_a_database_restored_from_an_older_copy_forgets_at_the_next_fold(
+    filled: Callable[[], EventStore], project: Project
+) -> None:
     with filled() as store:
-        copy_of(project / "feedback.db", project / "copy")
-        forget(store, FOLDER, MANIFEST, [NAME])
-    for path in project.glob("feedback.db*"):
+        copy_of(project.root / "feedback.db", project.root / "copy")
+        forget(project, store, [NAME])
+    for path in project.root.glob("feedback.db*"):
         path.unlink()
-    (project / "copy").rename(project / "feedback.db")
-    with Store.open() as store:
-        assert store.forgotten() == {}
-        assert catch_up(store, FOLDER, MANIFEST) == 1
-        assert nothing_left(store)
-        assert whole(store)
+    (project.root / "copy").rename(project.root / "feedback.db")
+    with EventStore.open(f"sqlite:///{project.root}/feedback.db") as store:
+        assert store.tombstones() == {}
+        assert catch_up(project, store) == 1
+        assert nothing_left(project, store)
+        assert whole(project, store)
 
 
-def test_another_machine_s_database_lets_nobody_in_whom_the_manifest_names(filled: Callable[[], Store], project: Path) -> None:
+def test_another_machine_s_database_lets_nobody_in_whom_the_manifest_names(
+    filled: Callable[[], EventStore], project: Project
+) -> None:
     with filled() as store:
-        forget(store, FOLDER, MANIFEST, [NAME])
-    with Store.open(f"sqlite:///{project}/other.db") as other:
-        assert catch_up(other, FOLDER, MANIFEST) == 1
-        assert other.add([vote("m-1", NAME)]) == [Outcome.FORGOTTEN]
-        assert catch_up(other, FOLDER, MANIFEST) == 0
+        forget(project, store, [NAME])
+    with EventStore.open(f"sqlite:///{project.root}/other.db") as other:
+        assert catch_up(project, other) == 1
+        assert other.add([vote("m-1", NAME)]) == [AddResult.FORGOTTEN]
+        assert catch_up(project, other) == 0
 
 
 def test_sealed_files_that_were_checked_out_from_before_lose_the_rater_again(
-    filled: Callable[[], Store], project: Path
+    filled: Callable[[], EventStore], project: Project
 ) -> None:
     with filled() as store:
-        shutil.copytree(FOLDER, project / "before")
-        shutil.copy(MANIFEST, project / "before.json")
-        forget(store, FOLDER, MANIFEST, [NAME])
-        shutil.rmtree(FOLDER)
-        (project / "before").rename(FOLDER)
-        (project / "before.json").rename(MANIFEST)
-        assert catch_up(store, FOLDER, MANIFEST) == 1
-        assert nothing_left(store)
-        assert whole(store)
+        shutil.copytree(project.feedback, project.root / "before")
+        shutil.copy(project.manifest, project.root / "before.json")
+        forget(project, store, [NAME])
+        shutil.rmtree(project.feedback)
+        (project.root / "before").rename(project.feedback)
+        (project.root / "before.json").rename(project.manifest)
+        assert catch_up(project, store) == 1
+        assert nothing_left(project, store)
+        assert whole(project, store)
 
 
-def test_sealed_files_that_are_not_there_are_asked_for_before_anything_changes(filled: Callable[[], Store]) -> None:
+def test_sealed_files_that_are_not_there_are_asked_for_before_anything_changes(
+    filled: Callable[[], EventStore], project: Project
+) -> None:
     with filled() as store:
-        shutil.rmtree(FOLDER)
+        shutil.rmtree(project.feedback)
         with pytest.raises(GenloopError, match="dvc pull"):
-            forget(store, FOLDER, MANIFEST, [NAME])
-        assert store.forgotten() == {}
+            forget(project, store, [NAME])
+        assert store.tombstones() == {}
 
 
-def test_what_a_killed_fold_left_half_written_goes_too(store: Store) -> None:
-    fill(store)
-    (FOLDER / ".events-x.parquet.123.partial").write_bytes(NAME.encode())
-    uploads.remove("0" * 64)
-    (uploads.FOLDER / f".{hashlib.sha256(picture(3)).hexdigest()}.123.partial").write_bytes(picture(3))
-    forget(store, FOLDER, MANIFEST, [NAME])
-    assert nothing_left(store)
+def test_what_a_killed_fold_left_half_written_goes_too(store: EventStore, project: Project) -> None:
+    fill(project, store)
+    (project.feedback / ".events-x.parquet.123.partial").write_bytes(NAME.encode())
+    uploads.remove(project.uploads, "0" * 64)
+    (project.uploads / f".{hashlib.sha256(picture(3)).hexdigest()}.123.partial").write_bytes(picture(3))
+    forget(project, store, [NAME])
+    assert nothing_left(project, store)
 
 
-def test_an_import_rejects_them_and_repeats_nothing_of_theirs(configured: Path) -> None:
-    with Store.open() as store:
-        forget(store, FOLDER, MANIFEST, [NAME])
+def test_an_import_rejects_them_and_repeats_nothing_of_theirs(configured: Project) -> None:
+    with EventStore.open(configured.database_url) as store:
+        forget(configured, store, [NAME])
     said = {"type": "upload", "rater": NAME, "at": "2026-01-31T12:00:00Z", "image": base64.b64encode(picture(9)).decode()}
     other = {**said, "rater": "keeper", "image": base64.b64encode(picture(8)).decode()}
     shared = {**said, "image": other["image"]}
     Path("said.jsonl").write_text(lines(said, other, shared))
-    found = imported("said.jsonl")
+    found = imported(configured, "said.jsonl")
     assert (found["stored"], found["rejected"]) == (1, {"rater asked to be forgotten": 2})
     assert [(one["line"], one["record"]) for one in rejects("said.jsonl")] == [(1, None), (3, None)]
     assert NAME not in Path("said.jsonl.rejected.jsonl").read_text()
-    assert [path.read_bytes() for path in uploads.FOLDER.iterdir()] == [picture(8)]
+    assert [path.read_bytes() for path in configured.uploads.iterdir()] == [picture(8)]
 
 
-def test_the_sealed_events_of_a_rater_and_of_ids_are_found(store: Store) -> None:
-    first, last = fill(store)
-    found = seal.said_by(FOLDER, NAME)
+def test_the_sealed_events_of_a_rater_and_of_ids_are_found(store: EventStore, project: Project) -> None:
+    first, last = fill(project, store)
+    found = seal.events_of(project.feedback, NAME)
     assert {batch: [event.id for event in said] for batch, said in found.items()} == {
         first: ["m-1", "m-2", "m-3", "m-4", "m-5"],
         last: ["m-6", "m-7"],
     }
-    assert seal.said_by(FOLDER, "nobody") == {}
-    assert {name: event.rater for name, event in seal.find(FOLDER, ["m-6", "k-4", "x"]).items()} == {
+    assert seal.events_of(project.feedback, "nobody") == {}
+    assert {name: event.rater for name, event in seal.find(project.feedback, ["m-6", "k-4", "x"]).items()} == {
         "m-6": NAME,
         "k-4": "keeper",
     }
@@ -441,11 +459,11 @@ def test_the_digest_is_no_name_and_stays_what_it_is() -> None:
     assert digest("ann") == hashlib.sha256(b"genloop-rater:ann").hexdigest()
 
 
-def test_what_postgresql_notes_for_its_planner_has_no_names(store: Store) -> None:
-    if store.lite:
+def test_what_postgresql_notes_for_its_planner_has_no_names(store: EventStore, project: Project) -> None:
+    if store.is_sqlite:
         pytest.skip("SQLite notes nothing of its own accord")
     store.add([vote(f"m-{number}", NAME, number) for number in range(500)] + [vote("a", "keeper")])
     with store.engine.connect() as connection:
         connection.execute(text("ANALYZE events"))
-    forget(store, FOLDER, MANIFEST, [NAME])
+    forget(project, store, [NAME])
     assert NAME.encode() not in files_of(store)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.core import images
+from pipelines.core import png
+from pipelines.core.project import Project
 from pipelines.feedback.sealed import uploads
-from pipelines.feedback.store.event_store import Counts, Store
+from pipelines.feedback.store.event_store import EventCounts, EventStore
 from tests.conftest import REPOSITORY
 from tests.feedback.calls import call, imported, lines, numbers, rejects, stored
 
@@ -67,37 +67,37 @@ def as_csv(path: str, records: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def test_every_kind_of_file_says_the_same() -> None:
+def test_every_kind_of_file_says_the_same(configured: Project) -> None:
     Path("f.jsonl").write_text(lines(*EACH))
     Path("f.json").write_text(json.dumps(EACH, indent=1))
     as_csv("f.csv", EACH)
     pq.write_table(pa.Table.from_pylist(table(EACH)), "f.parquet")
-    assert numbers(imported("f.jsonl")) == (6, 0, 0)
-    assert sorted(stored(), key=lambda one: one["id"]) == sorted(EACH, key=lambda one: one["id"])
+    assert numbers(imported(configured, "f.jsonl")) == (6, 0, 0)
+    assert sorted(stored(configured), key=lambda one: one["id"]) == sorted(EACH, key=lambda one: one["id"])
     for name in ("f.jsonl", "f.json", "f.csv", "f.parquet"):
-        found = imported(name)
+        found = imported(configured, name)
         assert numbers(found) == (0, 6, 0)
         assert found["format"] == name.removeprefix("f.")
         assert found["rejects"] is None
     assert not list(Path().glob("*.rejected.jsonl"))
 
 
-def test_without_ids_the_same_content_is_the_same_event_in_any_kind_of_file() -> None:
+def test_without_ids_the_same_content_is_the_same_event_in_any_kind_of_file(configured: Project) -> None:
     nameless = [{key: value for key, value in record.items() if key != "id"} for record in EACH]
     Path("f.jsonl").write_text(lines(*nameless, nameless[0]))
     as_csv("f.csv", nameless)
     # Another order of keys and another way to write the same moment.
     Path("g.json").write_text(json.dumps([{**dict(reversed(r.items())), "at": "2026-01-31T13:00:00+01:00"} for r in nameless]))
-    assert numbers(imported("f.jsonl")) == (6, 1, 0)
-    assert numbers(imported("f.csv")) == (0, 6, 0)
-    assert numbers(imported("g.json")) == (0, 6, 0)
-    assert all(one["id"].startswith("import-") for one in stored())
+    assert numbers(imported(configured, "f.jsonl")) == (6, 1, 0)
+    assert numbers(imported(configured, "f.csv")) == (0, 6, 0)
+    assert numbers(imported(configured, "g.json")) == (0, 6, 0)
+    assert all(one["id"].startswith("import-") for one in stored(configured))
 
 
-def test_good_rows_are_kept_and_bad_ones_are_listed_with_line_and_reason() -> None:
+def test_good_rows_are_kept_and_bad_ones_are_listed_with_line_and_reason(configured: Project) -> None:
     bad = [vote(2, value=True), "{not json", vote(1, value=-1), [1], vote(4, extra=1), '{"id": "\\ud800"}']
     Path("f.jsonl").write_text(lines(vote(1), *bad, vote(3)))
-    found = imported("f.jsonl")
+    found = imported(configured, "f.jsonl")
     assert numbers(found) == (2, 0, 6)
     listed = rejects("f.jsonl")
     assert [one["line"] for one in listed] == [2, 3, 4, 5, 6, 7]
@@ -107,22 +107,22 @@ def test_good_rows_are_kept_and_bad_ones_are_listed_with_line_and_reason() -> No
     assert [one["record"] for one in listed] == [*bad[:5], {"id": "\ud800"}]
     assert found["rejected"] == dict.fromkeys(reasons, 1)
     assert found["rejects"] == str(Path("f.jsonl.rejected.jsonl").absolute())
-    assert numbers(imported("f.jsonl")) == (0, 2, 6)
+    assert numbers(imported(configured, "f.jsonl")) == (0, 2, 6)
     assert rejects("f.jsonl") == listed
-    assert sorted(one["id"] for one in stored()) == ["v1", "v3"]
+    assert sorted(one["id"] for one in stored(configured)) == ["v1", "v3"]
 
 
-def test_what_was_rejected_once_and_is_good_now_is_listed_no_longer() -> None:
+def test_what_was_rejected_once_and_is_good_now_is_listed_no_longer(configured: Project) -> None:
     Path("f.jsonl").write_text(lines(vote(1), vote(2, value=0)))
-    imported("f.jsonl")
+    imported(configured, "f.jsonl")
     Path("f.jsonl").write_text(lines(vote(1), vote(2)))
-    assert numbers(imported("f.jsonl")) == (1, 1, 0)
+    assert numbers(imported(configured, "f.jsonl")) == (1, 1, 0)
     assert not Path("f.jsonl.rejected.jsonl").exists()
 
 
-def test_the_summary_is_for_people() -> None:
+def test_the_summary_is_for_people(configured: Project) -> None:
     Path("f.jsonl").write_text(lines(vote(1), vote(1), vote(2, value=0), "x"))
-    result = call("f.jsonl")
+    result = call(configured, "f.jsonl")
     assert result.code == 0
     assert [" ".join(line.split()) for line in result.out.splitlines()] == [
         "f.jsonl (jsonl): 4 rows",
@@ -134,14 +134,14 @@ def test_the_summary_is_for_people() -> None:
     ]
 
 
-def test_a_file_without_any_usable_row_is_unusable_input() -> None:
+def test_a_file_without_any_usable_row_is_unusable_input(configured: Project) -> None:
     Path("f.jsonl").write_text(lines("a", "b"))
-    found = imported("f.jsonl", code=2)
+    found = imported(configured, "f.jsonl", code=2)
     assert numbers(found) == (0, 0, 2)
-    assert "none of its 2 rows is usable" in call("f.jsonl").err
+    assert "none of its 2 rows is usable" in call(configured, "f.jsonl").err
     Path("f.csv").write_text("type,rater,at\n")
-    assert "f.csv: has no rows" in call("f.csv").err
-    assert call("f.csv").code == 2
+    assert "f.csv: has no rows" in call(configured, "f.csv").err
+    assert call(configured, "f.csv").code == 2
 
 
 @pytest.mark.parametrize(
@@ -155,19 +155,19 @@ def test_a_file_without_any_usable_row_is_unusable_input() -> None:
         ("f.bin", "\0\1", "is binary"),
     ],
 )
-def test_a_file_that_is_unusable_as_a_whole_is_said(name: str, content: str, words: str) -> None:
+def test_a_file_that_is_unusable_as_a_whole_is_said(configured: Project, name: str, content: str, words: str) -> None:
     Path(name).write_text(content)
-    result = call(name)
+    result = call(configured, name)
     assert result.code == 2
     assert words in result.err
     assert len(result.err.splitlines()) == 1
 
 
-def test_parquet_without_the_columns_of_events_is_unusable() -> None:
+def test_parquet_without_the_columns_of_events_is_unusable(configured: Project) -> None:
     pq.write_table(pa.table({"a": [1]}), "f.parquet")
     pq.write_table(pa.table({}), "g.parquet")
-    assert "no column 'type'; events have type, rater, at at least; columns here: a" in call("f.parquet").err
-    assert "columns here: none" in call("g.parquet").err
+    assert "no column 'type'; events have type, rater, at at least; columns here: a" in call(configured, "f.parquet").err
+    assert "columns here: none" in call(configured, "g.parquet").err
 
 
 @pytest.mark.parametrize(
@@ -179,14 +179,14 @@ def test_parquet_without_the_columns_of_events_is_unusable() -> None:
         (["f.jsonl", "--like", "a,b", "--dislike", "B"], "--like and --dislike both name 'b'"),
     ],
 )
-def test_a_mistake_in_the_arguments_is_said(arguments: list[str], words: str) -> None:
+def test_a_mistake_in_the_arguments_is_said(configured: Project, arguments: list[str], words: str) -> None:
     Path("f.jsonl").write_text(lines(vote(1)))
-    result = call(*arguments)
+    result = call(configured, *arguments)
     assert result.code == 2
     assert words in result.err
 
 
-def test_numbers_of_a_table_may_have_been_floats_and_nothing_else_may() -> None:
+def test_numbers_of_a_table_may_have_been_floats_and_nothing_else_may(configured: Project) -> None:
     pq.write_table(
         pa.table(
             {
@@ -201,7 +201,7 @@ def test_numbers_of_a_table_may_have_been_floats_and_nothing_else_may() -> None:
         ),
         "f.parquet",
     )
-    assert numbers(imported("f.parquet")) == (2, 0, 3)
+    assert numbers(imported(configured, "f.parquet")) == (2, 0, 3)
     assert [one["reason"] for one in rejects("f.parquet")] == ["wrong type", "wrong type", "missing key"]
     Path("f.csv").write_text(
         "type,rater,at,version,seed,value\n"
@@ -209,20 +209,20 @@ def test_numbers_of_a_table_may_have_been_floats_and_nothing_else_may() -> None:
             f"vote,ann,2026-01-31T12:00:00Z,3.0,1,{value}\n" for value in ("1", " 1 ", "-1.0", "+1", "1e0", "0.5", "true")
         )
     )
-    assert numbers(imported("f.csv")) == (2, 2, 3)
+    assert numbers(imported(configured, "f.csv")) == (2, 2, 3)
     for content in ("vote,ann,2026-01-31 12:00,3,1,1", "vote,ann,,3,1,1", "=cmd(),ann,2026-01-31T12:00:00Z,3,1,1"):
         Path("f.csv").write_text(f"type,rater,at,version,seed,value\n{content}\n")
-        assert numbers(imported("f.csv", code=2)) == (0, 0, 1)
+        assert numbers(imported(configured, "f.csv", code=2)) == (0, 0, 1)
 
 
-def test_a_cell_that_does_not_belong_to_the_type_is_refused() -> None:
+def test_a_cell_that_does_not_belong_to_the_type_is_refused(configured: Project) -> None:
     Path("f.csv").write_text("type,rater,at,row,value\nerase,ann,2026-01-31T12:00:00Z,,1\n")
-    imported("f.csv", code=2)
+    imported(configured, "f.csv", code=2)
     assert rejects("f.csv")[0]["detail"] == "value: no such key in erase; known: id, type, rater, at"
 
 
-def test_images_of_uploads_become_bytes_under_their_hash() -> None:
-    pictures = [images.encode_png(np.full((8, 8, 1), grey, np.uint8)) for grey in range(3)]
+def test_images_of_uploads_become_bytes_under_their_hash(configured: Project) -> None:
+    pictures = [png.encode(np.full((8, 8, 1), grey, np.uint8)) for grey in range(3)]
     upload = {**SAID, "type": "upload", "label": 3}
     Path("export/images").mkdir(parents=True)
     Path("export/images/a.png").write_bytes(pictures[0])
@@ -238,65 +238,67 @@ def test_images_of_uploads_become_bytes_under_their_hash() -> None:
         {**vote(1), "image": "images/a.png"},
     ]
     Path("export/f.jsonl").write_text(lines(*records))
-    found = imported("export/f.jsonl")
+    found = imported(configured, "export/f.jsonl")
     assert numbers(found) == (2, 0, 6)
     assert found["rejected"] == {"unusable image": 2, "wrong type": 1, "missing key": 1, "wrong value": 1, "unknown key": 1}
-    assert sorted(uploads.read(one["image"]) for one in stored()) == sorted(pictures[:2])
-    assert len(list(uploads.FOLDER.iterdir())) == 2
-    assert numbers(imported("export/f.jsonl")) == (0, 2, 6)
+    assert sorted(uploads.read(configured.uploads, one["image"]) for one in stored(configured)) == sorted(pictures[:2])
+    assert len(list(configured.uploads.iterdir())) == 2
+    assert numbers(imported(configured, "export/f.jsonl")) == (0, 2, 6)
     # What was exported from a store comes back to it.
-    Path("f.jsonl").write_text(lines(*stored()))
-    assert numbers(imported("f.jsonl")) == (0, 2, 0)
+    Path("f.jsonl").write_text(lines(*stored(configured)))
+    assert numbers(imported(configured, "f.jsonl")) == (0, 2, 0)
 
 
-def test_the_image_of_a_refused_upload_is_not_kept() -> None:
-    pictures = [images.encode_png(np.full((8, 8, 1), grey, np.uint8)) for grey in range(2)]
+def test_the_image_of_a_refused_upload_is_not_kept(configured: Project) -> None:
+    pictures = [png.encode(np.full((8, 8, 1), grey, np.uint8)) for grey in range(2)]
     upload = {**SAID, "id": "u1", "type": "upload", "label": 3}
     for number, picture in enumerate(pictures):
         Path(f"{number}.jsonl").write_text(lines({**upload, "image": base64.b64encode(picture).decode()}))
-    assert numbers(imported("0.jsonl")) == (1, 0, 0)
-    assert imported("1.jsonl", code=2)["rejected"] == {"same id with other content": 1}
-    assert [uploads.read(path.name) for path in uploads.FOLDER.iterdir()] == pictures[:1]
-    assert numbers(imported("0.jsonl")) == (0, 1, 0)
-    assert len(list(uploads.FOLDER.iterdir())) == 1
+    assert numbers(imported(configured, "0.jsonl")) == (1, 0, 0)
+    assert imported(configured, "1.jsonl", code=2)["rejected"] == {"same id with other content": 1}
+    assert [uploads.read(configured.uploads, path.name) for path in configured.uploads.iterdir()] == pictures[:1]
+    assert numbers(imported(configured, "0.jsonl")) == (0, 1, 0)
+    assert len(list(configured.uploads.iterdir())) == 1
 
 
-def test_what_json_cannot_say_is_rejected_in_words() -> None:
+def test_what_json_cannot_say_is_rejected_in_words(configured: Project) -> None:
     Path("f.jsonl").write_text('{"id": "n", "type": "vote", "value": NaN}\n')
-    imported("f.jsonl", code=2)
+    imported(configured, "f.jsonl", code=2)
     pq.write_table(pa.table({"type": ["vote"], "rater": ["ann"], "at": ["2026-01-31"], "value": [float("nan")]}), "g.parquet")
-    imported("g.parquet", code=2)
+    imported(configured, "g.parquet", code=2)
     for name in ("f.jsonl", "g.parquet"):
         text = Path(f"{name}.rejected.jsonl").read_text()
         json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
 
 
-def test_the_limits_of_ingest_are_those_of_uploads(configured: Path) -> None:
-    text = (configured / "params.yaml").read_text()
-    (configured / "params.yaml").write_text(text.replace("max_side: 4096", "max_side: 7"))
-    picture = base64.b64encode(images.encode_png(np.zeros((8, 8, 1), np.uint8))).decode()
+def test_the_limits_of_ingest_are_those_of_uploads(configured: Project) -> None:
+    text = configured.params_file.read_text()
+    configured.params_file.write_text(text.replace("max_side: 4096", "max_side: 7"))
+    picture = base64.b64encode(png.encode(np.zeros((8, 8, 1), np.uint8))).decode()
     Path("f.jsonl").write_text(lines({**SAID, "type": "upload", "image": picture}))
-    imported("f.jsonl", code=2)
+    imported(configured, "f.jsonl", code=2)
     assert rejects("f.jsonl")[0]["detail"] == "image: side too long"
 
 
-def test_a_folder_that_cannot_be_written_does_not_matter_where_every_row_is_good() -> None:
+def test_a_folder_that_cannot_be_written_does_not_matter_where_every_row_is_good(configured: Project) -> None:
     Path("closed").mkdir()
     Path("closed/f.jsonl").write_text(lines(vote(1)))
     Path("closed").chmod(0o500)
-    assert numbers(imported("closed/f.jsonl")) == (1, 0, 0)
+    assert numbers(imported(configured, "closed/f.jsonl")) == (1, 0, 0)
     Path("closed").chmod(0o700)
 
 
-def test_a_kill_in_the_middle_of_an_import_and_again_is_as_if_nothing_had_happened() -> None:
+def test_a_kill_in_the_middle_of_an_import_and_again_is_as_if_nothing_had_happened(configured: Project) -> None:
     count = 30_000
     bad = set(range(0, count, 4000))
     Path("f.jsonl").write_text(lines(*(vote(number, value=0 if number in bad else 1) for number in range(count))))
     process = subprocess.Popen(
-        [sys.executable, REPOSITORY / "genloop.py", "import-feedback", "f.jsonl"], stdout=subprocess.DEVNULL
+        [sys.executable, REPOSITORY / "genloop.py", "import-feedback", "--project", configured.root, "f.jsonl"],
+        env=configured.environment,
+        stdout=subprocess.DEVNULL,
     )
     until = time.monotonic() + 60
-    with Store.open() as store:
+    with EventStore.open(configured.database_url) as store:
         while not store.counts().new:
             assert process.poll() is None
             assert time.monotonic() < until
@@ -306,15 +308,15 @@ def test_a_kill_in_the_middle_of_an_import_and_again_is_as_if_nothing_had_happen
         before = store.counts().new
         assert 0 < before < count - len(bad)
         assert not Path("f.jsonl.rejected.jsonl").exists()
-        assert numbers(imported("f.jsonl")) == (count - len(bad) - before, before, len(bad))
-        assert store.counts() == Counts(count - len(bad), 0)
+        assert numbers(imported(configured, "f.jsonl")) == (count - len(bad) - before, before, len(bad))
+        assert store.counts() == EventCounts(count - len(bad), 0)
     assert [one["line"] for one in rejects("f.jsonl")] == [number + 1 for number in sorted(bad)]
 
 
-def test_two_imports_of_one_file_at_once_store_each_event_once() -> None:
+def test_two_imports_of_one_file_at_once_store_each_event_once(configured: Project) -> None:
     Path("f.jsonl").write_text(lines(*(vote(number) for number in range(5000)), "bad"))
-    command = [sys.executable, REPOSITORY / "genloop.py", "import-feedback", "f.jsonl", "--json"]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ}) for _ in range(3)]
+    command = [sys.executable, REPOSITORY / "genloop.py", "import-feedback", "--project", configured.root, "f.jsonl", "--json"]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=configured.environment) for _ in range(3)]
     found = [json.loads(process.communicate()[0]) for process in processes]
     assert sum(one["stored"] for one in found) == 5000
     assert all(one["stored"] + one["known"] == 5000 for one in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import catalogue
 from pipelines.core.errors import InputError
-from pipelines.feedback.imports import reading
-from pipelines.feedback.imports.readers import json_text
-from pipelines.feedback.imports.readers.base import LINE_BYTES
+from pipelines.core.project import Project
+from pipelines.feedback.imports import json_text
+from pipelines.feedback.imports.base import Format, ImportFile, Record, recognise
+from pipelines.feedback.imports.lines import LINE_BYTES
 
 RECORDS = [{"a": 1, "b": "x"}, {"a": 2, "b": 'ü,"\n'}, {"a": 3, "b": None}]
 
@@ -23,7 +26,17 @@ def read(path: Path, content: str | bytes | None = None, kind: str | None = None
     """(line, record) of each; in place of one that cannot be read, its reason."""
     if content is not None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return [(one.line, one.fault.reason if one.fault else one.content) for one in reading.opened(path, kind).records]
+    return [(one.line, one.fault.reason if one.fault else one.content) for one in records(path, kind)]
+
+
+def records(path: Path, kind: str | None = None) -> Iterator[Record]:
+    reader, file = opened(path, kind)
+    return reader.records(file)
+
+
+def opened(path: Path, kind: str | None = None) -> tuple[Format, ImportFile]:
+    file = ImportFile.open(path)
+    return catalogue.get(catalogue.IMPORTS, kind or recognise(file))(), file
 
 
 def lines(records: list[Any]) -> str:
@@ -36,53 +49,53 @@ def unusable(path: Path, content: str | bytes, words: str, kind: str | None = No
 
 
 @pytest.mark.parametrize("name", ["f.jsonl", "f.ndjson", "f.JSONL", "f.txt", "f"])
-def test_json_lines(project: Path, name: str) -> None:
-    assert read(project / name, lines(RECORDS)) == [(1, RECORDS[0]), (2, RECORDS[1]), (3, RECORDS[2])]
+def test_json_lines(project: Project, name: str) -> None:
+    assert read(project.root / name, lines(RECORDS)) == [(1, RECORDS[0]), (2, RECORDS[1]), (3, RECORDS[2])]
 
 
-def test_json_lines_with_a_mark_blank_lines_and_no_end(project: Path) -> None:
+def test_json_lines_with_a_mark_blank_lines_and_no_end(project: Project) -> None:
     content = "\ufeff" + lines(RECORDS[:1]) + "\n  \r\n" + json.dumps(RECORDS[1])
-    assert read(project / "f.jsonl", content) == [(1, RECORDS[0]), (4, RECORDS[1])]
+    assert read(project.root / "f.jsonl", content) == [(1, RECORDS[0]), (4, RECORDS[1])]
 
 
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("name", ["f.json", "f.jsonl", "f"])
-def test_a_json_list(project: Path, name: str, indent: int | None) -> None:
+def test_a_json_list(project: Project, name: str, indent: int | None) -> None:
     content = json.dumps(RECORDS, indent=indent, ensure_ascii=False)
-    assert read(project / name, content) == [(1, RECORDS[0]), (2, RECORDS[1]), (3, RECORDS[2])]
+    assert read(project.root / name, content) == [(1, RECORDS[0]), (2, RECORDS[1]), (3, RECORDS[2])]
 
 
-def test_json_values_one_after_the_other(project: Path) -> None:
+def test_json_values_one_after_the_other(project: Project) -> None:
     content = json.dumps(RECORDS[0], indent=2) + "\n" + json.dumps(RECORDS[1])
-    assert read(project / "f.json", content) == [(1, RECORDS[0]), (2, RECORDS[1])]
-    assert read(project / "f.json", "[]") == []
-    assert read(project / "f.json", "[ ]\n") == []
+    assert read(project.root / "f.json", content) == [(1, RECORDS[0]), (2, RECORDS[1])]
+    assert read(project.root / "f.json", "[]") == []
+    assert read(project.root / "f.json", "[ ]\n") == []
 
 
-def test_a_list_of_any_size_is_read_in_parts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_of_any_size_is_read_in_parts(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a part ends: in a word, in a character, in a number."""
     content = json.dumps(RECORDS * 3, ensure_ascii=False)
-    whole = read(project / "f.json", content)
+    whole = read(project.root / "f.json", content)
     for chunk in range(1, 40):
         monkeypatch.setattr(json_text, "CHUNK", chunk)
-        assert read(project / "f.json") == whole
+        assert read(project.root / "f.json") == whole
 
 
-def test_memory_does_not_grow_with_the_file(project: Path) -> None:
+def test_memory_does_not_grow_with_the_file(project: Project) -> None:
     def peak(path: Path) -> int:
         tracemalloc.start()
-        count = sum(1 for _ in reading.opened(path).records)
+        count = sum(1 for _ in records(path))
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert count == 100_000
         return highest
 
     row = {"id": "x" * 100, "value": 1}
-    (project / "f.jsonl").write_text(lines([row]) * 100_000)
-    (project / "f.json").write_text("[" + ",".join([json.dumps(row)] * 100_000) + "]")
-    (project / "f.csv").write_text("id,value\n" + f"{row['id']},1\n" * 100_000)
+    (project.root / "f.jsonl").write_text(lines([row]) * 100_000)
+    (project.root / "f.json").write_text("[" + ",".join([json.dumps(row)] * 100_000) + "]")
+    (project.root / "f.csv").write_text("id,value\n" + f"{row['id']},1\n" * 100_000)
     for name in ("f.jsonl", "f.json", "f.csv"):
-        assert peak(project / name) < 4 * 2**20 < (project / name).stat().st_size, name
+        assert peak(project.root / name) < 4 * 2**20 < (project.root / name).stat().st_size, name
 
 
 @pytest.mark.parametrize(
@@ -100,10 +113,10 @@ def test_memory_does_not_grow_with_the_file(project: Path) -> None:
         (b'{"a": "' + b"x" * LINE_BYTES + b'"}', "too long"),
     ],
 )
-def test_a_bad_line_of_json_costs_itself_alone(project: Path, line: bytes, reason: str) -> None:
+def test_a_bad_line_of_json_costs_itself_alone(project: Project, line: bytes, reason: str) -> None:
     content = b'{"a": 1}\n' + line + b'\n{"a": 3}\n'
-    assert read(project / "f.jsonl", content) == [(1, {"a": 1}), (2, reason), (3, {"a": 3})]
-    assert read(project / "f.jsonl", b'{"a": 1}\n' + line) == [(1, {"a": 1}), (2, reason)]
+    assert read(project.root / "f.jsonl", content) == [(1, {"a": 1}), (2, reason), (3, {"a": 3})]
+    assert read(project.root / "f.jsonl", b'{"a": 1}\n' + line) == [(1, {"a": 1}), (2, reason)]
 
 
 @pytest.mark.parametrize(
@@ -119,23 +132,23 @@ def test_a_bad_line_of_json_costs_itself_alone(project: Path, line: bytes, reaso
         (b"] x", "not JSON"),
     ],
 )
-def test_a_broken_list_is_read_up_to_there(project: Path, monkeypatch: pytest.MonkeyPatch, rest: bytes, reason: str) -> None:
+def test_a_broken_list_is_read_up_to_there(project: Project, monkeypatch: pytest.MonkeyPatch, rest: bytes, reason: str) -> None:
     monkeypatch.setattr(json_text, "CHUNK", 16)
-    found = read(project / "f.json", b'[{"a": 1}' + rest)
+    found = read(project.root / "f.json", b'[{"a": 1}' + rest)
     assert found == [(1, {"a": 1}), (2, reason)]
 
 
-def test_a_record_of_a_list_that_is_too_long_ends_the_reading(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_of_a_list_that_is_too_long_ends_the_reading(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_text, "CHUNK", 16)
     monkeypatch.setattr(json_text, "RECORD_CHARACTERS", 1000)
-    found = read(project / "f.json", json.dumps([{"a": "x" * 900}, {"a": "x" * 5000}, {"a": 1}]))
+    found = read(project.root / "f.json", json.dumps([{"a": "x" * 900}, {"a": "x" * 5000}, {"a": 1}]))
     assert found == [(1, {"a": "x" * 900}), (2, "too long")]
 
 
-def test_csv(project: Path) -> None:
+def test_csv(project: Project) -> None:
     content = '\ufeffa, b\r\n1,x\r\n\r\n2,"ü,""\nz"\r\n3,\r\n'
     expected = [(2, {"a": "1", "b": "x"}), (4, {"a": "2", "b": 'ü,"\nz'}), (6, {"a": "3", "b": ""})]
-    assert read(project / "f.csv", content) == expected
+    assert read(project.root / "f.csv", content) == expected
 
 
 @pytest.mark.parametrize(
@@ -149,29 +162,30 @@ def test_csv(project: Path) -> None:
         (b"1," + b"x" * LINE_BYTES, "too long"),
     ],
 )
-def test_a_bad_line_of_csv_costs_itself_alone(project: Path, line: bytes, reason: str) -> None:
+def test_a_bad_line_of_csv_costs_itself_alone(project: Project, line: bytes, reason: str) -> None:
     content = b"a,b\n1,x\n" + line + b'\n3,"z"\n4,w\n'
     expected = [(2, {"a": "1", "b": "x"}), (3, reason), (4, {"a": "3", "b": "z"}), (5, {"a": "4", "b": "w"})]
-    assert read(project / "f.csv", content) == expected
-    assert read(project / "f.csv", b"a,b\n1,x\n" + line) == expected[:2]
+    assert read(project.root / "f.csv", content) == expected
+    assert read(project.root / "f.csv", b"a,b\n1,x\n" + line) == expected[:2]
 
 
-def test_a_line_that_is_no_text_within_quotation_marks_costs_the_lines_of_its_row(project: Path) -> None:
-    found = read(project / "f.csv", b'a,b\n1,"x\n\xe4\n"\n2,y\n')
+def test_a_line_that_is_no_text_within_quotation_marks_costs_the_lines_of_its_row(project: Project) -> None:
+    found = read(project.root / "f.csv", b'a,b\n1,"x\n\xe4\n"\n2,y\n')
     assert [line for line, _ in found] == [2, 3, 4, 5]
     assert found[-1] == (5, {"a": "2", "b": "y"})
 
 
-def test_parquet(project: Path) -> None:
-    pq.write_table(pa.Table.from_pylist(RECORDS), project / "f.parquet", row_group_size=2)
-    (project / "f").write_bytes((project / "f.parquet").read_bytes())
+def test_parquet(project: Project) -> None:
+    pq.write_table(pa.Table.from_pylist(RECORDS), project.root / "f.parquet", row_group_size=2)
+    (project.root / "f").write_bytes((project.root / "f.parquet").read_bytes())
     for name in ("f.parquet", "f"):
-        assert read(project / name) == [(1, RECORDS[0]), (2, RECORDS[1]), (3, RECORDS[2])]
-        assert reading.opened(project / name).columns == ["a", "b"]
+        assert read(project.root / name) == [(1, RECORDS[0]), (2, RECORDS[1]), (3, RECORDS[2])]
+        reader, file = opened(project.root / name)
+        assert reader.columns(file) == ["a", "b"]
 
 
-def test_a_parquet_file_that_is_damaged_within_is_read_up_to_there(project: Path) -> None:
-    path = project / "f.parquet"
+def test_a_parquet_file_that_is_damaged_within_is_read_up_to_there(project: Project) -> None:
+    path = project.root / "f.parquet"
     rows = [{"a": f"{number:06d}" * 10} for number in range(5000)]
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=1000, compression="gzip", use_dictionary=False)
     place = pq.read_metadata(path).row_group(3).column(0).data_page_offset
@@ -183,33 +197,35 @@ def test_a_parquet_file_that_is_damaged_within_is_read_up_to_there(project: Path
     assert found[-1][1] == "not Parquet"
 
 
-def test_a_file_that_is_none_at_all_is_unusable(project: Path) -> None:
+def test_a_file_that_is_none_at_all_is_unusable(project: Project) -> None:
     with pytest.raises(InputError, match=r"f\.jsonl: no such file"):
-        read(project / "f.jsonl")
+        read(project.root / "f.jsonl")
     with pytest.raises(InputError, match="is not a file"):
-        read(project)
+        read(project.root)
     for empty in (b"", b" \n\n"):
-        unusable(project / "f.jsonl", empty, "the file is empty")
-    unusable(project / "f.jsonl", b"\x00\x01\x02\x03" * 10, "is binary; expected JSON lines")
-    unusable(project / "f.csv", b"a,b\n\0,1\n", "is binary")
-    unusable(project / "f", b"\x7fELF\0\0\0", "is binary")
-    unusable(project / "f.txt", b"hello\n", r"give --format, or a name that ends in \.jsonl")
-    unusable(project / "f.parquet", b"a,b\n1,2\n", "not a whole Parquet file")
-    unusable(project / "f.csv", b"PAR1 and no more", "not a whole Parquet file")
-    unusable(project / "f.csv", b"\xe4,b\n1,2\n", "no header that can be read: not UTF-8")
-    unusable(project / "f.csv", b'"a,b', "no header that can be read: not CSV")
+        unusable(project.root / "f.jsonl", empty, "the file is empty")
+    unusable(project.root / "f.jsonl", b"\x00\x01\x02\x03" * 10, "is binary; expected JSON lines")
+    unusable(project.root / "f.csv", b"a,b\n\0,1\n", "is binary")
+    unusable(project.root / "f", b"\x7fELF\0\0\0", "is binary")
+    unusable(project.root / "f.txt", b"hello\n", r"give --format, or a name that ends in \.jsonl")
+    unusable(project.root / "f.parquet", b"a,b\n1,2\n", "not a whole Parquet file")
+    unusable(project.root / "f.csv", b"PAR1 and no more", "not a whole Parquet file")
+    unusable(project.root / "f.csv", b"\xe4,b\n1,2\n", "no header that can be read: not UTF-8")
+    unusable(project.root / "f.csv", b'"a,b', "no header that can be read: not CSV")
     for encoding in ("utf-16", "utf-16-be", "utf-32"):
         mark = "\ufeff" if encoding.endswith("be") else ""
-        unusable(project / "f.csv", f"{mark}a,b\n1,2\n".encode(encoding), f"is in {encoding[:6].upper()}; save it as UTF-8")
+        unusable(
+            project.root / "f.csv", f"{mark}a,b\n1,2\n".encode(encoding), f"is in {encoding[:6].upper()}; save it as UTF-8"
+        )
 
 
-def test_a_kind_that_is_asked_for_is_used(project: Path) -> None:
-    assert read(project / "f.txt", "a,b\n1,2\n", "csv") == [(2, {"a": "1", "b": "2"})]
-    unusable(project / "f.txt", "a,b\n1,2\n", "not a whole Parquet file", "parquet")
+def test_a_kind_that_is_asked_for_is_used(project: Project) -> None:
+    assert read(project.root / "f.txt", "a,b\n1,2\n", "csv") == [(2, {"a": "1", "b": "2"})]
+    unusable(project.root / "f.txt", "a,b\n1,2\n", "not a whole Parquet file", "parquet")
 
 
-def test_how_much_has_been_read_is_said(project: Path) -> None:
-    (project / "f.jsonl").write_text(lines(RECORDS * 10))
-    done = [record.done for record in reading.opened(project / "f.jsonl").records]
+def test_how_much_has_been_read_is_said(project: Project) -> None:
+    (project.root / "f.jsonl").write_text(lines(RECORDS * 10))
+    done = [record.done for record in records(project.root / "f.jsonl")]
     assert done == sorted(done)
     assert done[-1] == 1

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
 from pipelines.feedback.events import Event, parse
 from pipelines.feedback.sealed import seal
-from pipelines.feedback.store.event_store import Store
+from pipelines.feedback.store.event_store import EventStore
 from tests.conftest import REPOSITORY
 from tests.feedback import folding
-
-FOLDER = Path("data/feedback")
+from tests.support import sealed_events
 
 
 def votes(first: int, count: int, hour: int = 12) -> list[Event]:
@@ -41,54 +41,54 @@ def votes(first: int, count: int, hour: int = 12) -> list[Event]:
     ]
 
 
-def url(project: Path) -> str:
-    return f"sqlite:///{project / 'feedback.db'}"
+def url(project: Project) -> str:
+    return f"sqlite:///{project.root / 'feedback.db'}"
 
 
 @pytest.fixture
-def store(project: Path) -> Store:
-    return Store.open(url(project))
+def store(project: Project) -> EventStore:
+    return EventStore.open(url(project))
 
 
-def sealed() -> Counter[str]:
-    return Counter(event.id for event in seal.read(FOLDER))
+def sealed(folder: Path) -> Counter[str]:
+    return Counter(event.id for event in sealed_events.read(folder))
 
 
-def exactly(count: int) -> bool:
-    return sealed() == Counter(f"e{number}" for number in range(count))
+def exactly(folder: Path, count: int) -> bool:
+    return sealed(folder) == Counter(f"e{number}" for number in range(count))
 
 
-def test_what_is_new_is_sealed_once_and_stays_as_it_was(store: Store) -> None:
+def test_what_is_new_is_sealed_once_and_stays_as_it_was(store: EventStore, project: Project) -> None:
     store.add(votes(0, 10))
-    done = seal.fold(store, FOLDER)
-    assert (done.sealed, len(done.batches), done.told) == (10, 1, 0)
-    (path,) = seal.sealed(FOLDER)
+    done = seal.fold(store, project.feedback)
+    assert (done.events, len(done.batches), done.corrections) == (10, 1, 0)
+    (path,) = seal.sealed_files(project.feedback)
     content = path.read_bytes()
-    assert seal.fold(store, FOLDER).batches == []
+    assert seal.fold(store, project.feedback).batches == []
     store.add(votes(5, 10))  # five of them again
-    assert seal.fold(store, FOLDER).sealed == 5
+    assert seal.fold(store, project.feedback).events == 5
     assert path.read_bytes() == content
-    assert exactly(15)
-    assert sorted(seal.read(FOLDER), key=lambda event: int(event.id[1:])) == votes(0, 15)
+    assert exactly(project.feedback, 15)
+    assert sorted(sealed_events.read(project.feedback), key=lambda event: int(event.id[1:])) == votes(0, 15)
 
 
-def test_a_limit_leaves_the_rest_for_the_next_fold(store: Store) -> None:
+def test_a_limit_leaves_the_rest_for_the_next_fold(store: EventStore, project: Project) -> None:
     store.add(votes(0, 10))
-    assert [seal.fold(store, FOLDER, limit=4).sealed for _ in range(4)] == [4, 4, 2, 0]
-    assert exactly(10)
+    assert [seal.fold(store, project.feedback, limit=4).events for _ in range(4)] == [4, 4, 2, 0]
+    assert exactly(project.feedback, 10)
 
 
-def test_clocks_and_order_do_not_matter(store: Store) -> None:
+def test_clocks_and_order_do_not_matter(store: EventStore, project: Project) -> None:
     store.add(votes(5, 5, hour=23))
-    seal.fold(store, FOLDER)
+    seal.fold(store, project.feedback)
     store.add(votes(0, 5, hour=1))  # said long before, and with lower ids
-    assert seal.fold(store, FOLDER).sealed == 5
-    assert exactly(10)
+    assert seal.fold(store, project.feedback).events == 5
+    assert exactly(project.feedback, 10)
 
 
-def test_a_kill_at_any_step_loses_and_doubles_nothing(store: Store, project: Path) -> None:
+def test_a_kill_at_any_step_loses_and_doubles_nothing(store: EventStore, project: Project) -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, folding.__file__, url(project), str(FOLDER)]
+    command = [sys.executable, folding.__file__, url(project), str(project.feedback)]
     killed = 0
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as folds:
         assert folds.stdin is not None
@@ -102,58 +102,60 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(store: Store, project: Pat
             assert ended == -signal.SIGKILL
             killed += 1
             if killed % 4 == 0:  # else the next one finds what several have left
-                seal.fold(store, FOLDER)
-                assert exactly(10 * killed), step
+                seal.fold(store, project.feedback)
+                assert exactly(project.feedback, 10 * killed), step
         folds.stdin.close()
     assert killed >= 15
-    seal.fold(store, FOLDER)
-    assert exactly(10 * (killed + 1))
-    assert not [path for path in FOLDER.iterdir() if path.suffix == ".parquet" and not path.name.startswith(seal.PREFIX)]
+    seal.fold(store, project.feedback)
+    assert exactly(project.feedback, 10 * (killed + 1))
+    assert not [
+        path for path in project.feedback.iterdir() if path.suffix == ".parquet" and not path.name.startswith(seal.PREFIX)
+    ]
 
 
-def test_two_folds_at_once_share_the_events(store: Store, project: Path) -> None:
+def test_two_folds_at_once_share_the_events(store: EventStore, project: Project) -> None:
     store.add(votes(0, 300))
 
     def one(_: int) -> int:
-        with Store.open(url(project)) as own:
-            return seal.fold(own, FOLDER, limit=50).sealed
+        with EventStore.open(url(project)) as own:
+            return seal.fold(own, project.feedback, limit=50).events
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(one, range(8))) == 300
-    assert exactly(300)
+    assert exactly(project.feedback, 300)
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["as it was", "and sent again"])
-def test_a_database_restored_from_an_older_copy_doubles_nothing(store: Store, project: Path, again: bool) -> None:
+def test_a_database_restored_from_an_older_copy_doubles_nothing(store: EventStore, project: Project, again: bool) -> None:
     store.add(votes(0, 10))
-    with contextlib.closing(sqlite3.connect(project / "feedback.db")) as connection:
-        connection.execute(f"VACUUM INTO '{project / 'copy.db'}'")  # before anything was folded
+    with contextlib.closing(sqlite3.connect(project.root / "feedback.db")) as connection:
+        connection.execute(f"VACUUM INTO '{project.root / 'copy.db'}'")  # before anything was folded
     store.add(votes(10, 10))
-    seal.fold(store, FOLDER)
+    seal.fold(store, project.feedback)
     store.close()
-    for path in project.glob("feedback.db*"):
+    for path in project.root.glob("feedback.db*"):
         path.unlink()
-    shutil.copy(project / "copy.db", project / "feedback.db")
-    with Store.open(url(project)) as restored:
+    shutil.copy(project.root / "copy.db", project.root / "feedback.db")
+    with EventStore.open(url(project)) as restored:
         if again:
             restored.add(votes(5, 20))
-        done = seal.fold(restored, FOLDER)
-        assert done.told == (20 if again else 10)
-        assert done.sealed == (5 if again else 0)
-        assert exactly(25 if again else 20)
+        done = seal.fold(restored, project.feedback)
+        assert done.corrections == (20 if again else 10)
+        assert done.events == (5 if again else 0)
+        assert exactly(project.feedback, 25 if again else 20)
         assert restored.counts().new == 0
 
 
-def test_a_damaged_sealed_file_stops_the_fold(store: Store) -> None:
+def test_a_damaged_sealed_file_stops_the_fold(store: EventStore, project: Project) -> None:
     store.add(votes(0, 10))
-    seal.fold(store, FOLDER)
-    (path,) = seal.sealed(FOLDER)
+    seal.fold(store, project.feedback)
+    (path,) = seal.sealed_files(project.feedback)
     content = path.read_bytes()
     path.write_bytes(content[:-20])
     store.add(votes(10, 10))
     with pytest.raises(GenloopError, match="a sealed file that cannot be read"):
-        seal.fold(store, FOLDER)
+        seal.fold(store, project.feedback)
     path.write_bytes(content)
-    path.rename(FOLDER / "events-other.parquet")
+    path.rename(project.feedback / "events-other.parquet")
     with pytest.raises(GenloopError, match="says that it is of batch"):
-        seal.fold(store, FOLDER)
+        seal.fold(store, project.feedback)

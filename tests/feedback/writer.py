@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from pipelines.feedback.events import Event, parse
-from pipelines.feedback.store.event_store import Outcome, Store
+from pipelines.feedback.store.event_store import AddResult, EventStore
 
 
 def vote(name: str, rater: str = "ann", seed: int = 1, value: int = 1, at: str = "2026-01-31T12:00:00Z") -> Event:
@@ -22,9 +22,9 @@ def main(url: str, name: str, count: int, batch: int) -> None:
     votes = [vote(f"{name}-{number}", name, number) for number in range(count)]
     print("ready", flush=True)
     sys.stdin.readline()
-    with Store.open(url) as store:
+    with EventStore.open(url) as store:
         outcomes = [outcome for start in range(0, count, batch) for outcome in store.add(votes[start : start + batch])]
-    print(outcomes.count(Outcome.STORED), flush=True)
+    print(outcomes.count(AddResult.STORED), flush=True)
 
 
 if __name__ == "__main__":

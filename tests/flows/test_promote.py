@@ -10,41 +10,47 @@ from typing import Any
 
 import pytest
 
-from pipelines.core import files, paths
+from pipelines.core import files
 from pipelines.promotion import decisions
-from pipelines.registry import client
-from pipelines.settings.load import load_params
+from pipelines.promotion.decisions import Decision
+from pipelines.registry.client import Registry
+from pipelines.registry.versions import CHALLENGER, CHAMPION
+from pipelines.settings.load import update_params
 from tests.flows.test_run import rows
 from tests.flows.test_schedules import Serving, serving  # noqa: F401
-from tests.support.fake_registry import Registry
+from tests.support.fake_registry import FakeGate
 from tests.support.tiny_project import Tiny, until
 
 # Every run of the flow is in one process: to start Prefect takes longer than all that is tried here.
 FLOWS = """
 import json
 import pytest
-from flows import promote, promoting
+from flows import promote
 from flows.retrain import retrain
-from pipelines.core.tracking import CHALLENGER, CHAMPION
-from tests.support.fake_registry import Registry
+from pipelines.core.project import Project
+from pipelines.promotion import history
+from pipelines.registry.versions import CHAMPION
+from pipelines.settings.load import update_params
+from tests.support.fake_registry import FakeGate, FakeRegistry, install
 
-def run(name, settings="", **changes):
-    registry = Registry()
-    for key, value in changes.items():
-        setattr(registry, key, value)
+project = Project.find()
+
+def run(name, verdict="promote", challenger=3):
+    registry, gate = FakeRegistry(challenger=challenger), FakeGate(verdict)
+    (project.data / "feedback.db").unlink(missing_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        registry.install(patch)
-        patch.setattr(promote, "unmeasured", lambda _: False)
+        install(patch, project, registry, gate)
         retrain() if name == "retrain" else promote.promote()
         retrain() if name == "retrain" else None
-    print(json.dumps([registry.asked, registry.aliases[CHAMPION], [move.by for move in registry.moves]]))
+        moves = [move.by for move in history.moves(project, registry) if move.kind == "promote"]
+    print(json.dumps([gate.judged, registry.alias(CHAMPION), moves]))
 
-run("retrain", word="reject")
+update_params(project.params_file, settings=["promotion.noise=0"])
+run("retrain", "reject")
 run("retrain")
 run("promote")
-run("retrain", aliases={CHALLENGER: None, CHAMPION: 2})
-text = open("params.yaml").read()
-open("params.yaml", "w").write(text.replace("require_approval: false", "require_approval: true"))
+run("retrain", challenger=None)
+update_params(project.params_file, settings=["promotion.require_approval=true"])
 run("retrain")
 """
 
@@ -63,7 +69,7 @@ def test_a_run_ends_with_the_gate_which_is_asked_once(served: Tiny) -> None:
     ]
     assert "version 3 against champion 2: reject (fid: surely better)" in err
     assert "version 3 is champion now; `genloop rollback` takes it back" in err
-    assert "a person has to say yes: `genloop promote --version 3`" in err
+    assert "a person has to approve: `genloop promote --version 3`" in err
     until(lambda: {("verdict",), ("history",)} <= set(rows(served, "select key from artifact")), 90)
     ((verdict,),) = rows(served, "select data from artifact where key = 'verdict' limit 1")
     assert json.loads(json.loads(verdict))[0]["score"] == "fid"
@@ -74,25 +80,25 @@ def test_a_run_ends_with_the_gate_which_is_asked_once(served: Tiny) -> None:
 def test_a_person_is_waited_for_and_what_they_say_counts(
     serving: Serving,  # noqa: F811
     empty_registry: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The run ends while it waits, and goes on in another process; nobody else has to wait meanwhile."""
     serving.tiny.graph(first="pass")
-    shutil.copy(empty_registry, serving.tiny.folder)
-    text = paths.PARAMS.read_text()
-    files.write(paths.PARAMS, text.replace("require_approval: false", "require_approval: true"))
-    params = load_params()
-    files.write(paths.REPORTS / "reference.json", '{"benchmark_id": "abc"}')
-    for alias, number in ((client.CHAMPION, 2), (client.CHALLENGER, 3)):
-        client.point(params, alias, number)
-    with monkeypatch.context() as patch:
-        patch.setattr("pipelines.promotion.gate.judge", Registry().judge)
-        decisions.remember(params, decisions.judge(params, 3, 2, print))
+    project = serving.tiny.project
+    shutil.copy(empty_registry, project.root)
+    params = update_params(project.params_file, settings=["promotion.require_approval=true"])
+    files.write(project.reports / "reference.json", '{"benchmark_id": "abc"}')
+    registry = Registry.open(project, params.registry)
+    for alias, number in ((CHAMPION, 2), (CHALLENGER, 3)):
+        registry.set_alias(alias, number)
+    contest = decisions.contest(project, registry)
+    verdict = FakeGate().judge(project, params, registry, contest, print)
+    basis = decisions.basis(project, params, contest)
+    decisions.remember(registry, Decision(verdict.as_json(), [rule.why for rule in verdict.rules], basis, "2026-01-31"))
 
     serving.start()
     retrain = serving.ask("retrain")
     serving.says("or on the page of the run of `promote` that now asks for it")
-    serving.says("waiting for a person's yes")
+    serving.says("waiting for a person's approval")
     until(lambda: serving.state(retrain) == "COMPLETED", 180)
     (asking,) = serving.client.read_flow_runs(flow_run_filter=named("PAUSED"))
     again = serving.ask("retrain")
@@ -102,7 +108,7 @@ def test_a_person_is_waited_for_and_what_they_say_counts(
     serving.client.resume_flow_run(asking.id, {"promote": False, "name": "ann", "reason": "the eights"})
     serving.says("version 3 is not promoted: ann said no: the eights")
     until(lambda: serving.state(asking.id) == "COMPLETED", 180)
-    decision = decisions.known(params, 3, 2)
+    decision = decisions.latest(registry.version(3))
     assert decision is not None
     assert decision.declined == "ann said no: the eights"
     last = serving.ask("retrain")

@@ -121,13 +121,14 @@ def test_a_second_run_is_refused_at_once_and_a_killed_one_leaves_nothing(served:
 def test_a_stage_over_its_time_limit_is_stopped_and_leaves_nothing(served: Tiny) -> None:
     served.graph(train="print('started', flush=True); time.sleep(600)")
     code = """
-from flows.stage import run_stage
+from flows.tasks import run_stage
 from prefect import flow
-from pipelines.settings.schema import Flow
+from pipelines.core.project import Project
+from pipelines.settings.schema import FlowParams
 
 @flow
 def short():
-    run_stage("train", Flow.model_construct(retries=1, time_limit_minutes=4 / 60))
+    run_stage(Project.find(), "train", FlowParams.model_construct(retries=1, time_limit_minutes=4 / 60))
 
 try:
     short()

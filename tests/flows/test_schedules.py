@@ -16,78 +16,61 @@ import pytest
 from filelock import FileLock
 from prefect.client.orchestration import SyncPrefectClient
 
-from flows import run_lifecycle, schedules
+from flows import deployments, run_lifecycle, schedules
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.settings.schema import Schedule
+from pipelines.core.project import Project
+from pipelines.settings.load import update_params
+from pipelines.settings.schema import ScheduleParams
 from tests.support.tiny_project import Tiny, until
-from workspace import locks
 
 SLEEPS = "print('started', flush=True); time.sleep(600)"
 
 
-def schedule(**lines: str | None) -> Schedule:
-    return Schedule.model_validate({"timezone": "UTC", "retrain": None, "feedback": None, **lines})
+def schedule(**lines: str | None) -> ScheduleParams:
+    return ScheduleParams.model_validate({"timezone": "UTC", "retrain": None, "feedback": None, **lines})
 
 
-def test_the_next_time_is_of_the_zone() -> None:
-    at = schedules.following("retrain", "0 3 * * *", "Asia/Tokyo")
+def test_the_next_time_is_of_the_zone(project: Project) -> None:
+    at = deployments.next_time(project, "retrain", "0 3 * * *", "Asia/Tokyo")
     assert (at.hour, at.minute, at.tzinfo) == (3, 0, ZoneInfo("Asia/Tokyo"))
     assert timedelta() < at - datetime.now(UTC) <= timedelta(days=1)
 
 
 @pytest.mark.parametrize("line", ["61 * * * *", "0 3 * * mon-xyz", "0 0 31 2 *", "a b c d e"])
-def test_a_cron_that_never_comes_stops_at_the_start(line: str) -> None:
-    with pytest.raises(InputError, match=r"params\.yaml: schedule\.feedback: .* is no cron line that ever comes"):
-        schedules.serve(schedule(feedback=line))
+def test_a_cron_that_never_comes_stops_at_the_start(project: Project, line: str) -> None:
+    with pytest.raises(InputError, match=r"params\.yaml: schedule\.feedback: .* is no cron line with a next time"):
+        deployments.serve(project, schedule(feedback=line))
 
 
-def test_with_both_null_there_is_nothing_to_serve() -> None:
+def test_with_both_null_there_is_nothing_to_serve(project: Project) -> None:
     with pytest.raises(InputError, match="nothing to serve"):
-        schedules.serve(schedule())
+        deployments.serve(project, schedule())
 
 
-def test_a_fault_is_a_line_and_an_exit_code(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_is_a_line_and_an_exit_code(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny.graph(one="pass")
     edit(tiny, retrain="61 * * * *")
+    monkeypatch.setenv(run_lifecycle.SERVED_BY, "")  # so that what `main` sets is taken back
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
-        schedules.main([])
+        schedules.main(["--project", str(tiny.folder)])
     signal.signal(signal.SIGTERM, before)
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("schedules: params.yaml: schedule.retrain: '61 * * * *' is no cron line")
 
 
-def test_a_project_is_served_once(project: Path) -> None:
-    schedules.LOCK.parent.mkdir()
-    with FileLock(schedules.LOCK), pytest.raises(GenloopError, match="served already"):
-        schedules.serve(schedule(retrain="0 3 * * *"))
+def test_a_project_is_served_once(project: Project) -> None:
+    project.logs.mkdir()
+    with FileLock(project.logs / "schedules.lock"), pytest.raises(GenloopError, match="served already"):
+        deployments.serve(project, schedule(retrain="0 3 * * *"))
 
 
-def test_no_two_projects_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = set()
-    for place in ("a/my %project", "b/my %project"):
-        (tmp_path / place).mkdir(parents=True)
-        monkeypatch.chdir(tmp_path / place)
-        names.add(run_lifecycle.project())
+def test_no_two_projects_have_one_name(tmp_path: Path) -> None:
+    names = {run_lifecycle.deployment_name(Project(tmp_path / place)) for place in ("a/my %project", "b/my %project")}
     assert len(names) == 2
     assert all(name.startswith("my--project-") for name in names)
-
-
-def test_who_waits_goes_on_when_the_other_has_ended(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    locks.LOCK.parent.mkdir()
-    other = FileLock(locks.LOCK)
-    other.acquire()
-    said: list[str] = []
-
-    def told(words: str) -> None:
-        said.append(words)
-        other.release()
-
-    with locks.alone(wait=told), locks.alone():
-        assert said == ["another run is going on in this project; waiting for it to end"]
-        with pytest.raises(TimeoutError):
-            FileLock(locks.LOCK, timeout=0).acquire()
-    FileLock(locks.LOCK, timeout=0).acquire().lock.release()
 
 
 def test_missed_runs_are_dropped_and_those_that_somebody_asked_for_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,19 +103,15 @@ def test_missed_runs_are_dropped_and_those_that_somebody_asked_for_are_not(monke
 
 
 def edit(tiny: Tiny, **lines: str) -> None:
-    path = tiny.folder / "params.yaml"
-    text = path.read_text().replace("min_events: 500", "min_events: 1")
-    for name, line in lines.items():
-        start = text.index(f"\n  {name}: ", text.index("\nschedule:"))
-        text = text[: start + 1] + f'  {name}: "{line}"' + text[text.index("\n", start + 1) :]
-    path.write_text(text)
+    crons = [f"schedule.{name}='{line}'" for name, line in lines.items()]
+    update_params(tiny.project.params_file, settings=["feedback.min_events=1", *crons])
 
 
 class Serving:
     """`python -m flows.schedules` in a tiny project, and the server that it talks to."""
 
-    def __init__(self, tiny: Tiny) -> None:
-        self.tiny = tiny
+    def __init__(self, tiny: Tiny, elsewhere: Path) -> None:
+        self.tiny, self.elsewhere = tiny, elsewhere
         tiny.environment["PREFECT_RUNNER_POLL_FREQUENCY"] = "1"
         edit(tiny, retrain="0 3 1 1 *", feedback="0 4 1 1 *")  # once a year
         environment = tiny.environment
@@ -141,7 +120,9 @@ class Serving:
     def start(self) -> subprocess.Popen[str]:
         self.said = self.tiny.folder / "said.txt"
         with self.said.open("w") as file:
-            process = self.tiny.start("-m", "flows.schedules", stderr=file)
+            process = self.tiny.start(
+                "-m", "flows.schedules", "--project", str(self.tiny.folder), stderr=file, cwd=self.elsewhere
+            )
         self.says("Ctrl-C ends this")
         return process
 
@@ -153,7 +134,7 @@ class Serving:
         return self.client.create_flow_run_from_deployment(self.deployment(name).id).id
 
     def deployment(self, name: str) -> Any:
-        return self.client.read_deployment_by_name(f"{name}/{run_lifecycle.project()}")
+        return self.client.read_deployment_by_name(f"{name}/{run_lifecycle.deployment_name(self.tiny.project)}")
 
     def state(self, run: UUID) -> str:
         found = self.client.read_flow_run(run).state
@@ -161,8 +142,8 @@ class Serving:
 
 
 @pytest.fixture
-def serving(served: Tiny) -> Iterator[Serving]:
-    found = Serving(served)
+def serving(served: Tiny, elsewhere: Path) -> Iterator[Serving]:
+    found = Serving(served, elsewhere)
     yield found
     found.client._client.close()
 
@@ -171,7 +152,7 @@ def test_runs_come_one_at_a_time_and_wait_for_one_by_hand(serving: Serving) -> N
     serving.tiny.graph(curate="print('curate runs')")
     process = serving.start()
     assert f"retrain   next at {datetime.now(UTC).year + 1}-01-01 03:00 UTC (0 3 1 1 *)\n" in serving.said.read_text()
-    with FileLock(serving.tiny.folder / locks.LOCK):
+    with FileLock(serving.tiny.project.logs / "run.lock"):
         first, second = serving.ask("retrain"), serving.ask("feedback")
         serving.says("waiting for it to end")
         assert serving.state(first) == "RUNNING"

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from pipelines.metrics import approval
-from pipelines.metrics.base import Trial
+from pipelines.metrics.base import Comparison
 from pipelines.metrics.intervals import NotEnoughError
 from tests.metrics.trials import trial
 
 NOTHING = np.zeros((40, 2))
 
 
-def of_a_project(found: Trial) -> Trial:
+def of_a_project(found: Comparison) -> Comparison:
     return replace(found, benchmark=replace(found.benchmark, ids=np.array(["a", "b"])))
 
 
@@ -31,7 +31,7 @@ def test_it_is_the_mean_over_what_was_drawn() -> None:
 def test_before_it_is_known_what_people_like_there_is_a_reason() -> None:
     with pytest.raises(NotEnoughError, match="approval needs more votes or choices"):
         approval.score(of_a_project(trial(NOTHING, NOTHING)))
-    with pytest.raises(NotEnoughError, match="approval needs 20 drawn rows or more, came 19"):
+    with pytest.raises(NotEnoughError, match="approval needs 20 generated rows or more, came 19"):
         approval.score(of_a_project(trial(NOTHING[:19], NOTHING, approval=np.zeros(19))))
 
 

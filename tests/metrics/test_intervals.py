@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from pipelines.metrics import base, fid, intervals
-from pipelines.metrics.base import Rows
+from pipelines.metrics.base import FeatureRows
 from pipelines.metrics.moments import Moments
 
 
-def gaussian(rows: int, shift: float, seed: int, width: int = 8) -> Rows:
-    return Rows(np.random.default_rng([seed, rows]).standard_normal((rows, width)) + shift)
+def gaussian(rows: int, shift: float, seed: int, width: int = 8) -> FeatureRows:
+    return FeatureRows(np.random.default_rng([seed, rows]).standard_normal((rows, width)) + shift)
 
 
 def true_distance(shift: float, width: int = 8) -> float:
@@ -21,7 +21,7 @@ def true_distance(shift: float, width: int = 8) -> float:
 
 def test_a_mean_has_the_textbook_s_interval() -> None:
     values = np.random.default_rng(0).standard_normal(2000)
-    found = base.mean(values, intervals.deal(len(values)), -np.inf, np.inf)
+    found = base.mean(values, intervals.assign_groups(len(values)), -np.inf, np.inf)
     assert found.value == pytest.approx(values.mean())
     assert found.corrected == pytest.approx(values.mean(), abs=1e-9)
     low, high = found.interval
@@ -77,11 +77,11 @@ def test_an_interval_stays_within_what_the_score_can_be() -> None:
     assert same.high > 0
     right = np.ones(100)
     right[0] = 0
-    assert base.mean(right, intervals.deal(100), 0.0, 1.0).interval.high == 1.0
+    assert base.mean(right, intervals.assign_groups(100), 0.0, 1.0).interval.high == 1.0
 
 
 def test_rows_are_dealt_alike_at_every_call_and_into_fewer_groups_where_features_are_wide() -> None:
-    assert (intervals.deal(1000) == intervals.deal(1000)).all()
-    assert np.bincount(intervals.deal(1000)).tolist() == [10] * 100
-    assert intervals.deal(10_000, width=2048).max() + 1 == 16
-    assert sorted(intervals.deal(3)) == [0, 1, 2]
+    assert (intervals.assign_groups(1000) == intervals.assign_groups(1000)).all()
+    assert np.bincount(intervals.assign_groups(1000)).tolist() == [10] * 100
+    assert intervals.assign_groups(10_000, width=2048).max() + 1 == 16
+    assert sorted(intervals.assign_groups(3)) == [0, 1, 2]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipelines.features.base import Features
 from pipelines.metrics import density_coverage, fid, inception_score, kid, neighbours, precision_recall
-from pipelines.metrics.base import Trial
-from pipelines.metrics.inputs import Benchmark, Drawn
 from tests.metrics import references
+from tests.metrics.trials import distance, trial
 
 STORED = json.loads(references.STORED.read_text())
 TORCH, PRDC = STORED["torch-fidelity"], STORED["prdc"]
@@ -25,7 +24,7 @@ def equal(value: float) -> Any:
 
 
 def test_fid_equals_torch_fidelity_s() -> None:
-    assert fid.distance(DRAWN, REAL) == equal(TORCH["fid"])
+    assert distance(DRAWN, REAL) == equal(TORCH["fid"])
 
 
 def test_kid_equals_torch_fidelity_s_on_the_same_subsets() -> None:
@@ -33,36 +32,39 @@ def test_kid_equals_torch_fidelity_s_on_the_same_subsets() -> None:
     found = []
     for _ in range(references.SUBSETS):
         rows = [random.choice(len(side), references.SUBSET_SIZE, replace=False) for side in (DRAWN, REAL)]
-        found.append(kid.mmd(DRAWN[rows[0]], REAL[rows[1]]))
+        found.append(kid.score(trial(DRAWN[rows[0]], REAL[rows[1]]))["kid"].value)
     assert np.mean(found) == equal(TORCH["kid"])
 
 
-def test_inception_score_equals_torch_fidelity_s_on_the_same_splits() -> None:
+def test_inception_score_equals_torch_fidelity_s_on_the_same_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = replace(inception_score.SCORES[0], rows_per_class=0)
+    monkeypatch.setattr(inception_score, "SCORES", (few,))
     wide = np.exp(MADE["logits"] - MADE["logits"].max(axis=1, keepdims=True))
     probabilities = wide / wide.sum(axis=1, keepdims=True)
     order = np.random.RandomState(references.SEED).permutation(len(probabilities))
     splits = np.split(probabilities[order], references.SPLITS)
-    assert np.mean([inception_score.inception(split) for split in splits]) == equal(TORCH["inception_score"])
+    found = [inception_score.score(trial(DRAWN[: len(split)], REAL, probabilities=split)) for split in splits]
+    assert np.mean([scores["inception_score"].value for scores in found]) == equal(TORCH["inception_score"])
 
 
 def test_precision_and_recall_equal_torch_fidelity_s() -> None:
     found = neighbours.membership(DRAWN, REAL, [references.NEIGHBOURHOOD])
-    assert (found.drawn_in_real > 0).mean() == equal(TORCH["precision"])
-    assert found.real_in_drawn.mean() == equal(TORCH["recall"])
+    assert (found.generated_in_real > 0).mean() == equal(TORCH["precision"])
+    assert found.real_in_generated.mean() == equal(TORCH["recall"])
 
 
 def test_all_four_equal_prdc_s() -> None:
     k = references.NEAREST_K
     found = neighbours.membership(DRAWN, REAL, [k])
-    assert (found.drawn_in_real > 0).mean() == equal(PRDC["precision"])
-    assert found.real_in_drawn.mean() == equal(PRDC["recall"])
-    assert found.drawn_in_real.mean() / k == equal(PRDC["density"])
+    assert (found.generated_in_real > 0).mean() == equal(PRDC["precision"])
+    assert found.real_in_generated.mean() == equal(PRDC["recall"])
+    assert found.generated_in_real.mean() / k == equal(PRDC["density"])
     assert found.real_reached.mean() == equal(PRDC["coverage"])
 
 
 def test_the_scores_are_made_of_these_with_the_papers_neighbourhoods() -> None:
-    trial = Trial(Drawn(Features(DRAWN, None), None), Benchmark("id", [], Features(REAL, None), np.full(len(REAL), -1)))
-    scores = precision_recall.score(trial) | density_coverage.score(trial) | fid.score(trial)
+    made = trial(DRAWN, REAL)
+    scores = precision_recall.score(made) | density_coverage.score(made) | fid.score(made)
     expected = {
         "precision": TORCH["precision"],
         "recall": TORCH["recall"],

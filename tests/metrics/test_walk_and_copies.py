@@ -75,7 +75,7 @@ def test_real_images_have_a_density_of_one() -> None:
 
 def test_a_handful_of_rows_is_not_enough() -> None:
     for metric in (precision_recall, density_coverage):
-        with pytest.raises(NotEnoughError, match="needs 50"):
+        with pytest.raises(NotEnoughError, match="need 50"):
             metric.score(trial(FRESH[:49], REAL))
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.features.base import Features
-from pipelines.metrics.base import Trial
-from pipelines.metrics.inputs import Benchmark, Drawn, Steps
+from pipelines.metrics import fid
+from pipelines.metrics.base import Comparison
+from pipelines.metrics.inputs import Benchmark, GeneratedFeatures, LatentSteps
+from pipelines.metrics.moments import Moments
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Fréchet distance of Gaussians fitted to two sets of features, (n, d) and (m, d)."""
+    return fid.frechet(Moments.from_rows(a), Moments.from_rows(b))
 
 
 def trial(
@@ -19,7 +26,7 @@ def trial(
     classes: list[str] | None = None,
     steps: tuple[np.ndarray, np.ndarray] | None = None,
     approval: np.ndarray | None = None,
-) -> Trial:
+) -> Comparison:
     """Feature vectors against each other; what is not given is not there."""
     benchmark = Benchmark(
         "id",
@@ -28,5 +35,5 @@ def trial(
         np.full(len(real), -1) if real_labels is None else real_labels,
         None if train is None else Features(train, None),
     )
-    walked = None if steps is None else Steps(Features(steps[0], None), Features(steps[1], None), 0.1)
-    return Trial(Drawn(Features(drawn, probabilities), labels, walked, approval), benchmark)
+    walked = None if steps is None else LatentSteps(Features(steps[0], None), Features(steps[1], None), 0.1)
+    return Comparison(GeneratedFeatures(Features(drawn, probabilities), labels, walked, approval), benchmark)

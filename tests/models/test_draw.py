@@ -21,7 +21,7 @@ def model(request: pytest.FixtureRequest) -> base.Family:
     kind = catalogue.get(catalogue.MODELS, family)
     size, channels = (32, 3) if "colour" in request.param else (28, 1)
     spec = base.ImageSpec(size, channels, 10 if kind.conditional else 0)
-    return base.build(kind, spec, catalogue.literal(catalogue.MODELS, family, "PRESETS")["small"], 0)
+    return base.build(kind, spec, catalogue.get(catalogue.MODELS, family).presets["small"], 0)
 
 
 def test_order_and_company_do_not_change_an_image(model: base.Family) -> None:
@@ -59,11 +59,11 @@ def test_a_walk_leads_from_one_image_to_the_other_and_does_not_depend_on_its_com
 
 def test_latents_between_two_keep_the_length_that_normal_ones_have(model: base.Family) -> None:
     a, b = (base.latents(seeds, (400,)) for seeds in (range(50), range(50, 100)))
-    assert model.between(a, b, np.zeros(50)) == pytest.approx(a, abs=1e-5)
-    assert model.between(a, b, np.ones(50)) == pytest.approx(b, abs=1e-5)
-    lengths = np.linalg.norm(model.between(a, b, np.full(50, 0.5)), axis=1)
+    assert model.latents_between(a, b, np.zeros(50)) == pytest.approx(a, abs=1e-5)
+    assert model.latents_between(a, b, np.ones(50)) == pytest.approx(b, abs=1e-5)
+    lengths = np.linalg.norm(model.latents_between(a, b, np.full(50, 0.5)), axis=1)
     assert lengths.mean() == pytest.approx(20, rel=0.05)  # the straight line's middle has 14
-    assert model.between(a, a, np.full(50, 0.3)) == pytest.approx(a, abs=1e-5)
+    assert model.latents_between(a, a, np.full(50, 0.3)) == pytest.approx(a, abs=1e-5)
 
 
 def test_no_seeds_give_no_images(model: base.Family) -> None:
@@ -90,7 +90,7 @@ def test_latents_of_a_seed_do_not_depend_on_the_seeds_beside_it() -> None:
 )
 def test_unusable_seeds_and_labels_are_refused(seeds: list[int], labels: list[int], words: str) -> None:
     kind = catalogue.get(catalogue.MODELS, "gan")
-    model = base.build(kind, base.ImageSpec(8, 1, 10), catalogue.literal(catalogue.MODELS, "gan", "PRESETS")["tiny"], 0)
+    model = base.build(kind, base.ImageSpec(8, 1, 10), catalogue.get(catalogue.MODELS, "gan").presets["tiny"], 0)
     with pytest.raises(ValueError, match=words):
         base.draw(model, seeds, labels)
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 
-from pipelines import catalogue
 from pipelines.core import backend
 
 backend.load()
@@ -15,7 +12,7 @@ backend.load()
 import tensorflow as tf  # noqa: E402
 from keras import layers, ops  # noqa: E402
 
-from pipelines.models import base  # noqa: E402
+from pipelines.models import components  # noqa: E402
 
 MAPS = np.random.default_rng(0).standard_normal((2, 5, 5, 3)).astype(np.float32)
 
@@ -24,7 +21,7 @@ def plain_sums(maps: tf.Tensor) -> tf.Tensor:
     return ops.stack([ops.sum(maps, axis=(1, 2)), ops.sum(ops.square(maps), axis=(1, 2))], axis=1)
 
 
-@pytest.mark.parametrize(("ours", "keras_own"), [(base.silu, ops.silu), (base.sums, plain_sums)])
+@pytest.mark.parametrize(("ours", "keras_own"), [(components.silu, ops.silu), (components.sums, plain_sums)])
 def test_values_and_gradients(ours, keras_own) -> None:
     found = []
     for function in (ours, keras_own):
@@ -39,7 +36,7 @@ def test_values_and_gradients(ours, keras_own) -> None:
 
 
 def test_the_larger_map_is_that_of_repeated_places_and_a_convolution() -> None:
-    larger = sys.modules[catalogue.get(catalogue.MODELS, "diffusion").__module__].Larger(4)
+    larger = components.Upsample(4)
     found = larger(MAPS)
     larger.bias.assign(np.arange(4))
     repeated = ops.conv(layers.UpSampling2D()(MAPS), larger.kernel, padding="same")

@@ -20,7 +20,7 @@ ROWS = 5
 
 
 def made(guidance: float, classes: int = CLASSES) -> base.Family:
-    preset = catalogue.literal(catalogue.MODELS, "diffusion", "PRESETS")["tiny"]
+    preset = catalogue.get(catalogue.MODELS, "diffusion").presets["tiny"]
     kind = catalogue.get(catalogue.MODELS, "diffusion")
     model = base.build(kind, base.ImageSpec(8, 1, classes), {**preset, "steps": 2, "guidance": guidance}, seed=0)
     stir(model)
@@ -30,13 +30,13 @@ def made(guidance: float, classes: int = CLASSES) -> base.Family:
 def velocities(model: base.Family, label: int) -> tuple[np.ndarray, np.ndarray]:
     """What guides, and what the network itself says of this label."""
     x = np.random.default_rng(1).standard_normal((ROWS, 8, 8, 1), np.float32)
-    labels, at, told = (
+    labels, at, changes = (
         np.full(ROWS, label, np.int32),
         np.full(ROWS, 0.4, np.float32),
-        np.zeros((ROWS, augment.TOLD), np.float32),
+        np.zeros((ROWS, augment.CHANGES), np.float32),
     )
-    x, at, labels, told = map(ops.convert_to_tensor, (x, at, labels, told))
-    return tuple(map(np.asarray, (model.guided(x, at[0], labels, told), model.network([x, at, labels, told]))))
+    x, at, labels, changes = map(ops.convert_to_tensor, (x, at, labels, changes))
+    return tuple(map(np.asarray, (model.guided_velocity(x, at[0], labels, changes), model.network([x, at, labels, changes]))))
 
 
 def test_the_velocity_is_moved_away_from_that_without_a_class() -> None:
@@ -53,12 +53,12 @@ def test_where_there_is_nothing_to_guide_by_the_network_is_asked_once(guidance: 
     np.testing.assert_allclose(guided, plain, atol=1e-6)
 
 
-def test_of_a_tenth_of_the_training_images_the_class_is_not_told() -> None:
+def test_the_class_of_a_tenth_of_the_training_images_is_withheld() -> None:
     model = made(guidance=1.0)
     unnamed = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
-    told: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
     network = model.network
-    model.network = lambda inputs, **more: told.append(np.asarray(inputs[2])) or network(inputs, **more)
+    model.network = lambda inputs, **more: labels.append(np.asarray(inputs[2])) or network(inputs, **more)
     rows = len(unnamed)
     random = np.random.default_rng(0)
     inputs = {
@@ -68,5 +68,5 @@ def test_of_a_tenth_of_the_training_images_the_class_is_not_told() -> None:
         "unnamed": unnamed,
     }
     model.call({name: ops.convert_to_tensor(value) for name, value in inputs.items()}, training=True)
-    assert set(told[0].tolist()) == {0, CLASSES}
-    assert np.mean(told[0] == CLASSES) == pytest.approx(0.1, abs=0.01)
+    assert set(labels[0].tolist()) == {0, CLASSES}
+    assert np.mean(labels[0] == CLASSES) == pytest.approx(0.1, abs=0.01)

@@ -11,7 +11,7 @@ backend.load()
 
 import keras  # noqa: E402
 
-from pipelines.models.base import Normal  # noqa: E402
+from pipelines.models.components import GroupNorm  # noqa: E402
 
 
 @pytest.mark.parametrize("channels", [8, 16, 48])
@@ -19,7 +19,7 @@ def test_it_is_keras_group_normalization_with_a_style_on_top(channels: int) -> N
     random = np.random.default_rng(0)
     hidden = (3.0 + 2.0 * random.standard_normal((4, 6, 6, channels))).astype(np.float32)
     style = random.standard_normal((4, 2 * channels)).astype(np.float32)
-    ours, usual = Normal(), keras.layers.GroupNormalization(max(1, channels // 16), epsilon=1e-5)
+    ours, usual = GroupNorm(), keras.layers.GroupNormalization(max(1, channels // 16), epsilon=1e-5)
     ours(hidden), usual(hidden)
     weights = [random.standard_normal(channels).astype(np.float32) for _ in range(2)]
     for layer in (ours, usual):
@@ -31,20 +31,20 @@ def test_it_is_keras_group_normalization_with_a_style_on_top(channels: int) -> N
 
 
 def test_any_number_of_channels_can_be_grouped() -> None:
-    layer = Normal()
+    layer = GroupNorm()
     assert layer(np.ones((1, 4, 4, 50), np.float32)).shape == (1, 4, 4, 50)
     assert layer.groups == 2
 
 
 def test_what_is_the_same_everywhere_becomes_the_shift() -> None:
-    layer = Normal()
+    layer = GroupNorm()
     assert np.abs(keras.ops.convert_to_numpy(layer(np.full((2, 4, 4, 16), 100.0, np.float32)))).max() < 0.1
 
 
 def test_under_mixed_precision_moments_are_exact() -> None:
     random = np.random.default_rng(0)
     hidden = (20.0 + random.standard_normal((2, 16, 16, 16))).astype(np.float32)
-    layer = Normal(dtype="mixed_bfloat16")
+    layer = GroupNorm(dtype="mixed_bfloat16")
     found = layer(hidden)
     assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
     found = keras.ops.convert_to_numpy(keras.ops.cast(found, "float32"))

@@ -11,19 +11,18 @@ from typing import Any
 import pytest
 
 from operations import fold, forget
-from pipelines.core import paths
 from pipelines.core.errors import GenloopError
-from pipelines.feedback import samplers
+from pipelines.core.project import Project
 from pipelines.feedback.forgetting import digest
 from pipelines.feedback.sealed import manifest, seal
-from pipelines.feedback.store import database
-from pipelines.feedback.store.event_store import Store
+from pipelines.feedback.store.event_store import EventStore
 from pipelines.settings.load import load_params
-from tests.support import kept_project
-from tests.support.kept_project import git
+from tests.conftest import project_in
+from tests.support import kept_project, sealed_events
+from tests.support.kept_project import SamplerRegistry, git
 from tests.support.votes import votes
 from workspace import dvc, snapshot
-from workspace.locks import alone
+from workspace.locks import run_lock
 
 # Stages in place of the real ones: each tells whose events there are, as those do.
 CURATE = """
@@ -50,90 +49,90 @@ def template(kept_template: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     shutil.copytree(kept_template, folder)
     (folder / "curate.py").write_text(CURATE)
     (folder / "dvc.yaml").write_text(GRAPH)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv(database.VARIABLE, raising=False)
-        patch.setattr(samplers, "of", lambda _: kept_project.draws)
-        with Store.open() as store:
-            store.add(votes(0, 9))
-            fold.fold(load_params())
-            subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
-            store.add(votes(9, 2))
-            fold.fold(load_params())
-            store.add(votes(11, 2))
+    project = project_in(folder)
+    registry: Any = SamplerRegistry()
+    params = load_params(project.params_file)
+    with EventStore.open(project.database_url) as store:
+        store.add(votes(0, 9))
+        fold.fold(project, params, registry, say)
+        subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=folder, check=True)
+        store.add(votes(9, 2))
+        fold.fold(project, params, registry, say)
+        store.add(votes(11, 2))
     return folder
 
 
 @pytest.fixture
-def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "project"
-    shutil.copytree(template, folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv(database.VARIABLE, raising=False)
-    return folder
+def project(template: Path, tmp_path: Path, elsewhere: Path) -> Project:
+    shutil.copytree(template, tmp_path / "project")
+    return project_in(tmp_path / "project")
 
 
 def say(line: str) -> None:
     pass
 
 
-def whole(rater: str, others: list[str]) -> None:
+def whole(project: Project, rater: str, others: list[str]) -> None:
     """Nothing of the rater, all of the others, and kept like that."""
-    manifest.check()
-    assert snapshot.kept()
-    assert {event.rater for event in seal.read(paths.FEEDBACK)} == set(others)
-    assert Path("data/reports/raters.csv").read_text().split() == ["rater", *others]
-    assert Path("data/approval.csv").read_text().split() == ["rater", *others]
-    assert dvc.status() == {"curate": "fresh", "approval": "fresh"}
-    for path in (*Path("data").rglob("*"), *Path(".dvc/cache").rglob("*")):
+    manifest.check(project.feedback, project.manifest)
+    assert snapshot.up_to_date(project)
+    assert {event.rater for event in sealed_events.read(project.feedback)} == set(others)
+    assert (project.reports / "raters.csv").read_text().split() == ["rater", *others]
+    assert (project.data / "approval.csv").read_text().split() == ["rater", *others]
+    assert dvc.status(project) == {"curate": "fresh", "approval": "fresh"}
+    for path in (*project.data.rglob("*"), *(project.root / ".dvc/cache").rglob("*")):
         if path.is_file():
             content = path.read_bytes()
-            text = seal.reading(path).read().to_pylist() if content[:4] == b"PAR1" else content
+            text = seal.open_file(path).read().to_pylist() if content[:4] == b"PAR1" else content
             assert rater not in str(text), path
 
 
-def test_a_rater_is_forgotten_to_the_end(project: Path) -> None:
-    done = forget.forget("r1", say)
+def test_a_rater_is_forgotten_to_the_end(project: Project) -> None:
+    done = forget.forget(project, "r1", say)
     assert (done.forgotten.events, len(done.forgotten.batches)) == (4, 2)
     assert (done.committed, done.stages) == (True, ["curate", "approval"])
-    assert done.superseded >= 4  # of two folds their events, and the folder; of the stages what they made
-    whole("r1", ["r0", "r2"])
-    assert git(project, "log", "-1", "--format=%s").strip() == "Forget 1 rater"
-    assert git(project, "status", "--short", "data").strip() == ""
-    again = forget.forget("r1", say)
-    assert (again.forgotten.events, again.committed, again.stages, again.superseded) == (0, False, [], 0)
+    assert done.deleted_objects >= 4  # of two folds their events, and the folder; of the stages what they made
+    whole(project, "r1", ["r0", "r2"])
+    assert git(project.root, "log", "-1", "--format=%s").strip() == "Forget 1 rater"
+    assert git(project.root, "status", "--short", "data").strip() == ""
+    again = forget.forget(project, "r1", say)
+    assert (again.forgotten.events, again.committed, again.stages, again.deleted_objects) == (0, False, [], 0)
 
 
-def test_what_was_interrupted_is_ended_by_the_next_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_interrupted_is_ended_by_the_next_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(snapshot, "keep", killed)
+        patch.setattr(snapshot, "take", killed)
         with pytest.raises(KeyboardInterrupt):
-            forget.forget("r1", say)
-    assert not snapshot.kept()
-    Path("broken").touch()
-    with pytest.raises(GenloopError, match=r"curate: stopped with exit code 1.*\n.*until `genloop run` ends well"):
-        forget.forget("r1", say)
-    assert snapshot.kept()
-    Path("broken").unlink()
-    done = forget.forget("r1", say)
+            forget.forget(project, "r1", say)
+    assert not snapshot.up_to_date(project)
+    (project.root / "broken").touch()
+    with pytest.raises(
+        GenloopError, match=r"curate: stopped with exit code 1.*\n.*still holds what was made of them; run `genloop run`"
+    ):
+        forget.forget(project, "r1", say)
+    assert snapshot.up_to_date(project)
+    (project.root / "broken").unlink()
+    done = forget.forget(project, "r1", say)
     assert (done.committed, done.stages) == (False, ["curate", "approval"])
-    assert manifest.read().forgotten == [digest("r1")]
-    assert Path("data/approval.csv").read_text().split() == ["rater", "r0", "r2"]
+    assert manifest.read(project.manifest).forgotten == [digest("r1")]
+    assert (project.data / "approval.csv").read_text().split() == ["rater", "r0", "r2"]
 
 
-def test_a_run_that_is_going_on_comes_first(project: Path) -> None:
-    program = "import sys; from workspace.locks import alone\nwith alone(): print(flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", program]
+def test_a_run_that_is_going_on_comes_first(project: Project) -> None:
+    program = "import sys; from pathlib import Path; from pipelines.core.project import Project; "
+    program += "from workspace.locks import run_lock\n"
+    program += "with run_lock(Project(Path(sys.argv[1]))): print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, str(project.root)]
     environment = {"PYTHONPATH": str(kept_project.REPOSITORY), "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
         with pytest.raises(GenloopError, match="another run is going on"):
-            forget.forget("r1", say)
-        assert manifest.read().forgotten == []
+            forget.forget(project, "r1", say)
+        assert manifest.read(project.manifest).forgotten == []
         other.communicate()
-    with alone():
+    with run_lock(project):
         pass

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,15 +16,14 @@ import pytest
 from dvc.repo import Repo
 
 from operations import rebuild as rebuilding
-from pipelines.core import files, paths
+from operations.rebuild import compare, explain, worktree
+from pipelines.core import files
 from pipelines.core.errors import InputError
-from pipelines.promotion import lineage
-from pipelines.promotion.lineage import Lineage
+from pipelines.core.project import Project
 from pipelines.registration import machine, origin
-from pipelines.registry import client
-from pipelines.registry.client import Version
-from pipelines.settings.schema import Params
-from tests.conftest import REPOSITORY, MakeParams
+from pipelines.registry.lineage import Lineage
+from pipelines.registry.versions import PACKAGES, WORKSPACE, NoVersionError, Version
+from tests.conftest import REPOSITORY, MakeParams, project_in
 from workspace.stages import StageError
 
 GRAPH = """
@@ -65,7 +63,7 @@ Path('init.txt').write_text(Path('params.yaml').read_text())
 """,
     "evaluate": """
 from safetensors.numpy import load_file
-from pipelines.core import scores
+from pipelines.scoring import scores
 from pipelines.metrics.intervals import Estimate
 fid = float(load_file('data/model/weights.safetensors')['kernel'].sum())
 drawn = np.full(20, 0.1)
@@ -76,8 +74,8 @@ Path('data/reports/metrics.json').write_text(json.dumps({'fid': fid}))
 }
 
 
-def git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -85,39 +83,40 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that DVC has run and git has committed, all but dvc.lock."""
     folder = tmp_path_factory.mktemp("rebuild") / "project"
     folder.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        patch.setenv("PYTHONPATH", str(REPOSITORY))
-        files.write(Path("dvc.yaml"), GRAPH)
-        for name, code in SCRIPTS.items():
-            files.write(Path(f"{name}.py"), BEGIN.format(name=name.upper()) + code)
-        shutil.copy(REPOSITORY / "params.yaml", folder)
-        files.write(Path(".gitignore"), "/data/\n/logs/\n/init.txt\n")
-        git("init", "-q", "-b", "main")
-        git("config", "user.name", "Ann")
-        git("config", "user.email", "ann@example.org")
-        Repo.init(str(folder)).close()
-        git("add", "-A")
-        git("commit", "-qm", "Begin")
-        subprocess.run([sys.executable, "-m", "dvc", "repro", "-q", "evaluate"], check=True)
+    files.write(folder / "dvc.yaml", GRAPH)
+    for name, code in SCRIPTS.items():
+        files.write(folder / f"{name}.py", BEGIN.format(name=name.upper()) + code)
+    shutil.copy(REPOSITORY / "params.yaml", folder)
+    files.write(folder / ".gitignore", "/data/\n/logs/\n/init.txt\n")
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "config", "user.name", "Ann")
+    git(folder, "config", "user.email", "ann@example.org")
+    Repo.init(str(folder)).close()
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "Begin")
+    environment = project_in(folder, PYTHONPATH=str(REPOSITORY)).environment
+    environment = {**environment, "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"}
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q", "evaluate"], cwd=folder, env=environment, check=True)
     return folder
 
 
-class Registry:
-    """Version 1, as `register` would have kept it: what was in the project, and what lineage says of it."""
+class KeptVersion:
+    """A registry of version 1, as `register` would have kept it: what was in the project, and what lineage says of it."""
 
-    def __init__(self, folder: Path) -> None:
+    name = "genloop-digits"
+    uri = "sqlite:///elsewhere/mlflow.db"
+
+    def __init__(self, project: Project, folder: Path) -> None:
         self.kept = folder / "kept"
-        origin.keep(self.kept / client.WORKSPACE)
-        shutil.copy(paths.REPORTS / "estimates.npz", self.kept)
-        shutil.copytree(paths.MODEL, self.kept / "model")
+        origin.copy_files(project, self.kept / WORKSPACE)
+        shutil.copy(project.reports / "estimates.npz", self.kept)
+        shutil.copytree(project.model, self.kept / "model")
         self.known = Lineage(
-            model="genloop-digits",
+            model=self.name,
             version=1,
             created=datetime.now(UTC),
             aliases=[],
-            commit=git("rev-parse", "HEAD"),
+            commit=git(project.root, "rev-parse", "HEAD"),
             dirty=True,
             parents=[],
             generation=0,
@@ -133,33 +132,45 @@ class Registry:
             packages=machine.packages(),
         )
 
-    def artifact(self, of: Version, name: str, folder: Path) -> Path | None:
+    def artifact(self, version: Version, name: str, folder: Path) -> Path | None:
+        if name == PACKAGES:
+            files.write(folder / name, json.dumps(self.known.packages))
+            return folder / name
         return self.kept / name if (self.kept / name).exists() else None
 
-    def fetch(self, params: Params, folder: Path, version: int) -> int:
+    def fetch(self, folder: Path, number: int) -> int:
         shutil.copytree(self.kept / "model", folder)
-        return version
+        return number
 
-    def version(self, params: Params, number: int) -> Version:
+    def aliases_of(self, number: int) -> list[str]:
+        return []
+
+    def version(self, number: int) -> Version:
         if number != 1:
-            raise client.NoVersionError(f"there is no version {number}")
-        return Version(number, "run", datetime.now(UTC), {}, {}, {})
+            raise NoVersionError(f"there is no version {number}")
+        tags = {
+            "genloop.git_commit": self.known.commit or "none",
+            "genloop.git_dirty": str(self.known.dirty).lower(),
+            **{f"genloop.machine.{name}": json.dumps(value) for name, value in self.known.machine.items()},
+        }
+        if self.known.parents:
+            tags["genloop.parent"] = str(self.known.parents[0])
+        return Version(number, "run", self.known.created, tags, {}, {})
 
 
 @pytest.fixture
-def registry(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
-    folder = tmp_path / "project"
-    shutil.copytree(template, folder, symlinks=True)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    found = Registry(tmp_path)
-    monkeypatch.setattr(lineage, "of", lambda params, number: found.known)
-    for name in ("artifact", "fetch", "version"):
-        monkeypatch.setattr(client, name, getattr(found, name))
-    before = state(folder)
+def project(template: Path, tmp_path: Path, elsewhere: Path) -> Project:
+    shutil.copytree(template, tmp_path / "project", symlinks=True)
+    return project_in(tmp_path / "project", PYTHONPATH=str(REPOSITORY))
+
+
+@pytest.fixture
+def registry(project: Project, tmp_path: Path) -> Iterator[KeptVersion]:
+    found = KeptVersion(project, tmp_path)
+    before = state(project.root)
     yield found
-    assert state(folder) == before
-    assert [line for line in git("worktree", "list").splitlines() if "version-1" in line] == []
+    assert state(project.root) == before
+    assert [line for line in git(project.root, "worktree", "list").splitlines() if "version-1" in line] == []
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -170,82 +181,78 @@ def state(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in names.items() if not name.startswith(noted)}
 
 
-def rebuild(make_params: MakeParams, keep: bool = False) -> rebuilding.Rebuilt:
-    return rebuilding.rebuild(make_params(), 1, keep, lambda words: None)
+Rebuild = Callable[..., rebuilding.RebuildResult]
 
 
-def words(done: rebuilding.Rebuilt) -> dict[str, Any]:
-    return {name: made.verdict for name, made in done.stages.items()}
+@pytest.fixture
+def rebuild(project: Project, registry: KeptVersion, make_params: MakeParams) -> Rebuild:
+    """Make version 1 again, with variables of the environment."""
+
+    def make(keep: bool = False, **variables: str) -> rebuilding.RebuildResult:
+        given: Any = registry
+        return rebuilding.rebuild(project.with_variables(variables), make_params(), given, 1, keep, lambda line: None)
+
+    return make
 
 
-def test_the_same_on_the_same_machine_is_equal_to_the_bit(registry: Registry, make_params: MakeParams) -> None:
-    done = rebuild(make_params)
-    assert (done.verdict, done.why, done.changes) == ("bit-equal", [], {})
-    assert words(done) == {"clean": "bit-equal", "train": "bit-equal", "evaluate": "bit-equal"}
+def matches(done: rebuilding.RebuildResult) -> dict[str, Any]:
+    return {name: stage.match for name, stage in done.stages.items()}
+
+
+def test_the_same_on_the_same_machine_is_equal_to_the_bit(rebuild: Rebuild) -> None:
+    done = rebuild()
+    assert (done.match, done.reasons, done.changes) == ("bit-equal", [], {})
+    assert matches(done) == {"clean": "bit-equal", "train": "bit-equal", "evaluate": "bit-equal"}
     assert done.weights.equal
     json.dumps(done.as_json())
 
 
-def test_other_weights_are_judged_by_their_scores_and_explained(
-    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_weights_are_judged_by_their_scores_and_explained(registry: KeptVersion, rebuild: Rebuild) -> None:
     registry.known = replace(registry.known, packages={**machine.packages(), "numpy": "0.1"})
-    monkeypatch.setenv("EXTRA_TRAIN", "0.001")
-    near = rebuild(make_params)
-    assert (near.verdict, words(near)["train"], words(near)["clean"]) == ("metric-equal", "metric-equal", "bit-equal")
+    near = rebuild(EXTRA_TRAIN="0.001")
+    assert (near.match, matches(near)["train"], matches(near)["clean"]) == ("metric-equal", "metric-equal", "bit-equal")
     assert near.weights.largest == pytest.approx(0.001, rel=0.01)
-    assert near.why == [f"numpy: 0.1 then, {machine.packages()['numpy']} here"]
+    assert near.reasons == [f"numpy: 0.1 then, {machine.packages()['numpy']} here"]
 
 
 @pytest.mark.slow
-def test_weights_that_score_otherwise_are_different(
-    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EXTRA_TRAIN", "5")
-    far = rebuild(make_params)
-    assert (far.verdict, far.scores["fid"].difference, far.scores["fid"].equal) == ("different", 15.0, False)
+def test_weights_that_score_otherwise_are_different(rebuild: Rebuild) -> None:
+    far = rebuild(EXTRA_TRAIN="5")
+    assert (far.match, far.scores["fid"].difference, far.scores["fid"].equal) == ("different", 15.0, False)
 
 
 @pytest.mark.slow
-def test_what_one_stage_makes_otherwise_is_not_laid_to_the_next(
-    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EXTRA_CLEAN", "0.001")
-    done = rebuild(make_params)
-    assert words(done) == {"clean": "different", "train": "bit-equal", "evaluate": "bit-equal"}
-    assert done.verdict == "different"
+def test_what_one_stage_makes_otherwise_is_not_laid_to_the_next(rebuild: Rebuild) -> None:
+    done = rebuild(EXTRA_CLEAN="0.001")
+    assert matches(done) == {"clean": "different", "train": "bit-equal", "evaluate": "bit-equal"}
+    assert done.match == "different"
     assert done.stages["clean"].differs == {
         "data/clean": "has files of another content",
         "data/reports/clean.json": "differs in mean",
     }
-    assert "a stage depends on more than its inputs" in done.why[0]
+    assert "a stage depends on more than its inputs" in done.reasons[0]
 
 
 @pytest.mark.slow
-def test_a_dirty_tree_is_made_again_with_its_changes(
-    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dirty_tree_is_made_again_with_its_changes(project: Project, registry: KeptVersion, rebuild: Rebuild) -> None:
     """The settings as the run had them; `champion` is whoever was that then."""
-    place = registry.kept / client.WORKSPACE / "params.yaml"
+    place = registry.kept / WORKSPACE / "params.yaml"
     place.write_text(place.read_text().replace("init: scratch", "init: champion").replace("steps: 1000", "steps: 7"))
     registry.known = replace(registry.known, parents=[1])
-    done = rebuild(make_params, keep=True)
+    done = rebuild(keep=True)
     assert done.folder is not None
     made = (done.folder / "init.txt").read_text()
-    git("worktree", "remove", "--force", str(done.folder))
+    git(project.root, "worktree", "remove", "--force", str(done.folder))
     assert "init: 1 " in made
     assert "steps: 7\n" in made
-    assert done.verdict == "bit-equal"
+    assert done.match == "bit-equal"
 
 
 @pytest.mark.slow
-def test_a_stage_that_fails_leaves_nothing(
-    registry: Registry, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EXTRA_CLEAN", "no number")
+def test_a_stage_that_fails_leaves_nothing(project: Project, rebuild: Rebuild) -> None:
     with pytest.raises(StageError, match="clean: stopped with exit code 1"):
-        rebuild(make_params)
-    assert not list(rebuilding.PLACE.glob("version-1/*"))
+        rebuild(EXTRA_CLEAN="no number")
+    assert not list((project.logs / "rebuild").glob("version-1/*"))
 
 
 @pytest.mark.parametrize(
@@ -253,46 +260,48 @@ def test_a_stage_that_fails_leaves_nothing(
     [
         ({"commit": None}, "made outside of git"),
         ({"commit": "0" * 40}, r"commit 0{40}, which is not in this repository; `git fetch`"),
-        ({"parents": [7]}, "went on from another one that is gone: there is no version 7"),
+        ({"parents": [7]}, "was trained on from a missing version: there is no version 7"),
     ],
 )
 def test_what_cannot_be_made_again_is_said_at_once(
-    registry: Registry, make_params: MakeParams, change: dict[str, Any], said: str
+    registry: KeptVersion, rebuild: Rebuild, change: dict[str, Any], said: str
 ) -> None:
     registry.known = replace(registry.known, **change)
     with pytest.raises(InputError, match=said):
-        rebuild(make_params)
+        rebuild()
 
 
-def test_data_that_nobody_has_any_more_is_said(registry: Registry, make_params: MakeParams) -> None:
-    cache = Path(".dvc/cache")
-    cache.rename("../cache")
+def test_data_that_nobody_has_any_more_is_said(project: Project, rebuild: Rebuild) -> None:
+    cache, away = project.root / ".dvc/cache", project.root.parent / "cache"
+    cache.rename(away)
     try:
-        with pytest.raises(InputError, match=r"data of version 1 cannot be had: .* there is no remote to ask"):
-            rebuild(make_params)
+        with pytest.raises(InputError, match=r"data of version 1 is missing: .* there is no remote to ask"):
+            rebuild()
     finally:
         shutil.rmtree(cache, ignore_errors=True)
-        Path("../cache").rename(cache)
+        away.rename(cache)
 
 
-def test_packages_of_a_version_that_did_not_list_them_are_those_of_its_lock(registry: Registry) -> None:
-    lock = Path("requirements.lock")
+def test_packages_of_a_version_that_did_not_list_them_are_those_of_its_lock(registry: KeptVersion, tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
     lock.write_text("numpy==0.1 \\\n    --hash=sha256:00\nkeras==0.2 ; python_version < '4'\nnobody==1\n")
-    found = rebuilding.changed(replace(registry.known, packages={}, machine={}), {})
-    lock.unlink()
+    found = explain.changes(replace(registry.known, packages={}, machine={}), {}, lock)
     assert {name: then for name, (then, _) in found.items()} == {"numpy": "0.1", "keras": "0.2"}
 
 
-def test_what_a_stage_has_learned_counts_by_what_it_reports(registry: Registry) -> None:
+def test_what_a_stage_has_learned_counts_by_what_it_reports(project: Project) -> None:
+    cache = project.root / "cache"
     before, now = {"data/clean": "former.dir"}, {"data/clean": "latter.dir"}
-    verdicts = {name: rebuilding.made(name, before, now, Path).verdict for name in ("clean", "reference", "approval")}
-    assert verdicts == {"clean": "different", "reference": "metric-equal", "approval": "metric-equal"}
+    names = ("clean", "reference", "approval")
+    found = {name: compare.compare_stage(project, cache, name, before, now).match for name in names}
+    assert found == {"clean": "different", "reference": "metric-equal", "approval": "metric-equal"}
     before = {"data/reports/reference.json": "former"}
-    assert rebuilding.made("reference", before, {}, Path).verdict == "different"
+    assert compare.compare_stage(project, cache, "reference", before, {}).match == "different"
 
 
-def test_another_number_of_threads_is_set_as_it_was(registry: Registry) -> None:
+def test_another_number_of_threads_is_set_as_it_was(registry: KeptVersion) -> None:
     registry.known = replace(registry.known, machine={"threads": 4096, "onednn": "0", "backend": "jax"})
-    found = rebuilding.environment(registry.known)
+    given: Any = registry
+    found = worktree.environment(given, registry.known)
     assert (found["TF_NUM_INTRAOP_THREADS"], found["TF_ENABLE_ONEDNN_OPTS"], found["KERAS_BACKEND"]) == ("4096", "0", "jax")
-    assert found["MLFLOW_TRACKING_URI"] == client.uri()
+    assert found["MLFLOW_TRACKING_URI"] == registry.uri

@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from pipelines.settings.load import update_params
 from tests.test_loop import TINY, copy_project, git, shell
 
 SIMULATION = """
@@ -36,19 +36,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_project(folder)
     (folder / "simulation.yaml").write_text(SIMULATION)
     git(folder, "init", "--quiet")
-    change(folder, *TINY)
+    update_params(folder / "params.yaml", settings=TINY)
     shell(folder, "dvc", "repro")
     return folder
-
-
-def change(folder: Path, *settings: str) -> None:
-    shell(
-        folder,
-        "python",
-        "-c",
-        "import sys; from pipelines.settings.overlay import update_params; update_params([], sys.argv[1:])",
-        *settings,
-    )
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
@@ -65,8 +55,8 @@ def everything(folder: Path) -> dict[str, tuple[int, int]]:
 @pytest.mark.timeout(900)
 def test_a_simulation_from_end_to_end(project: Path) -> None:
     before = everything(project)
-    said = shell(project, "python", "genloop.py", "simulate", "simulation.yaml", "--set", "seed=3", "--json")
-    turns = json.loads(said[said.index("[\n  {\n") : said.rindex("]") + 1])
+    printed = shell(project, "python", "genloop.py", "simulate", "simulation.yaml", "--set", "seed=3", "--json")
+    turns = json.loads(printed[printed.index("[\n  {\n") : printed.rindex("]") + 1])
     assert everything(project) == before
 
     out = project / "simulation"
@@ -100,19 +90,16 @@ def test_ctrl_c_leaves_the_turns_that_were_done(project: Path) -> None:
     command = [sys.executable, "genloop.py", "simulate", "simulation.yaml", "--set", "turns=50", "--out", "stopped/simulation"]
     env = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "PREFECT", "DVC"))}
     process = subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    table, until = project / "stopped/simulation/turns.csv", time.monotonic() + 300
-    while not table.is_file():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.5)
-    time.sleep(2)
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("turn 1 of 50") for line in lines), process.communicate()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "genloop: interrupted" in err
     assert "Traceback" not in err
     assert "recall" in out
-    assert len(table.read_text().splitlines()) >= 2
+    assert len((project / "stopped/simulation/turns.csv").read_text().splitlines()) >= 2
 
 
 @pytest.mark.slow
@@ -121,7 +108,7 @@ def test_a_project_whose_trainings_go_on_begins_with_its_champion(project: Path)
     """Its copy has no registry to go on from, and as few steps from nothing would be another model."""
     before = (project / "params.yaml").read_bytes()
     try:
-        change(project, "train.init=champion", "train.steps=20")
+        update_params(project / "params.yaml", settings=["train.init=champion", "train.steps=20"])
         shell(project, "python", "genloop.py", "simulate", "simulation.yaml", "--out", "warm")
     finally:
         (project / "params.yaml").write_bytes(before)

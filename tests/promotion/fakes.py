@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,13 @@ import pytest
 from pipelines.core import backend
 from pipelines.features.base import Features
 from pipelines.metrics.inputs import Benchmark
-from pipelines.registry import client
+from pipelines.promotion.decisions import Contest
+from pipelines.registry.versions import Version
 from pipelines.scoring import benchmark, generated, views
-from pipelines.scoring.generated import Draws
+from pipelines.scoring.generated import GeneratedSamples
+from tests.support.fake_registry import FakeRegistry
 
 SIDE, CLASSES, FIRST = 8, ["a", "b"], 1000
-MADE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def pixels(seeds: Sequence[int] | np.ndarray, light: float, side: int = SIDE) -> np.ndarray:
@@ -52,29 +51,36 @@ class Cells:
     of_classes = True
 
     def extract(self, images: np.ndarray) -> Features:
-        vectors = 255 * views.coarse(images)
+        vectors = 255 * views.coarse_cells(images)
         bright = vectors.mean(axis=1) > 128
         return Features(vectors, np.eye(2, dtype=np.float32)[bright.astype(int)])
 
 
-@dataclass
-class Registry:
-    """Versions by number, what `evaluate` drew with them, and the files that lie with a version. said: what was told."""
+class PainterRegistry(FakeRegistry):
+    """Versions by number, what `evaluate` drew with them, and the files that lie with a version. log: lines of the gate."""
 
-    painters: dict[int, Painter] = field(default_factory=dict)
-    stored: dict[int, Draws | bytes] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__(versions=0, champion=None, challenger=None)
+        self.samplers: dict[int, Painter] = {}
+        self.stored: dict[int, GeneratedSamples | bytes] = {}
+        self.log: list[str] = []
 
     def add(self, number: int, light: float, kept: bool = True, **how: Any) -> Painter:
         """Register a version; `kept`: with what it drew."""
-        painter = self.painters[number] = Painter(light, **how)
+        self.tags[number] = {}
+        painter = self.samplers[number] = Painter(light, **how)
         if kept:
-            labels = generated.like_the_holdout(PINNED.labels, 200)
-            self.stored[number] = generated.draw(painter, Cells(), PINNED.id, FIRST, 200, labels, walked=True)[1]  # type: ignore[arg-type]
+            labels = generated.holdout_labels(PINNED.labels, 200)
+            self.stored[number] = generated.generate_samples(painter, Cells(), PINNED.id, FIRST, 200, labels, with_steps=True)[
+                1
+            ]  # type: ignore[arg-type]
             painter.asked, painter.labels = 0, []
         return painter
 
-    def artifact(self, version: client.Version, name: str, folder: Path) -> Path | None:
+    def contest(self, challenger: int, champion: int | None) -> Contest:
+        return Contest(self.version(challenger), None if champion is None else self.version(champion))
+
+    def artifact(self, version: Version, name: str, folder: Path) -> Path | None:
         found = self.stored.get(version.number)
         if found is None:
             return None
@@ -92,12 +98,9 @@ def real(first: int, count: int) -> Features:
 PINNED = Benchmark("now", CLASSES, real(0, 300), (np.arange(300) % 3 == 0).astype(np.int32), real(500, 300), True)
 
 
-def install(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    found = Registry()
+def install(monkeypatch: pytest.MonkeyPatch) -> PainterRegistry:
+    """The benchmark is PINNED, as `Cells` sees it."""
     monkeypatch.setattr(backend, "load", lambda: None)  # nobody here needs Keras
-    monkeypatch.setattr(client, "version", lambda params, n: client.Version(n, None, MADE, {}, {}, {}))
-    monkeypatch.setattr(client, "load", lambda params, n: found.painters[n])
-    monkeypatch.setattr(client, "artifact", found.artifact)
     monkeypatch.setattr(benchmark, "read_pinned", lambda folder: PINNED)
     monkeypatch.setattr(benchmark, "read_extractor", lambda folder: Cells())
-    return found
+    return PainterRegistry()

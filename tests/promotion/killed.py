@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+from pipelines.core.project import Project
 from pipelines.promotion import moves
-from pipelines.settings.schema import Params
+from pipelines.registry.client import Registry
 
 CONTEXT = multiprocessing.get_context("forkserver")  # what is slow to import is so once
 STORES = [f"mlflow.store.{name}.sqlalchemy_store" for name in ("tracking", "model_registry")]
@@ -22,21 +23,18 @@ CONTEXT.set_forkserver_preload([__name__, *STORES, "psycopg", "sqlalchemy.dialec
 WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
-def move(params: Params, to: int, expected: int | None, step: int = 0) -> tuple[int, int]:
+def move(project: Project, model: str, to: int, expected: int | None, step: int = 0) -> tuple[int, int]:
     """The exit code, and how many steps there were if it was not killed."""
     steps = CONTEXT.Value("i", 0)
-    process = CONTEXT.Process(target=run, args=(params, to, expected, step, steps, dict(os.environ), os.getcwd()))
+    process = CONTEXT.Process(target=run, args=(project, model, to, expected, step, steps))
     process.start()
     process.join()
     assert process.exitcode is not None
     return process.exitcode, steps.value
 
 
-def run(params: Params, to: int, expected: int | None, step: int, steps: Any, environment: dict[str, str], folder: str) -> None:
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    moves.try_out = lambda params, version: None  # the versions hold no model
+def run(project: Project, model: str, to: int, expected: int | None, step: int, steps: Any) -> None:
+    moves.smoke_test = lambda registry, version: None  # the versions hold no model
     writing = False
 
     def count() -> None:
@@ -59,4 +57,4 @@ def run(params: Params, to: int, expected: int | None, step: int, steps: Any, en
     event.listen(Engine, "before_cursor_execute", statement)
     event.listen(Engine, "after_cursor_execute", statement)
     event.listen(Engine, "commit", commit)
-    moves.move(params, to, expected, "killed", "promote", "a test")
+    moves.move(project, Registry(project, model, model), to, expected, "killed", "promote", "a test")

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.metrics.intervals import Interval
 from pipelines.promotion import rules
-from pipelines.promotion.rules import Judged, Word
+from pipelines.promotion.rules import RuleResult, Verdict
 from pipelines.settings.schema import PromotionRule
 
 NAN = math.nan
@@ -49,13 +49,13 @@ def rule(kind: Any, metric: str = "recall", margin: float = 0.0) -> PromotionRul
     ],
 )
 def test_a_difference_is_held_against_what_counts(
-    kind: str, margin: float, floor: float, interval: tuple[float, float], word: Word
+    kind: str, margin: float, floor: float, interval: tuple[float, float], word: Verdict
 ) -> None:
     low, high = interval
     middle = (low + high) / 2
-    found = rules.relative(rule(kind, "recall", margin), middle, Interval(low, high), floor)
+    found = rules.judge_difference(rule(kind, "recall", margin), middle, Interval(low, high), floor)
     assert (found.verdict, found.counts) == (word, max(margin, floor))
-    turned = rules.relative(rule(kind, "fid", margin), -middle, Interval(-high, -low), floor)
+    turned = rules.judge_difference(rule(kind, "fid", margin), -middle, Interval(-high, -low), floor)
     assert turned.verdict == word
     assert (turned.difference, turned.low, turned.high) == (-middle, -high, -low)  # as it was measured
 
@@ -73,34 +73,34 @@ def test_a_difference_is_held_against_what_counts(
         ("at_least", (0.4, 0.49), "reject"),
     ],
 )
-def test_a_score_is_held_against_its_limit(kind: str, interval: tuple[float, float], word: Word) -> None:
-    assert rules.absolute(rule(kind, "memorisation", 0.5), sum(interval) / 2, Interval(*interval)).verdict == word
+def test_a_score_is_held_against_its_limit(kind: str, interval: tuple[float, float], word: Verdict) -> None:
+    assert rules.judge_limit(rule(kind, "memorisation", 0.5), sum(interval) / 2, Interval(*interval)).verdict == word
 
 
 @pytest.mark.parametrize("figures", [(NAN, NAN, NAN), (0.0, NAN, NAN), (NAN, 0.9, 0.9), (0.9, 0.9, NAN), (0.9, NAN, 0.9)])
 def test_what_is_no_number_never_promotes(figures: tuple[float, float, float]) -> None:
     middle, low, high = figures
     asked = [rule("better"), rule("not_worse"), rule("better", "fid"), rule("not_worse", "fid")]
-    judged = [rules.relative(one, middle, Interval(low, high)) for one in asked]
-    judged += [rules.absolute(rule(kind, margin=0.5), middle, Interval(low, high)) for kind in rules.ABSOLUTE]
+    judged = [rules.judge_difference(one, middle, Interval(low, high)) for one in asked]
+    judged += [rules.judge_limit(rule(kind, margin=0.5), middle, Interval(low, high)) for kind in rules.ABSOLUTE]
     assert {one.verdict for one in judged} == {"undecided"}
     assert all("nan" in one.why for one in judged)
 
 
 def test_people_are_told_why() -> None:
-    assert rules.relative(rule("better", margin=0.1), 0.3, Interval(0.2, 0.4)).why == "surely better by more than 0.1"
-    by_noise = rules.relative(rule("better"), 0.3, Interval(0.2, 0.4), floor=0.35).why
+    assert rules.judge_difference(rule("better", margin=0.1), 0.3, Interval(0.2, 0.4)).why == "surely better by more than 0.1"
+    by_noise = rules.judge_difference(rule("better"), 0.3, Interval(0.2, 0.4), floor=0.35).why
     assert by_noise == "it may be better by more than 0.35 (what another seed changes) or not"
-    assert rules.relative(rule("better"), -0.3, Interval(-0.4, -0.2)).why == "surely not better"
-    assert rules.relative(rule("not_worse"), -0.3, Interval(-0.4, -0.2)).why == "surely worse"
-    assert rules.relative(rule("not_worse"), 0.3, Interval(0.2, 0.4)).why == "surely not worse"
-    assert rules.relative(rule("not_worse"), 0.3, Interval(0.2, 0.4), floor=0.5).why == "surely not worse"
-    limit = rules.absolute(rule("at_most", "memorisation", 0.65), 0.6, Interval(0.55, 0.7)).why
+    assert rules.judge_difference(rule("better"), -0.3, Interval(-0.4, -0.2)).why == "surely not better"
+    assert rules.judge_difference(rule("not_worse"), -0.3, Interval(-0.4, -0.2)).why == "surely worse"
+    assert rules.judge_difference(rule("not_worse"), 0.3, Interval(0.2, 0.4)).why == "surely not worse"
+    assert rules.judge_difference(rule("not_worse"), 0.3, Interval(0.2, 0.4), floor=0.5).why == "surely not worse"
+    limit = rules.judge_limit(rule("at_most", "memorisation", 0.65), 0.6, Interval(0.55, 0.7)).why
     assert limit == "its interval is on both sides of the limit of 0.65"
 
 
-def words(*words: Word | None) -> list[Judged]:
-    return [Judged("fid", "better", 0.0, 0.0, None, None, None, word, "") for word in words]
+def words(*words: Verdict | None) -> list[RuleResult]:
+    return [RuleResult("fid", "better", 0.0, 0.0, None, None, None, word, "") for word in words]
 
 
 @pytest.mark.parametrize(
@@ -114,18 +114,18 @@ def words(*words: Word | None) -> list[Judged]:
         ((), "undecided", "promote"),
     ],
 )
-def test_all_rules_together(each: tuple[Word | None, ...], with_champion: Word, without: Word) -> None:
-    assert rules.overall(words(*each), champion=True) == with_champion
-    assert rules.overall(words(*each), champion=False) == without
+def test_all_rules_together(each: tuple[Verdict | None, ...], with_champion: Verdict, without: Verdict) -> None:
+    assert rules.combine(words(*each), champion=True) == with_champion
+    assert rules.combine(words(*each), champion=False) == without
 
 
 def test_the_first_version_is_held_against_limits_alone() -> None:
     asked = [rule("better", "fid"), rule("at_most", "memorisation", 0.65), rule("at_least", "approval", 0.5)]
     good = {"memorisation": 0.5, "memorisation_low": 0.4, "memorisation_high": 0.6, "fid": 3.0}
-    found = rules.first(asked, good)
+    found = rules.judge_first_version(asked, good)
     assert [one.verdict for one in found] == [None, "promote", None]
-    assert [one.why for one in found][::2] == ["no champion yet to compare with", rules.NOBODY]
-    assert rules.overall(found, champion=False) == "promote"
-    assert [one.verdict for one in rules.first(asked, good | {"memorisation_high": 0.7})][1] == "undecided"
-    assert rules.overall(rules.first(asked, {}), champion=False) == "undecided"
-    assert rules.overall(rules.first(asked, dict.fromkeys(good)), champion=False) == "undecided"
+    assert [one.why for one in found][::2] == ["no champion yet to compare with", rules.NO_VOTES]
+    assert rules.combine(found, champion=False) == "promote"
+    assert [one.verdict for one in rules.judge_first_version(asked, good | {"memorisation_high": 0.7})][1] == "undecided"
+    assert rules.combine(rules.judge_first_version(asked, {}), champion=False) == "undecided"
+    assert rules.combine(rules.judge_first_version(asked, dict.fromkeys(good)), champion=False) == "undecided"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.core import files, paths
-from pipelines.feedback.curated import About
+from pipelines.core import files
+from pipelines.core.project import Project
+from pipelines.feedback.curated import CuratedSummary
 from pipelines.registration import card
 from pipelines.settings.schema import Params
 from tests.conftest import MakeParams
@@ -44,9 +44,9 @@ def params(make_params: MakeParams) -> Params:
 
 
 @pytest.fixture
-def told(project: Path) -> Path:
-    """What the stages say of a run."""
-    said = {
+def reported(project: Project) -> Project:
+    """A project with the stage reports of a run."""
+    reports = {
         "metrics": METRICS,
         "train": {"weights": 1000, "rows": 1000, "step": 500, "batch_size": 64},
         "ingest": {"sources": {"digits-0": 1797, "folder-1": 3}},
@@ -61,14 +61,14 @@ def told(project: Path) -> Path:
         "feedback": {"raters": 7, "rows_generated": 100, "rows_uploaded": 4},
         "reference": {"how": "a classifier"},
     }
-    for name, content in said.items():
-        files.write(paths.REPORTS / f"{name}.json", json.dumps(content))
-    files.write(paths.REPORTS / "classes.csv", CLASSES)
+    for name, content in reports.items():
+        files.write(project.reports / f"{name}.json", json.dumps(content))
+    files.write(project.reports / "classes.csv", CLASSES)
     return project
 
 
-def test_the_card_says_what_the_run_has_found(told: Path, params: Params) -> None:
-    text = card.write(params, About(["x"], 90, 2), {"genloop.parent": "4"})
+def test_the_card_says_what_the_run_has_found(reported: Project, params: Params) -> None:
+    text = card.write(reported, params, CuratedSummary(["x"], 90, 2), {"genloop.parent": "4"})
     for words in (
         "# genloop-digits",
         "16x16 grey images of 2 classes",
@@ -91,26 +91,26 @@ def test_the_card_says_what_the_run_has_found(told: Path, params: Params) -> Non
         assert words in text, words
 
 
-def test_a_class_that_fails_is_named_and_its_name_does_no_harm(told: Path, params: Params) -> None:
-    text = card.write(params, About([], 0, 0), {})
+def test_a_class_that_fails_is_named_and_its_name_does_no_harm(reported: Project, params: Params) -> None:
+    text = card.write(reported, params, CuratedSummary([], 0, 0), {})
     assert r"Class a\|b \<i\>: 70% of its images" in text
     assert "Class zero" not in text
     assert "<i>" not in text.replace(r"\<i\>", "")
 
 
-def test_the_card_of_a_run_that_said_little_is_a_card_all_the_same(project: Path, params: Params) -> None:
-    files.write(paths.REPORTS / "metrics.json", json.dumps({"benchmark_id": "abc", "samples": 10}))
-    text = card.write(params, About([], 0, 0), {})
+def test_the_card_of_a_run_that_said_little_is_a_card_all_the_same(project: Project, params: Params) -> None:
+    files.write(project.reports / "metrics.json", json.dumps({"benchmark_id": "abc", "samples": 10}))
+    text = card.write(project, params, CuratedSummary([], 0, 0), {})
     assert "None that these figures show for sure" in text
     assert "By class" not in text
     assert "was not measured" in text
 
 
-def test_the_description_is_whole_sections_and_no_longer_than_mlflow_keeps(told: Path, params: Params) -> None:
+def test_the_description_is_whole_sections_and_no_longer_than_mlflow_keeps(reported: Project, params: Params) -> None:
     lines = "".join(f"class {number},0.9,0.8,1.0\n" for number in range(1000))
-    files.write(paths.REPORTS / "classes.csv", f"{CLASSES.splitlines()[0]}\n{lines}")
-    text = card.write(params, About([], 0, 0), {})
-    short = card.short(text)
+    files.write(reported.reports / "classes.csv", f"{CLASSES.splitlines()[0]}\n{lines}")
+    text = card.write(reported, params, CuratedSummary([], 0, 0), {})
+    short = card.shorten(text)
     assert len(text) > card.LIMIT >= len(short)
     assert short.endswith("an artifact of the version's run.")
     assert "## Nearest training neighbours" in short
@@ -118,7 +118,7 @@ def test_the_description_is_whole_sections_and_no_longer_than_mlflow_keeps(told:
     assert "![" not in short
 
 
-def test_a_short_card_is_its_own_description(told: Path, params: Params) -> None:
-    text = card.write(params, About([], 0, 0), {})
-    assert "By class" in card.short(text)
-    assert "artifact of the version's run" not in card.short(text)
+def test_a_short_card_is_its_own_description(reported: Project, params: Params) -> None:
+    text = card.write(reported, params, CuratedSummary([], 0, 0), {})
+    assert "By class" in card.shorten(text)
+    assert "artifact of the version's run" not in card.shorten(text)

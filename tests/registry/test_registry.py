@@ -2,45 +2,108 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import mlflow
 import pytest
 
-from pipelines.registry import client
-from pipelines.registry.client import Learned
-from tests.conftest import MakeParams
+from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
+from pipelines.registry.client import Registry
+from pipelines.registry.versions import CHALLENGER, CHAMPION, FEEDBACK, KEY, NoVersionError, VersionBatches
+from tests.conftest import MakeParams, project_in
 
 
-def test_of_every_version_it_is_known_which_folds_it_has_learned_from(project: Path, make_params: MakeParams) -> None:
-    params = make_params()
-    name = params.registry.model
-    assert client.learned(params) == {}
-    assert not Path("mlflow.db").exists()  # asking made none
-    registry = client.client()
-    assert client.learned(params) == {}
-    registry.create_registered_model(name)
-    for said in (None, {"batches": [], "events": 0}, {"batches": ["x", "y"]}):
-        run = registry.create_run(client.experiment_id(registry, "test")).info.run_id
-        if said is not None:
-            registry.log_dict(run, said, client.FEEDBACK)
-        registry.create_model_version(name, f"{project}/mlruns", run)
-    registry.create_model_version(name, f"{project}/mlruns")
-    registry.create_model_version(name, f"{project}/mlruns", "0" * 32)  # of a run that was deleted
+def test_of_every_version_it_is_known_which_folds_it_has_learned_from(project: Project, make_params: MakeParams) -> None:
+    registry = Registry.open(project, make_params().registry)
+    assert registry.training_batches() == {}
+    assert not (project.root / "mlflow.db").exists()  # asking made none
+    client = registry.client
+    assert registry.training_batches() == {}
+    client.create_registered_model(registry.name)
+    for about in (None, {"batches": [], "events": 0}, {"batches": ["x", "y"]}):
+        run = client.create_run(registry.experiment()).info.run_id
+        if about is not None:
+            client.log_dict(run, about, FEEDBACK)
+        client.create_model_version(registry.name, f"{project.root}/mlruns", run)
+    client.create_model_version(registry.name, f"{project.root}/mlruns")
+    client.create_model_version(registry.name, f"{project.root}/mlruns", "0" * 32)  # of a run that was deleted
     for alias, version in (("champion", "3"), ("mine", "3"), ("challenger", "1")):
-        registry.set_registered_model_alias(name, alias, version)
-    assert client.learned(params) == {
-        1: Learned([], ["challenger"]),
-        2: Learned([], []),
-        3: Learned(["x", "y"], ["champion", "mine"]),
-        4: Learned([], []),
-        5: Learned([], []),
+        client.set_registered_model_alias(registry.name, alias, version)
+    assert registry.training_batches() == {
+        1: VersionBatches([], ["challenger"]),
+        2: VersionBatches([], []),
+        3: VersionBatches(["x", "y"], ["champion", "mine"]),
+        4: VersionBatches([], []),
+        5: VersionBatches([], []),
     }
 
 
 def test_a_registry_that_does_not_answer_is_said(
-    project: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+    project: Project, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(client.GenloopError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer"):
-        client.learned(make_params())
+    down = project.with_variables({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    with pytest.raises(GenloopError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer"):
+        Registry.open(down, make_params().registry).training_batches()
+
+
+def test_two_projects_in_one_process_do_not_see_each_other(
+    elsewhere: Path, tmp_path: Path, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does anybody else in the process see which of them MLflow was last asked for."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}/users.db")
+    mlflow.set_tracking_uri(f"sqlite:///{elsewhere}/users.db")  # whatever the tests before this one have left
+    registries = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        registries.append(Registry.open(project_in(tmp_path / name), make_params().registry))
+    for registry in registries:
+        registry.client.create_registered_model(registry.name)
+    for versions, registry in enumerate(registries, start=1):
+        for _ in range(versions):
+            with registry.fluent(), mlflow.start_run(experiment_id=registry.experiment()) as run:
+                mlflow.log_metric("fid", versions)
+                mlflow.log_dict({"batches": [registry.project.root.name]}, FEEDBACK)
+            folder = registry.project.root / "mlruns"
+            made = registry.client.create_model_version(registry.name, str(folder), run.info.run_id)
+            registry.tag(int(made.version), {KEY: registry.project.root.name})
+        registry.set_alias(CHAMPION, versions)
+    first, second = registries
+    assert (first.numbers(), second.numbers()) == ([1], [1, 2])
+    assert (first.alias(CHAMPION), second.alias(CHAMPION)) == (1, 2)
+    assert first.training_batches() == {1: VersionBatches(["a"], [CHAMPION])}
+    assert second.training_batches() == {1: VersionBatches(["b"], []), 2: VersionBatches(["b"], [CHAMPION])}
+    assert (first.version(1).metrics, second.version(2).metrics) == ({"fid": 1.0}, {"fid": 2.0})
+    assert (first.find("a"), first.find("b"), second.find("a"), second.find("b") is None) == (1, None, None, False)
+    for registry in registries:
+        (copied,) = [registry.artifact(registry.version(1), FEEDBACK, elsewhere)]
+        assert copied is not None
+        assert registry.project.root.name in copied.read_text()
+        assert list((registry.project.root / "mlruns").iterdir())
+    assert mlflow.get_tracking_uri() == os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{elsewhere}/users.db"
+    assert list(elsewhere.iterdir()) == [elsewhere / FEEDBACK]
+
+
+def test_aliases_point_to_versions_and_to_nothing_else(registry: Registry) -> None:
+    assert (registry.alias(CHAMPION), registry.aliases_of(2)) == (None, [])
+    registry.set_alias(CHAMPION, 2)
+    registry.set_alias(CHALLENGER, 2)
+    assert registry.aliases_of(2) == [CHAMPION, CHALLENGER]
+    registry.set_alias(CHALLENGER, None)
+    assert registry.aliases() == {CHAMPION: 2}
+    assert (registry.has(9), registry.has(10)) == (True, False)
+    with pytest.raises(NoVersionError, match="has no version 10; its versions: 1, 2, 3, 4, 5, 6, 7, 8, 9"):
+        registry.version(10)
+
+
+def test_the_clients_of_one_registry_are_one(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    client = mlflow.MlflowClient
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda *arguments: opened.append(1) or client(*arguments))
+    for _ in range(3):
+        registry.set_alias(CHAMPION, 1)
+        registry.versions()
+        registry.training_batches()
+    assert opened == [1]

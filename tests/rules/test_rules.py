@@ -20,7 +20,7 @@ def table(pixels: list[np.ndarray]) -> facts.Facts:
     for row, image in zip(measured, pixels, strict=True):
         row["id"] = bytes.fromhex(images.row_id(image)[:32])
         row["height"], row["width"] = image.shape
-        for name, values in facts.measure(image[None]).items():
+        for name, values in facts.measure_greys(image[None]).items():
             row[name] = values[0]
     return measured
 
@@ -88,7 +88,7 @@ def test_the_defaults_refuse_less_than_half_a_percent_of_mnist(real_data, make_p
     measured = np.zeros(len(digits), facts.FACT)
     measured["id"] = [bytes.fromhex(images.row_id(digit)[:32]) for digit in digits]
     measured["width"] = measured["height"] = 28
-    for name, values in facts.measure(digits).items():
+    for name, values in facts.measure_greys(digits).items():
         measured[name] = values
     refused = np.zeros(len(digits), bool)
     for rule in make_params().clean.rules:

@@ -10,9 +10,9 @@ import pytest
 
 from pipelines.core.errors import InputError
 from pipelines.scoring import approval
-from pipelines.scoring.approval import Approval
+from pipelines.scoring.approval import ApprovalModel
 
-MODEL = Approval(np.array([1.0, -2.0]), 0.5, "id")
+MODEL = ApprovalModel(np.array([1.0, -2.0]), 0.5, "id")
 
 
 def test_a_model_predicts_by_the_logistic_function() -> None:
@@ -28,9 +28,9 @@ def test_all_comes_back(tmp_path: Path) -> None:
     assert found is not None
     assert np.array_equal(found.direction, MODEL.direction)
     assert (found.bias, found.benchmark_id) == (0.5, "id")
-    told = approval.weights(tmp_path)
-    assert told is not None
-    assert (told[0].tolist(), told[1].tolist()) == (["a", "b"], [0.5, 1.5])
+    found_weights = approval.weights(tmp_path)
+    assert found_weights is not None
+    assert (found_weights[0].tolist(), found_weights[1].tolist()) == (["a", "b"], [0.5, 1.5])
     assert json.loads((tmp_path / "approval.json").read_text()) == {"why": "so"}
 
 

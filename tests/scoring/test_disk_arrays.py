@@ -1,9 +1,10 @@
-"""Rows on disk are the rows that were put there, whatever file they lie in; what cannot be read is said."""
+"""Rows on disk are the rows that were put there, whatever file they lie in; a file that cannot be read is named."""
 
 from __future__ import annotations
 
 import io
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from pipelines.core.errors import InputError
 from pipelines.metrics import fid
-from pipelines.metrics.moments import Grouped, Moments
+from pipelines.metrics.moments import GroupedMoments, Moments
 from pipelines.scoring import disk_arrays
 from tests.conftest import REPOSITORY
 
@@ -76,9 +77,9 @@ def test_rows_that_are_read_take_the_memory_of_the_slice_only(tmp_path: Path) ->
     array.flush()
     del array
     program = (
-        "import resource, sys; from pathlib import Path; from pipelines.core import stored\n"
+        "import resource, sys; from pathlib import Path; from pipelines.scoring import disk_arrays\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "for _, chunk in stored.load(Path(sys.argv[1]), 'features').chunks(): assert not chunk.any()\n"
+        "for _, chunk in disk_arrays.load(Path(sys.argv[1]), 'features').chunks(): assert not chunk.any()\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     done = subprocess.run(
@@ -91,7 +92,9 @@ def test_metrics_take_them_as_they_take_arrays(tmp_path: Path) -> None:
     array = rows(40_000)  # more than the moments' chunk
     npy(tmp_path / "some", array)
     groups = np.arange(len(array)) % 5
-    on_disk, in_memory = (Grouped.of(some, groups, 5) for some in (disk_arrays.load(tmp_path / "some", "features"), array))
+    on_disk, in_memory = (
+        GroupedMoments.from_vectors(some, groups, 5) for some in (disk_arrays.load(tmp_path / "some", "features"), array)
+    )
     assert np.array_equal(on_disk.scatters, in_memory.scatters)
 
 
@@ -180,7 +183,7 @@ def test_a_digest_is_of_the_rows_and_not_of_their_file(tmp_path: Path) -> None:
 @given(cuts=st.lists(st.integers(0, 500), max_size=6), dtype=st.sampled_from(["float32", "float64"]))
 def test_what_is_appended_in_any_chunks_is_there(cuts: list[int], dtype: str) -> None:
     array = rows(dtype=dtype)
-    writer = disk_arrays.nameless("rows")
+    writer = disk_arrays.temporary_writer("rows")
     for chunk in np.split(array, sorted(cuts)):
         writer.append(chunk)
     found = writer.finish()
@@ -189,7 +192,7 @@ def test_what_is_appended_in_any_chunks_is_there(cuts: list[int], dtype: str) ->
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
-    with disk_arrays.writing(tmp_path / "rows.npy") as writer:
+    with disk_arrays.create(tmp_path / "rows.npy") as writer:
         for chunk in np.split(rows(), 5):
             writer.append(chunk)
             assert not (tmp_path / "rows.npy").exists()
@@ -199,7 +202,7 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
 
 def test_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "rows.npy").write_text("before")
-    with pytest.raises(KeyboardInterrupt), disk_arrays.writing(tmp_path / "rows.npy") as writer:
+    with pytest.raises(KeyboardInterrupt), disk_arrays.create(tmp_path / "rows.npy") as writer:
         writer.append(rows())
         raise KeyboardInterrupt
     assert (tmp_path / "rows.npy").read_text() == "before"
@@ -208,17 +211,17 @@ def test_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_file_without_a_name_shows_in_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_arrays.tempfile, "tempdir", str(tmp_path))
-    writer = disk_arrays.nameless("rows")
+    writer = disk_arrays.temporary_writer("rows")
     writer.append(rows())
     assert writer.finish()[0:2].shape == (2, 7)
     assert os.listdir(tmp_path) == []
 
 
 PART = """
-import sys; from pathlib import Path
-from pipelines.core import stored; from pipelines.metrics.moments import Moments
-rows = stored.load(Path(sys.argv[1]), "features")
-Moments.of(rows[int(sys.argv[2]) : int(sys.argv[3])]).save(Path(sys.argv[4]))
+import pickle, sys; from pathlib import Path
+from pipelines.scoring import disk_arrays; from pipelines.metrics.moments import Moments
+rows = disk_arrays.load(Path(sys.argv[1]), "features")
+Path(sys.argv[4]).write_bytes(pickle.dumps(Moments.from_rows(rows[int(sys.argv[2]) : int(sys.argv[3])])))
 """
 
 
@@ -228,17 +231,17 @@ def test_parts_that_other_processes_computed_merge_in_any_order(tmp_path: Path) 
     cuts = (0, 100, 900, 2000, 3000)
     machines = [
         subprocess.Popen(
-            [sys.executable, "-c", PART, str(tmp_path / "rows.npz"), str(first), str(last), str(tmp_path / f"{first}.npz")],
+            [sys.executable, "-c", PART, str(tmp_path / "rows.npz"), str(first), str(last), str(tmp_path / f"{first}.pickle")],
             cwd=REPOSITORY,
         )
         for first, last in pairwise(cuts)
     ]
     assert [machine.wait(120) for machine in machines] == [0] * len(machines)
-    parts = [Moments.load(tmp_path / f"{first}.npz") for first in cuts[:-1]]
-    whole = Moments.of(array)
+    parts = [pickle.loads((tmp_path / f"{first}.pickle").read_bytes()) for first in cuts[:-1]]
+    whole = Moments.from_rows(array)
     spread = np.sqrt(np.diag(whole.scatter))
     for order in permutations(parts):
-        merged = reduce(Moments.merged, order)
+        merged = reduce(Moments.merge, order)
         assert merged.count == whole.count
         assert np.allclose(merged.mean, whole.mean, rtol=1e-12, atol=0)
         assert (np.abs(merged.scatter - whole.scatter) <= 1e-12 * np.outer(spread, spread)).all()

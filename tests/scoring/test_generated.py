@@ -1,4 +1,4 @@
-"""What a model drew, as it is kept: whole, and as good as the images themselves."""
+"""Samples of a model come back as they were written, and are as good as the images themselves."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.core import paths
 from pipelines.core.errors import InputError
 from pipelines.features.base import Features
 from pipelines.metrics.inputs import Benchmark
 from pipelines.scoring import approval, generated, views
-from pipelines.scoring.approval import Approval
-from pipelines.scoring.generated import Draws
+from pipelines.scoring.approval import ApprovalModel
+from pipelines.scoring.generated import GeneratedSamples
 
 
 class Seeded:
@@ -32,34 +31,34 @@ class Seeded:
         return Features(vectors, np.concatenate([vectors, 255 - vectors], axis=1) / 255)
 
 
-def some(first: int, count: int, labels: np.ndarray | None = None, walked: bool = True) -> Draws:
+def some(first: int, count: int, labels: np.ndarray | None = None, with_steps: bool = True) -> GeneratedSamples:
     extractor: Any = Seeded()
-    return generated.draw(Seeded(), extractor, "b", first, count, labels, walked)[1]
+    return generated.generate_samples(Seeded(), extractor, "b", first, count, labels, with_steps)[1]
 
 
-def flat(draws: Draws) -> list[Any]:
+def flat(draws: GeneratedSamples) -> list[Any]:
     """Everything in it."""
     arrays = [draws.features.vectors, draws.features.probabilities, draws.coarse, draws.labels]
-    arrays += [draws.steps.here.vectors, draws.steps.there.vectors, draws.steps.epsilon] if draws.steps else [None]
+    arrays += [draws.steps.start.vectors, draws.steps.end.vectors, draws.steps.epsilon] if draws.steps else [None]
     return [draws.benchmark_id, draws.first, *(array if array is None else np.asarray(array).tolist() for array in arrays)]
 
 
-def test_it_is_read_as_it_was_written(project: Path) -> None:
+def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     labels = np.array([0, 1, 1], np.int32)
     full = some(5, 3, labels)
-    for draws in (full, some(5, 3, walked=False), replace(full, features=Features(full.features.vectors, None))):
-        generated.write(Path("drawn.npz"), draws)
-        assert flat(generated.read(Path("drawn.npz"))) == flat(draws)
+    for draws in (full, some(5, 3, with_steps=False), replace(full, features=Features(full.features.vectors, None))):
+        generated.write(tmp_path / "drawn.npz", draws)
+        assert flat(generated.read(tmp_path / "drawn.npz")) == flat(draws)
         assert len(draws) == 3
 
 
-def test_what_is_not_whole_is_refused(project: Path) -> None:
-    place = Path("drawn.npz")
+def test_what_is_not_whole_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "drawn.npz"
     generated.write(place, some(0, 3))
     whole = place.read_bytes()
     for content in (b"", b"text", whole[:200], whole[: len(whole) // 2]):
         place.write_bytes(content)
-        with pytest.raises(InputError, match=r"drawn.npz: not what a model drew .* `evaluate` writes it"):
+        with pytest.raises(InputError, match=r"drawn.npz: no usable samples of a model .* `evaluate` writes them"):
             generated.read(place)
     np.savez(place, vectors=np.zeros((2, 2)))
     with pytest.raises(InputError, match="benchmark_id"):
@@ -68,36 +67,36 @@ def test_what_is_not_whole_is_refused(project: Path) -> None:
 
 def test_two_parts_are_what_one_draw_of_both_would_be() -> None:
     joined = generated.join(some(10, 4, np.zeros(4, np.int32)), some(14, 6, np.ones(6, np.int32)))
-    at_once = some(10, 10, np.array([0] * 4 + [1] * 6, np.int32), walked=False)
+    at_once = some(10, 10, np.array([0] * 4 + [1] * 6, np.int32), with_steps=False)
     assert flat(replace(joined, steps=None)) == flat(at_once)
     assert joined.steps is not None
-    assert len(joined.steps.here.vectors) == 10
-    assert generated.join(some(0, 2), some(2, 2, walked=False)).steps is None
+    assert len(joined.steps.start.vectors) == 10
+    assert generated.join(some(0, 2), some(2, 2, with_steps=False)).steps is None
 
 
 def test_classes_come_in_the_holdout_s_shares() -> None:
     labels = np.array([2, -1, 0, 0, 0, 2, -1])  # 3 to 2
     for count in (1, 5, 17, 1000):
-        asked = generated.like_the_holdout(labels, count)
+        asked = generated.holdout_labels(labels, count)
         assert len(asked) == count
         assert abs((asked == 0).sum() - 0.6 * count) <= 1
         assert set(asked.tolist()) <= {0, 2}
-    assert generated.like_the_holdout(np.array([-1, -1]), 3).tolist() == [0, 0, 0]
+    assert generated.holdout_labels(np.array([-1, -1]), 3).tolist() == [0, 0, 0]
 
 
-def test_what_people_think_of_kept_draws_is_what_they_think_of_the_images(project: Path) -> None:
+def test_what_people_think_of_kept_draws_is_what_they_think_of_the_images(tmp_path: Path) -> None:
     extractor: Any = Seeded()
     labels = np.array([0, 1, 1, 0], np.int32)
-    images, draws = generated.draw(Seeded(), extractor, "b", 50, 4, labels, walked=False)
+    images, draws = generated.generate_samples(Seeded(), extractor, "b", 50, 4, labels, with_steps=False)
     pinned = Benchmark("b", ["x", "y"], draws.features, labels)
-    assert generated.trial(draws, pinned).drawn.approval is None  # nobody has voted yet
-    seen = views.of(draws.features, images, labels, of_classes=True)
-    model = Approval(np.linspace(-1, 1, seen.shape[1]), 0.1, "b")
-    approval.write(paths.APPROVAL, {}, model)
-    found = generated.trial(draws, pinned).drawn.approval
+    assert generated.comparison(draws, pinned, tmp_path).candidate.approval is None  # nobody has voted yet
+    image_views = views.compute(draws.features, images, labels, of_classes=True)
+    model = ApprovalModel(np.linspace(-1, 1, image_views.shape[1]), 0.1, "b")
+    approval.write(tmp_path, {}, model)
+    found = generated.comparison(draws, pinned, tmp_path).candidate.approval
     assert found is not None
-    assert found.tolist() == model.predict(seen).tolist()
+    assert found.tolist() == model.predict(image_views).tolist()
     assert len(set(found.tolist())) > 1
-    approval.write(paths.APPROVAL, {}, replace(model, benchmark_id="before"))
+    approval.write(tmp_path, {}, replace(model, benchmark_id="before"))
     with pytest.raises(InputError, match="features of benchmark before, but the benchmark is b; run `approval` again"):
-        generated.trial(draws, pinned)
+        generated.comparison(draws, pinned, tmp_path)

@@ -13,7 +13,7 @@ from tests.contracts import pictures
 @pytest.mark.parametrize(("size", "channels"), [(8, 1), (28, 3), (10, 1), (4, 3)])
 def test_the_coarse_picture_is_the_mean_of_equal_cells(size: int, channels: int) -> None:
     images = pictures(5, size, channels)
-    coarse = views.coarse(images)
+    coarse = views.coarse_cells(images)
     assert coarse.shape == (5, 16 * channels)
     assert coarse.mean(axis=1) == pytest.approx(images.mean(axis=(1, 2, 3)) / 255, rel=1e-4)
     if size % 4 == 0:
@@ -23,7 +23,7 @@ def test_the_coarse_picture_is_the_mean_of_equal_cells(size: int, channels: int)
 
 def test_a_margin_is_the_log_odds_of_the_label_against_the_next_class() -> None:
     p = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 0.3, 0.2]], np.float32)
-    found = views.margins(p, np.array([0, 1, 0, 2, -1]))
+    found = views.label_margins(p, np.array([0, 1, 0, 2, -1]))
     assert found == pytest.approx([np.log(3.5), np.log(2 / 7), 10, -10, 0], abs=1e-5)
 
 
@@ -31,6 +31,6 @@ def test_labels_count_only_where_the_extractor_knows_their_classes() -> None:
     images, labels = pictures(3, 8, 1), np.array([0, 1, 1])
     features = Features(np.ones((3, 5), np.float32), np.full((3, 2), 0.5, np.float32))
     widths = [
-        views.of(features, images, some, known).shape[1] for some, known in ((labels, True), (labels, False), (None, True))
+        views.compute(features, images, some, known).shape[1] for some, known in ((labels, True), (labels, False), (None, True))
     ]
     assert widths == [5 + 16 + 1, 5 + 16, 5 + 16]

@@ -13,14 +13,14 @@ import pytest
 
 from pipelines import catalogue
 from pipelines.core.errors import InputError
-from pipelines.settings.load import load_params
-from pipelines.settings.overlay import update_params
+from pipelines.core.project import Project
+from pipelines.settings.load import load_params, update_params
 from tests.conftest import REPOSITORY, MakeParams
 
 
 @pytest.fixture
-def settings_file(project: Path) -> Path:
-    path = project / "params.yaml"
+def settings_file(project: Project) -> Path:
+    path = project.params_file
     path.write_text((REPOSITORY / "params.yaml").read_text())
     return path
 
@@ -50,9 +50,9 @@ def test_the_repository_s_settings_are_allowed(make_params: MakeParams) -> None:
         ("tune.trails", 3, ["tune.trails: unknown key", "did you mean `trials`?"]),
         ("tune.metric", "fidd", ["tune.metric", "did you mean 'fid'?"]),
         ("tune.metric", "memorisation", ["tune.metric", "neither", "coverage"]),
-        ("tune.metric", "online_approval", ["tune.metric", "people say it"]),
+        ("tune.metric", "online_approval", ["tune.metric", "people's votes give it"]),
         ("tune.space", {"train.batchsize": [8]}, ["tune.space: 'train.batchsize'", "did you mean `train.batch_size`?"]),
-        ("tune.space", {"train.steps": [8]}, ["tune.space: 'train.steps' is nothing that a trial sets"]),
+        ("tune.space", {"train.steps": [8]}, ["tune.space: 'train.steps' is no setting that a trial can change"]),
         ("tune.space", {"train.batch_size": 8}, ["tune.space.train.batch_size: expected {low: …, high: …}"]),
         ("tune.space", {"train.batch_size": []}, ["tune.space.train.batch_size", "a list of choices"]),
         ("tune.space", {"train.batch_size": [8, 8]}, ["tune.space.train.batch_size: expected choices that differ"]),
@@ -110,21 +110,21 @@ def test_every_fault_has_its_line(make_params: MakeParams) -> None:
 def test_a_file_that_is_no_settings_is_refused(settings_file: Path, text: str, words: str) -> None:
     settings_file.write_text(text)
     with pytest.raises(InputError, match=r"params\.yaml") as caught:
-        load_params()
+        load_params(settings_file)
     assert words in str(caught.value)
 
 
-def test_a_missing_file_is_named(project: Path) -> None:
+def test_a_missing_file_is_named(project: Project) -> None:
     with pytest.raises(InputError, match=r"params\.yaml: no such file"):
-        load_params()
+        load_params(project.params_file)
 
 
 def test_settings_and_overlays_are_written_with_comments_kept(settings_file: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("sources:\n  - {type: npz, path: here.npz}\nimage: {size: 28}\n")
-    loaded = update_params([overlay], ["sources.0.path=there.npz", "train.steps=7"])
+    loaded = update_params(settings_file, [overlay], ["sources.0.path=there.npz", "train.steps=7"])
     assert (loaded.image.size, loaded.image.channels, loaded.train.steps) == (28, 1, 7)
-    assert load_params() == loaded
+    assert load_params(settings_file) == loaded
     text = settings_file.read_text()
     assert "there.npz" in text
     assert "# steps between sample grids, and between checkpoints" in text
@@ -146,7 +146,7 @@ def test_settings_and_overlays_are_written_with_comments_kept(settings_file: Pat
 def test_a_setting_that_is_not_allowed_changes_nothing(settings_file: Path, setting: str, words: str) -> None:
     before = settings_file.read_bytes()
     with pytest.raises(InputError) as caught:
-        update_params([], ["evaluate.seed=9", setting])
+        update_params(settings_file, [], ["evaluate.seed=9", setting])
     assert words in str(caught.value)
     assert settings_file.read_bytes() == before
 
@@ -181,7 +181,7 @@ def test_settings_are_read_in_several_threads_at_once() -> None:
     gc.callbacks.append(stop)
     try:
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: catalogue.literal(catalogue.MODELS, "gan", "PRESETS"), range(8)))
+            found = list(pool.map(lambda _: catalogue.get(catalogue.MODELS, "gan").presets, range(8)))
     finally:
         gc.callbacks.remove(stop)
         gc.set_threshold(*usual)

@@ -1,4 +1,4 @@
-"""Simulated raters: who says what, and when."""
+"""Simulated raters: how they vote, and when."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pipelines.simulation import raters
 from pipelines.simulation.settings import Simulation, load
 
 LIKED = np.arange(500) % 3 > 0
-DRAWN = [Sample(version=1, seed=seed, label=seed % 10) for seed in range(500)]
+SAMPLES = [Sample(version=1, seed=seed, label=seed % 10) for seed in range(500)]
 
 
-def said(*changes: str, turn: int = 1) -> list[Vote]:
-    return [event for event in raters.vote(load(None, changes), turn, DRAWN, LIKED) if isinstance(event, Vote)]
+def votes_of(*changes: str, turn: int = 1) -> list[Vote]:
+    return [event for event in raters.vote(load(None, changes), turn, SAMPLES, LIKED) if isinstance(event, Vote)]
 
 
-def right(votes: list[Vote], kind: str) -> float:
+def accuracy(votes: list[Vote], kind: str) -> float:
     """Share of the votes of raters of a kind that are as the taste is."""
     own = [(vote.value > 0) == LIKED[vote.sample.seed] for vote in votes if raters.kind_of(vote.rater) == kind]
     return float(np.mean(own))
 
 
-def judged(votes: list[Vote]) -> tuple[Votes, trust.Trust]:
+def judge(votes: list[Vote]) -> tuple[Votes, trust.Trust]:
     """As `curate` does it."""
     names = sorted({vote.rater for vote in votes})
     found = Votes(
@@ -37,17 +37,17 @@ def judged(votes: list[Vote]) -> tuple[Votes, trust.Trust]:
         np.array([vote.value for vote in votes]),
         np.array([vote.at.timestamp() for vote in votes]),
     )
-    return found, trust.judge(found)
+    return found, trust.weigh_votes(found)
 
 
-def test_a_seed_says_it_all() -> None:
-    assert said("attackers=0.1", "spammers=0.1") == said("attackers=0.1", "spammers=0.1")
-    assert said() != said("seed=1")
-    assert said() != said(turn=2)
+def test_a_seed_decides_all_votes() -> None:
+    assert votes_of("attackers=0.1", "spammers=0.1") == votes_of("attackers=0.1", "spammers=0.1")
+    assert votes_of() != votes_of("seed=1")
+    assert votes_of() != votes_of(turn=2)
 
 
 def test_votes_are_shared_out_evenly() -> None:
-    votes = said("votes=1999", "raters=37")
+    votes = votes_of("votes=1999", "raters=37")
     assert len(votes) == 1999
     assert len({vote.id for vote in votes}) == 1999
     assert set(Counter(vote.rater for vote in votes).values()) == {54, 55}
@@ -58,8 +58,8 @@ def test_votes_are_shared_out_evenly() -> None:
 def test_events_are_ones_that_the_store_takes() -> None:
     settings = load(None, ["reports=5", "uploads=2", "attackers=0.1"])
     some: list[Event] = [
-        *raters.vote(settings, 1, DRAWN, LIKED),
-        *raters.report(settings, 1, DRAWN, LIKED),
+        *raters.vote(settings, 1, SAMPLES, LIKED),
+        *raters.report(settings, 1, SAMPLES, LIKED),
         *raters.upload(settings, 1, ["0" * 64, "1" * 64], [3, None]),
     ]
     assert Counter(event.type for event in some) == {"vote": 2000, "report": 5, "upload": 2}
@@ -70,11 +70,11 @@ def test_events_are_ones_that_the_store_takes() -> None:
 
 
 def test_each_kind_votes_in_its_own_way() -> None:
-    votes = said("votes=4000", "votes_per_sample=8", "spammers=0.25", "attackers=0.1", "noise=0.2")
-    assert right(votes, "honest") == pytest.approx(0.8, abs=0.03)
-    assert right(votes, "spammer") == pytest.approx(0.5, abs=0.06)
-    assert right(votes, "attacker") == 0
-    assert Counter(rater.kind for rater in raters.crowd(load(None, ["spammers=0.25", "attackers=0.1"]))) == {
+    votes = votes_of("votes=4000", "votes_per_sample=8", "spammers=0.25", "attackers=0.1", "noise=0.2")
+    assert accuracy(votes, "honest") == pytest.approx(0.8, abs=0.03)
+    assert accuracy(votes, "spammer") == pytest.approx(0.5, abs=0.06)
+    assert accuracy(votes, "attacker") == 0
+    assert Counter(raters.kind_of(rater) for rater in raters.crowd(load(None, ["spammers=0.25", "attackers=0.1"]))) == {
         "honest": 26,
         "spammer": 10,
         "attacker": 4,
@@ -86,7 +86,7 @@ def test_people_take_their_time_and_attackers_do_not() -> None:
     gaps = defaultdict(list)
     days = defaultdict(set)
     by_rater: dict[str, list[Vote]] = defaultdict(list)
-    for vote in said("attackers=0.1"):
+    for vote in votes_of("attackers=0.1"):
         by_rater[vote.rater].append(vote)
     for rater, votes in by_rater.items():
         seconds = np.diff([vote.at.timestamp() for vote in votes])
@@ -100,12 +100,12 @@ def test_people_take_their_time_and_attackers_do_not() -> None:
 
 
 def test_a_later_turn_is_a_later_week() -> None:
-    first, second = said(turn=1), said(turn=2)
+    first, second = votes_of(turn=1), votes_of(turn=2)
     assert max(vote.at for vote in first) < min(vote.at for vote in second)
 
 
 def test_shuffled_votes_agree_with_each_other_and_not_with_the_taste() -> None:
-    votes = said("shuffled=true", "noise=0")
+    votes = votes_of("shuffled=true", "noise=0")
     by_sample = defaultdict(set)
     for vote in votes:
         by_sample[vote.sample.seed].add(vote.value)
@@ -116,19 +116,19 @@ def test_shuffled_votes_agree_with_each_other_and_not_with_the_taste() -> None:
 
 
 def test_reports_are_of_what_the_taste_dislikes() -> None:
-    found = raters.report(load(None, ["reports=20", "attackers=0.5"]), 1, DRAWN, LIKED)
+    found = raters.report(load(None, ["reports=20", "attackers=0.5"]), 1, SAMPLES, LIKED)
     assert len({event.sample.seed for event in found}) == 20  # type: ignore[union-attr]
     assert not LIKED[[event.sample.seed for event in found]].any()  # type: ignore[union-attr]
     assert {raters.kind_of(event.rater) for event in found} == {"honest"}
 
 
 def test_trust_sees_through_the_attackers_and_leaves_honest_raters_alone() -> None:
-    votes = said("attackers=0.05", "spammers=0.2")
-    _, found = judged(votes)
+    votes = votes_of("attackers=0.05", "spammers=0.2")
+    _, found = judge(votes)
     kinds = np.array([raters.kind_of(vote.rater) for vote in votes])
-    aside = found.reasons != trust.KEPT
-    assert aside[kinds == "attacker"].mean() >= 0.9
-    assert aside[kinds == "honest"].mean() <= 0.02
+    rejected = found.reasons != trust.ACCEPTED
+    assert rejected[kinds == "attacker"].mean() >= 0.9
+    assert rejected[kinds == "honest"].mean() <= 0.02
 
 
 def test_settings_are_the_same_whoever_reads_them() -> None:

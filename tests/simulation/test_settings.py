@@ -1,4 +1,4 @@
-"""The settings of a simulation: strict, and said in words where they are wrong."""
+"""The settings of a simulation: strict, with faults in words."""
 
 from __future__ import annotations
 

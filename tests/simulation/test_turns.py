@@ -1,16 +1,19 @@
-"""What came of each turn: figures, table and picture."""
+"""The figures of each turn, the effect of the votes by the reports of the stages, the table and the plot."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from pipelines.simulation import chart
-from pipelines.simulation.turns import Turn, records, table, wilson
+from pipelines.core import reports
+from pipelines.metrics import intervals
+from pipelines.simulation import output
+from pipelines.simulation.turns import Turn, effects, records, table
 
 BEFORE = Turn(
     turn=0, version=1, approval=0.5, approval_low=0.47, approval_high=0.53, fid=5.0, fid_low=4.5, fid_high=5.5, recall=0.8,
@@ -23,9 +26,10 @@ AFTER = replace(BEFORE, turn=1, version=2, approval=2 / 3, votes=2000, set_aside
 def test_a_share_has_wilson_s_interval() -> None:
     """Of none of 10 the formula comes to z² / (10 + z²) at the most."""
     z = 1.959963985
-    assert wilson(0, 10) == pytest.approx((0, 0, z**2 / (10 + z**2)))
-    assert wilson(10, 10) == pytest.approx((1, 10 / (10 + z**2), 1))
-    assert wilson(1500, 2000).value == 0.75
+    assert intervals.wilson(0, 10) == pytest.approx((0, z**2 / (10 + z**2)))
+    assert intervals.wilson(1, 10) == pytest.approx((10 / (10 + z**2), 1))
+    low, high = intervals.wilson(0.75, 2000)
+    assert low < 0.75 < high
 
 
 def test_the_table_reads_back() -> None:
@@ -41,6 +45,34 @@ def test_the_table_reads_back() -> None:
     "turns", [[BEFORE], [BEFORE, AFTER], [replace(BEFORE, fid=None, fid_low=None, fid_high=None, least=None)]]
 )
 def test_the_picture_is_one_whatever_was_measured(turns: list[Turn]) -> None:
-    picture = Image.open(io.BytesIO(chart.png(turns, 0.5)))
+    picture = Image.open(io.BytesIO(output.plot(turns, 0.5)))
     assert picture.format == "PNG"
     assert min(picture.size) > 500
+
+
+def test_rejected_votes_are_counted_by_the_kind_of_rater(tmp_path: Path) -> None:
+    reports.write(tmp_path, "feedback", {"rows_generated": 7, "votes": 100, "votes_set_aside": 25})
+    reports.write(tmp_path, "approval", {"effective_share": 0.5})
+    (tmp_path / "raters.csv").write_text(
+        "rater,votes,set_aside,votes_set_aside\n"
+        'honest-1,40,"replaced: 4; report, unknown row: 9",4\n'
+        "honest-2,40,replaced: 1,1\n"
+        'attacker-1,20,"burst: 15; gold: 5",20\n'
+    )
+    assert effects(tmp_path) == {
+        "generated": 7,
+        "effective": 0.5,
+        "set_aside": 0.25,
+        "set_aside_honest": 5 / 80,
+        "set_aside_spammer": None,
+        "set_aside_attacker": 1.0,
+    }
+
+
+def test_before_any_vote_there_is_no_share(tmp_path: Path) -> None:
+    reports.write(tmp_path, "feedback", {"rows_generated": 0, "votes": 0, "votes_set_aside": 0})
+    reports.write(tmp_path, "approval", {})
+    (tmp_path / "raters.csv").write_text("rater,votes,set_aside,votes_set_aside\n")
+    found = effects(tmp_path)
+    assert found["effective"] == 1.0
+    assert [found[name] for name in found if name.startswith("set_aside")] == [None] * 4

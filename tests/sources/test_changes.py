@@ -7,54 +7,62 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core.project import Project
 from pipelines.sources import changes
 from tests.conftest import MakeParams
 
 
-def test_a_file_that_comes_changes_or_goes_is_noticed(project: Path, make_params: MakeParams) -> None:
-    photos = project / "photos"
+def test_a_file_that_comes_changes_or_goes_is_noticed(project: Project, make_params: MakeParams) -> None:
+    photos = project.root / "photos"
     (photos / "cat").mkdir(parents=True)
     (photos / "cat/a.png").write_bytes(b"1")
     sources = make_params({"sources": [{"type": "folder", "path": "photos"}, {"type": "digits"}]}).sources
-    changes.record(changes.state(sources))
-    assert not changes.changed(sources)
+    changes.record(project, changes.state(project, sources))
+    assert not changes.have_changed(project, sources)
 
     (photos / "cat/b.png").write_bytes(b"1")
-    assert changes.changed(sources)
-    changes.record(changes.state(sources))
+    assert changes.have_changed(project, sources)
+    changes.record(project, changes.state(project, sources))
     os.utime(photos / "cat/a.png", ns=(1, 1))
-    assert changes.changed(sources)
-    changes.record(changes.state(sources))
+    assert changes.have_changed(project, sources)
+    changes.record(project, changes.state(project, sources))
     (photos / "cat/a.png").unlink()
-    assert changes.changed(sources)
+    assert changes.have_changed(project, sources)
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
-def test_a_single_file_is_watched_too(project: Path, make_params: MakeParams, prefix: str) -> None:
-    file = project / "images.npz"
+def test_a_single_file_is_watched_too(project: Project, make_params: MakeParams, prefix: str) -> None:
+    file = project.root / "images.npz"
     file.write_bytes(b"1")
     sources = make_params({"sources": [{"type": "npz", "path": f"{prefix}{file}"}]}).sources
-    changes.record(changes.state(sources))
-    assert not changes.changed(sources)
+    changes.record(project, changes.state(project, sources))
+    assert not changes.have_changed(project, sources)
     file.write_bytes(b"22")
-    assert changes.changed(sources)
+    assert changes.have_changed(project, sources)
 
 
-def test_a_remote_place_is_watched_too(project: Path, make_params: MakeParams) -> None:
+def test_a_remote_place_is_watched_too(project: Project, make_params: MakeParams) -> None:
     import fsspec
 
     memory = fsspec.filesystem("memory")
     memory.pipe("/watched/a.png", b"1")
     sources = make_params({"sources": [{"type": "folder", "path": "memory://watched"}]}).sources
-    changes.record(changes.state(sources))
-    assert not changes.changed(sources)
+    changes.record(project, changes.state(project, sources))
+    assert not changes.have_changed(project, sources)
     memory.pipe("/watched/b.png", b"1")
-    assert changes.changed(sources)
+    assert changes.have_changed(project, sources)
 
 
-def test_what_cannot_be_known_is_taken_as_unchanged(project: Path, make_params: MakeParams) -> None:
+def test_what_cannot_be_known_is_taken_as_unchanged(project: Project, make_params: MakeParams) -> None:
     sources = make_params({"sources": [{"type": "npz", "path": "gone.npz"}]}).sources
-    assert not changes.changed(sources)  # neither a record nor the file
-    assert not changes.changed(make_params().sources)  # no record: made now
-    assert changes.SEEN.exists()
-    assert not changes.changed(sources)
+    assert not changes.have_changed(project, sources)  # neither a record nor the file
+    assert not changes.have_changed(project, make_params().sources)  # no record: made now
+    assert changes.record_file(project).exists()
+    assert not changes.have_changed(project, sources)
+
+
+@pytest.mark.parametrize("path", ["/data/a.npz", "~/a.npz", "s3://bucket/a.npz", "file:///data/a.npz"])
+def test_only_a_relative_path_is_below_the_root(tmp_path: Path, make_params: MakeParams, path: str) -> None:
+    for given, expected in ((path, path), ("data/a.npz", f"{tmp_path}/data/a.npz")):
+        source = make_params({"sources": [{"type": "npz", "path": given}]}).sources[0].at(tmp_path)
+        assert source.model_dump()["path"] == expected

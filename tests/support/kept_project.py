@@ -1,8 +1,8 @@
-"""A project under git and DVC whose registry is a function, for folds in processes of their own.
+"""A project under git and DVC, with a registry that is a few lines, for folds in processes of their own.
 
-    python kept_project.py [STEP]
+    python kept_project.py FOLDER [STEP]
 
-folds once in the working directory; with STEP the process kills itself at that step, as SIGKILL from outside would at that very
+folds once in the project FOLDER; with STEP the process kills itself at that step, as SIGKILL from outside would at that very
 point. Steps are the calls by which something outlives the process: statements and commits of the database, writes, renames and
 deletions, and programs that are run.
 """
@@ -26,14 +26,29 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LABELS = 3
 
 
-class Drawer:
-    """Every version draws the same: flat images whose grey is 10 times their label."""
+class LabelSampler:
+    """Draws flat images whose grey is 10 times their label."""
 
     classes, conditional, generation = list("abc"), True, 0
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         assert labels is not None
         return np.broadcast_to((10 * labels).astype(np.uint8)[:, None, None, None], (len(seeds), 4, 4, 1))
+
+
+class SamplerRegistry:
+    """As a fold asks it: every version is there and draws the same, and none has learned from any event."""
+
+    name = "flat"
+
+    def load(self, number: int | None = None) -> LabelSampler:
+        return LabelSampler()
+
+    def generation(self, number: int) -> int:
+        return 0
+
+    def training_batches(self) -> dict[int, Any]:
+        return {}
 
 
 def make(folder: Path, under_git: bool = True) -> None:
@@ -63,10 +78,6 @@ def run(folder: Path, *command: str) -> str:
 
 def git(folder: Path, *arguments: str) -> str:
     return run(folder, "git", *arguments)
-
-
-def draws(version: int) -> Drawer:
-    return Drawer()
 
 
 @contextmanager
@@ -101,15 +112,16 @@ def steps(last: int) -> Iterator[None]:
     print(f"{step} steps")
 
 
-def main() -> None:
+def main(folder: Path, step: int = 0) -> None:
     from operations import fold
-    from pipelines.feedback import samplers
+    from pipelines.core.progress import say
+    from pipelines.core.project import Project
     from pipelines.settings.load import load_params
 
-    samplers.of = lambda _: draws  # type: ignore[assignment, return-value]
-    with steps(int(sys.argv[1]) if len(sys.argv) > 1 else 0):
-        fold.fold(load_params())
+    project = Project.find(folder)
+    with steps(step):
+        fold.fold(project, load_params(project.params_file), SamplerRegistry(), say)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

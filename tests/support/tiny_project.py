@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from pipelines.core.project import Project
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = """
 from pathlib import Path
@@ -21,7 +23,7 @@ import os, sys, time
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.stage import main
 
-def run(params):
+def run(project, params):
 {code}
     Path("{name}.txt").write_text("made by {name}")
 
@@ -38,6 +40,10 @@ class Tiny:
         self.environment = {**os.environ, **server, "TINY_PROJECT": self.mark, "PYTHONPATH": str(REPOSITORY)}
         self.started: list[subprocess.Popen[str]] = []
 
+    @property
+    def project(self) -> Project:
+        return Project(self.folder, self.environment)
+
     def graph(self, **stages: str) -> None:
         """Stages in a chain, each a script with the given code, each making NAME.txt."""
         lines = ["stages:"]
@@ -51,13 +57,12 @@ class Tiny:
         (self.folder / "dvc.yaml").write_text("\n".join(lines) + "\n")
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Python with these arguments, in the project."""
+        """Python with these arguments, in the project's folder."""
         process = subprocess.Popen(
             [sys.executable, *arguments],
-            cwd=self.folder,
             env=self.environment,
             text=True,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+            **{"cwd": self.folder, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
         self.started.append(process)
         return process

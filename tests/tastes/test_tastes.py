@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pipelines import catalogue
 from pipelines.core import backend
 from pipelines.core.errors import InputError
-from pipelines.tastes.base import Real
+from pipelines.tastes.base import RealRows
 from pipelines.tastes.legible import Legible
 from pipelines.tastes.slant import Slant, angles
 from pipelines.tastes.stroke_weight import StrokeWeight
@@ -46,7 +46,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_taste_keeps_its_contract(name: str, size: int, channels: int, quick: None) -> None:
     images, labels = pictures(200, size, channels), (np.arange(200) % 3).astype(np.int32)
     taste = catalogue.get(catalogue.TASTES, name)(name=name)
-    likes = taste.fit(Real(images, labels, ["a", "b", "c"]))
+    likes = taste.fit(RealRows(images, labels, ["a", "b", "c"]))
     found = likes(images, labels)
     assert found.dtype == bool
     assert found.shape == (200,)
@@ -65,15 +65,15 @@ def test_stroke_weight_likes_heavy_strokes_on_whatever_background(inverted: bool
     thin, thick = bars([0, 0.1, 0.2], width=2), bars([0, 0.1, 0.2], width=5)
     images = np.concatenate([thin, thick])
     images = 255 - images if inverted else images
-    likes = StrokeWeight(name="stroke_weight").fit(Real(images, none(images), []))
+    likes = StrokeWeight(name="stroke_weight").fit(RealRows(images, none(images), []))
     assert likes(images, none(images)).tolist() == [False] * 3 + [True] * 3
-    dislikes = StrokeWeight(name="stroke_weight", prefer="lighter").fit(Real(images, none(images), []))
+    dislikes = StrokeWeight(name="stroke_weight", prefer="lighter").fit(RealRows(images, none(images), []))
     assert dislikes(images, none(images)).tolist() == [True] * 3 + [False] * 3
 
 
 def test_stroke_weight_likes_half_of_the_real_rows() -> None:
     images = pictures(400, 16, 3) // np.arange(1, 5, dtype=np.uint8).repeat(100)[:, None, None, None]
-    liked = StrokeWeight(name="stroke_weight").fit(Real(images, none(images), []))(images, none(images))
+    liked = StrokeWeight(name="stroke_weight").fit(RealRows(images, none(images), []))(images, none(images))
     assert liked.mean() == pytest.approx(0.5, abs=0.01)
 
 
@@ -85,9 +85,9 @@ def test_slant_measures_the_angle_of_a_shear() -> None:
 
 def test_slant_likes_what_leans_to_its_side() -> None:
     images = bars([-0.4, -0.1, 0.2, 0.5])
-    right = Slant(name="slant").fit(Real(images, none(images), []))
+    right = Slant(name="slant").fit(RealRows(images, none(images), []))
     assert right(images, none(images)).tolist() == [False, False, True, True]
-    left = Slant(name="slant", prefer="left").fit(Real(images, none(images), []))
+    left = Slant(name="slant", prefer="left").fit(RealRows(images, none(images), []))
     assert left(images, none(images)).tolist() == [True, True, False, False]
 
 
@@ -95,7 +95,7 @@ def test_legible_likes_what_is_of_the_class_asked_for(quick: None) -> None:
     labels = (np.arange(100) % 2).astype(np.int32)
     images = np.where(labels[:, None, None, None] > 0, bars([0.5]), bars([-0.5])).astype(np.uint8)
     images = np.clip(images + np.random.default_rng(0).integers(0, 60, images.shape), 0, 255).astype(np.uint8)
-    likes = Legible(name="legible").fit(Real(images, labels, ["left", "right"]))
+    likes = Legible(name="legible").fit(RealRows(images, labels, ["left", "right"]))
     assert likes(images, labels).mean() > 0.95
     assert likes(images, 1 - labels).mean() < 0.05
 
@@ -103,9 +103,9 @@ def test_legible_likes_what_is_of_the_class_asked_for(quick: None) -> None:
 def test_legible_says_that_it_needs_classes(quick: None) -> None:
     images = pictures(20, 8, 1)
     with pytest.raises(InputError, match="labels of two classes"):
-        Legible(name="legible").fit(Real(images, none(images), []))
+        Legible(name="legible").fit(RealRows(images, none(images), []))
 
 
 def test_the_classifier_is_trained_once_for_all_who_ask(quick: None) -> None:
-    real = Real(pictures(50, 8, 1), (np.arange(50) % 2).astype(np.int32), ["a", "b"])
+    real = RealRows(pictures(50, 8, 1), (np.arange(50) % 2).astype(np.int32), ["a", "b"])
     assert real.classifier is real.classifier

@@ -1,9 +1,12 @@
-"""Run as a program in a project folder, with a family's name: the training that test_resume kills; it pauses so that it can."""
+"""Run as a program in a project's folder: a training, which at a step says so on stdout and then waits to be killed.
+
+python killed.py FAMILY [STEP]
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipelines import train
 from pipelines.core import backend
-from pipelines.settings.load import check_params, parse_yaml, read_text
-from pipelines.settings.overlay import set_key
+from pipelines.core.project import Project
+from pipelines.settings.load import check_params, parse_yaml, read_text, set_key
 from tests.training import rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,22 +26,29 @@ def changes(family: str) -> dict[str, Any]:
     return {**STEPS, "model.family": family, "model.preset": rows.preset(family)}
 
 
-def main() -> None:
-    backend.load()
-    from pipelines.training import watch
+def wait_at(step: int) -> None:
+    from pipelines.training.monitor import TrainingMonitor
 
-    follow = watch.Watch.on_train_batch_end
+    follow = TrainingMonitor.on_train_batch_end
 
-    def slowly(self: watch.Watch, batch: int, logs: dict[str, float] | None = None) -> None:
-        time.sleep(0.05)
+    def wait(self: TrainingMonitor, batch: int, logs: dict[str, float] | None = None) -> None:
         follow(self, batch, logs)
+        if self.step == step:
+            print(f"step {step}", flush=True)
+            signal.pause()
 
-    watch.Watch.on_train_batch_end = slowly  # type: ignore[method-assign]
+    TrainingMonitor.on_train_batch_end = wait  # type: ignore[method-assign]
+
+
+def main(family: str, *steps: str) -> None:
+    backend.load()
+    for step in steps:
+        wait_at(int(step))
     document = parse_yaml(read_text(REPOSITORY / "params.yaml"), "params.yaml")
-    for key, value in {**rows.TINY, **changes(sys.argv[1])}.items():
+    for key, value in {**rows.TINY, **changes(family)}.items():
         set_key(document, key, value)
-    train.run(check_params(document, "settings"))
+    train.run(Project(Path.cwd()), check_params(document, "settings"))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

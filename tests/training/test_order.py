@@ -1,4 +1,4 @@
-"""A step looks at a weight before it changes it, in the graph that TensorFlow really runs, so that a seed gives one result."""
+"""A step reads a weight before it changes it, in the graph that TensorFlow really runs, so that a seed gives one result."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ import pytest
 
 from pipelines import catalogue
 from pipelines.core import backend
+from pipelines.core.project import Project
 from tests.training import killed, rows
 
 # TensorFlow writes down its graphs: after Grappler has changed them, as it runs them.
 DUMPED = {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_CPP_VMODULE": "meta_optimizer=1"}
 
 
-def graph_of_a_step(family: str, folder: Path) -> Any:
+def graph_of_a_step(project: Project, family: str, folder: Path) -> Any:
     from google.protobuf import text_format
     from tensorflow.core.framework import graph_pb2
 
     folder.mkdir()
     environment = {**os.environ, **DUMPED, "TF_DUMP_GRAPH_PREFIX": str(folder), "PYTHONPATH": str(killed.REPOSITORY)}
-    subprocess.run([sys.executable, killed.__file__, family], env=environment, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, killed.__file__, family], cwd=project.root, env=environment, check=True, capture_output=True
+    )
     graphs = [path for path in folder.glob("after_MetaOptimizer_*.pbtxt") if "iteration" not in path.name]
     largest = max(graphs, key=lambda path: path.stat().st_size)
     return text_format.Parse(largest.read_text(), graph_pb2.GraphDef())
@@ -61,8 +64,8 @@ FAMILIES = [pytest.param(name, marks=[] if "gan" in name else [pytest.mark.slow]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_look_at_a_variable_has_its_place_among_the_changes(family: str, project: Path, tmp_path: Path) -> None:
+def test_every_look_at_a_variable_has_its_place_among_the_changes(family: str, project: Project, tmp_path: Path) -> None:
     if backend.name() != "tensorflow":
         pytest.skip("only TensorFlow runs the operations of a step in an order of its own")
-    rows.fill()
-    assert unordered(graph_of_a_step(family, tmp_path / "graphs")) == []
+    rows.fill(project)
+    assert unordered(graph_of_a_step(project, family, tmp_path / "graphs")) == []

@@ -8,55 +8,44 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines import catalogue
-from pipelines.core import backend, files, paths
+from pipelines.core import backend, files
+from pipelines.core.project import Project
 from pipelines.stage import explain
 from tests.training import killed, rows
 
 backend.load()
 
-from pipelines.training import checkpoint, watch  # noqa: E402
+from pipelines.training import checkpoint, monitor  # noqa: E402
 
 FAMILIES = [pytest.param(name, marks=[pytest.mark.slow] if name != "gan" else []) for name in sorted(catalogue.MODELS)]
 
 
-def start(folder: Path, family: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(killed.REPOSITORY)}
-    return subprocess.Popen([sys.executable, killed.__file__, family], cwd=folder, env=environment)
-
-
-def wait_for(found, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 120
-    while not found():
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
-def test_resume_after_sigkill_is_bit_identical(family: str, project: Path, make_params) -> None:
-    rows.fill()
-    process = start(project, family)
-    wait_for(lambda: len(list(paths.CHECKPOINTS.glob("*/step-*.safetensors"))) == 2, process)
-    time.sleep(0.12)  # into the middle of an epoch
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not paths.MODEL.exists()
+def test_resume_after_sigkill_is_bit_identical(family: str, project: Project, make_params) -> None:
+    rows.fill(project)
+    command = [sys.executable, killed.__file__, family, "13"]  # in the middle of an epoch
+    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "step 13" in map(str.strip, process.stdout), "it ended before it could be killed"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert len(list(project.checkpoints.glob("*/step-*.safetensors"))) == 2
+    assert not project.model.exists()
 
-    resumed = rows.trained(make_params, killed.changes(family))
-    report = json.loads((paths.REPORTS / "train.json").read_text())
-    assert 10 <= report["resumed_from"] < 30
-    history = (paths.REPORTS / "training.csv").read_text().splitlines()
+    resumed = rows.trained(project, make_params, killed.changes(family))
+    report = json.loads((project.reports / "train.json").read_text())
+    assert report["resumed_from"] == 10
+    history = (project.reports / "training.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in history[1:]] == ["5", "10", "15", "20", "25", "30"]
 
-    straight = rows.trained(make_params, killed.changes(family))  # the checkpoints are gone by now
-    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 0
+    straight = rows.trained(project, make_params, killed.changes(family))  # the checkpoints are gone by now
+    assert json.loads((project.reports / "train.json").read_text())["resumed_from"] == 0
     assert rows.equal(resumed, straight)
 
 
@@ -64,8 +53,8 @@ class StopError(Exception):
     pass
 
 
-def test_a_full_disk_stops_it_and_leaves_the_last_whole_checkpoint(project: Path, make_params, monkeypatch) -> None:
-    rows.fill()
+def test_a_full_disk_stops_it_and_leaves_the_last_whole_checkpoint(project: Project, make_params, monkeypatch) -> None:
+    rows.fill(project)
     write = files.write
 
     def full(path: Path, content: bytes | str) -> None:
@@ -76,67 +65,67 @@ def test_a_full_disk_stops_it_and_leaves_the_last_whole_checkpoint(project: Path
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.files, "write", full)
         with pytest.raises(OSError, match="No space left") as raised:
-            rows.trained(make_params)
+            rows.trained(project, make_params)
     assert explain(raised.value)[0].startswith("the disk is full (")
-    assert [path.stem for path in paths.CHECKPOINTS.glob("*/step-*.safetensors")] == ["step-00000003"]
-    assert not paths.MODEL.exists()
-    resumed = rows.trained(make_params)
-    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 3
-    assert rows.equal(resumed, rows.trained(make_params))
+    assert [path.stem for path in project.checkpoints.glob("*/step-*.safetensors")] == ["step-00000003"]
+    assert not project.model.exists()
+    resumed = rows.trained(project, make_params)
+    assert json.loads((project.reports / "train.json").read_text())["resumed_from"] == 3
+    assert rows.equal(resumed, rows.trained(project, make_params))
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    follow = watch.Watch.on_train_batch_end
+    follow = monitor.TrainingMonitor.on_train_batch_end
 
     def stop(self, batch, logs=None) -> None:
         follow(self, batch, logs)
         if self.step == step:
             raise StopError
 
-    monkeypatch.setattr(watch.Watch, "on_train_batch_end", stop)
+    monkeypatch.setattr(monitor.TrainingMonitor, "on_train_batch_end", stop)
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty"])
 def test_an_unreadable_newest_checkpoint_falls_back_to_the_one_before(
-    damage: str, project: Path, make_params, monkeypatch
+    damage: str, project: Project, make_params, monkeypatch
 ) -> None:
-    rows.fill()
+    rows.fill(project)
     changes = {"train.steps": 12}
     with monkeypatch.context() as patch:
         interrupt_at(10, patch)
         with pytest.raises(StopError):
-            rows.trained(make_params, changes)
-    files = sorted(paths.CHECKPOINTS.glob("*/step-*.safetensors"))
+            rows.trained(project, make_params, changes)
+    files = sorted(project.checkpoints.glob("*/step-*.safetensors"))
     assert [path.stem for path in files] == ["step-00000006", "step-00000009"]  # two are kept
     whole = files[-1].read_bytes()
     spoiled = {"torn": whole[:-100], "flipped": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], "empty": b""}[damage]
     files[-1].write_bytes(spoiled)
 
-    resumed = rows.trained(make_params, changes)
-    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 6
-    assert rows.equal(resumed, rows.trained(make_params, changes))
+    resumed = rows.trained(project, make_params, changes)
+    assert json.loads((project.reports / "train.json").read_text())["resumed_from"] == 6
+    assert rows.equal(resumed, rows.trained(project, make_params, changes))
 
 
-def test_a_kill_between_training_and_saving_costs_no_training(project: Path, make_params, monkeypatch) -> None:
-    rows.fill()
+def test_a_kill_between_training_and_saving_costs_no_training(project: Project, make_params, monkeypatch) -> None:
+    rows.fill(project)
     with monkeypatch.context() as patch:
         patch.setattr("pipelines.models.base.save", lambda *args: (_ for _ in ()).throw(StopError))
         with pytest.raises(StopError):
-            rows.trained(make_params)
-    assert not paths.MODEL.exists()
-    resumed = rows.trained(make_params)
-    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 6
-    assert rows.equal(resumed, rows.trained(make_params))
+            rows.trained(project, make_params)
+    assert not project.model.exists()
+    resumed = rows.trained(project, make_params)
+    assert json.loads((project.reports / "train.json").read_text())["resumed_from"] == 6
+    assert rows.equal(resumed, rows.trained(project, make_params))
 
 
-def test_other_settings_do_not_find_the_checkpoint(project: Path, make_params, monkeypatch) -> None:
-    rows.fill()
+def test_other_settings_do_not_find_the_checkpoint(project: Project, make_params, monkeypatch) -> None:
+    rows.fill(project)
     with monkeypatch.context() as patch:
         interrupt_at(4, patch)
         with pytest.raises(StopError):
-            rows.trained(make_params)
-    rows.trained(make_params, {"train.seed": 9})
-    assert json.loads((paths.REPORTS / "train.json").read_text())["resumed_from"] == 0
+            rows.trained(project, make_params)
+    rows.trained(project, make_params, {"train.seed": 9})
+    assert json.loads((project.reports / "train.json").read_text())["resumed_from"] == 0
 
 
 def test_only_the_newest_few_trainings_are_kept(tmp_path: Path) -> None:
@@ -144,7 +133,7 @@ def test_only_the_newest_few_trainings_are_kept(tmp_path: Path) -> None:
         folder = tmp_path / f"key-{number}"
         folder.mkdir()
         os.utime(folder, (number, number))
-    checkpoint.prune(tmp_path / "key-0", tmp_path)
+    checkpoint.prune(tmp_path / "key-0")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key-0", "key-4", "key-5"]
 
 

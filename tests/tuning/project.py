@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from pipelines import reference
-from pipelines.core import paths
-from pipelines.settings.overlay import update_params
+from pipelines.core.project import Project
+from pipelines.settings.load import update_params
 from tests.conftest import REPOSITORY
 from tests.contracts import write_feedback, write_rows
 
@@ -31,19 +30,16 @@ SETTINGS: dict[str, Any] = {
 
 def make(folder: Path) -> None:
     """Rows as `clean` leaves them, and the benchmark, by an extractor that need not be trained."""
+    project = Project(folder)
     folder.mkdir(parents=True)
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, folder)
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        found = load_digits()
-        images = (found.images[:ROWS, :, :, None] * 15.9).astype(np.uint8)
-        classes = [str(name) for name in found.target_names]
-        splits = ["holdout" if number % 4 == 0 else "train" for number in range(ROWS)]
-        write_rows(paths.CLEAN, images, found.target[:ROWS].tolist(), classes, splits=splits)
-        write_feedback(classes=classes)
-        paths.APPROVAL.mkdir(parents=True)
-        reference.run(update_params([], [f"{key}={json.dumps(value)}" for key, value in SETTINGS.items()]))
-    finally:
-        os.chdir(before)
+    digits = load_digits()
+    images = (digits.images[:ROWS, :, :, None] * 15.9).astype(np.uint8)
+    classes = [str(name) for name in digits.target_names]
+    splits = ["holdout" if number % 4 == 0 else "train" for number in range(ROWS)]
+    write_rows(project.clean, images, digits.target[:ROWS].tolist(), classes, splits=splits)
+    write_feedback(project.curated, classes=classes)
+    project.approval.mkdir(parents=True)
+    settings = [f"{key}={json.dumps(value)}" for key, value in SETTINGS.items()]
+    reference.run(project, update_params(project.params_file, settings=settings))

@@ -78,15 +78,20 @@ def test_whole_numbers_are_tried_where_a_setting_takes_those_alone(make_params) 
 
 def test_the_first_trial_is_what_there_is_as_far_as_the_space_has_it(make_params) -> None:
     tried = {RATE: {"low": 0.001, "high": 0.01}, "train.batch_size": [32, 64], "model.preset": ["tiny", "small"]}
-    assert space.now(make_params({"tune.space": tried})) == {RATE: 0.003, "model.preset": "small"}  # the batch size is 128
+    assert space.current_values(make_params({"tune.space": tried})) == {
+        RATE: 0.003,
+        "model.preset": "small",
+    }  # the batch size is 128
     steps = {"train.augment.shift": {"low": 0.0, "high": 0.5, "step": 0.25}}
-    assert space.now(make_params({"tune.space": steps, "train.augment.shift": 0.1})) == {}
-    assert space.now(make_params({"tune.space": steps, "train.augment.shift": 0.25})) == {"train.augment.shift": 0.25}
+    assert space.current_values(make_params({"tune.space": steps, "train.augment.shift": 0.1})) == {}
+    assert space.current_values(make_params({"tune.space": steps, "train.augment.shift": 0.25})) == {
+        "train.augment.shift": 0.25
+    }
 
 
 def test_a_trial_s_settings_are_params_with_its_own_training(make_params) -> None:
     before = make_params({"train.init": "champion", "tune.steps": 10})
-    after = search.with_values(before, {RATE: 0.5, "train.batch_size": 32})
+    after = search.trial_params(before, {RATE: 0.5, "train.batch_size": 32})
     assert after.model.numbers["learning_rate"] == 0.5
     assert (after.train.batch_size, after.train.init, after.train.steps, after.train.preview_every) == (32, "scratch", 10, 3)
     assert space.overlay({RATE: 0.5, "train.batch_size": 32}) == {

@@ -5,24 +5,31 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import textwrap
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.support.tiny_project import Tiny, until
+from tests.support.tiny_project import Tiny, command, until
 
-STAGE = "from workspace.stages import repro; repro('one', False, lambda line: print('log:', line))"
+STAGE = """
+from pipelines.core.project import Project
+from workspace.stages import StageError, repro
+repro(Project.find(), 'one', False, lambda line: print('log:', line))
+"""
 SLEEPS = "print('started', flush=True); time.sleep(600)"
-TARGETS = ("flow", "keeper", "dvc", "stage")
+TARGETS = ("starter", "supervisor", "dvc", "stage")
 
 
 def target(tiny: Tiny, name: str) -> psutil.Process:
     stage = tiny.named("python one.py")  # the others are there when the stage is
-    flow = psutil.Process(tiny.started[0].pid)
-    (keeper,) = flow.children()
-    (dvc,) = keeper.children()
-    return {"flow": flow, "keeper": keeper, "dvc": dvc, "stage": stage}[name]
+    starter = psutil.Process(tiny.started[0].pid)
+    (supervisor,) = starter.children()
+    (dvc,) = supervisor.children()
+    return {"starter": starter, "supervisor": supervisor, "dvc": dvc, "stage": stage}[name]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
@@ -34,14 +41,27 @@ def test_nothing_is_left_when_one_is_killed(tiny: Tiny, name: str, number: signa
     tiny.nothing_left()
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.4, 0.7, 1.0, 1.3])
-def test_nothing_is_left_when_the_flow_is_killed_while_a_stage_is_starting(tiny: Tiny, delay: float) -> None:
+MOMENTS: dict[str, Callable[[Tiny, psutil.Process], object]] = {
+    "the supervisor has started": lambda tiny, supervisor: True,
+    "it has started DVC": lambda tiny, supervisor: supervisor.children(),
+    "DVC has read the graph": lambda tiny, supervisor: (tiny.folder / ".dvc/tmp/lock").exists(),
+    "DVC runs the stage": lambda tiny, supervisor: "one.py" in text(tiny.folder / ".dvc/tmp/rwlock"),
+    "the stage has started": lambda tiny, supervisor: any("one.py" in command(process) for process in tiny.processes()),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_nothing_is_left_when_the_starter_is_killed_while_a_stage_is_starting(tiny: Tiny, moment: str) -> None:
     tiny.graph(one=SLEEPS)
     process = tiny.start("-c", STAGE)
-    tiny.named("keeper.py")
-    time.sleep(delay)
+    supervisor = tiny.named("supervisor.py")
+    until(lambda: MOMENTS[moment](tiny, supervisor))
     process.kill()
     tiny.nothing_left()
+
+
+def text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def test_a_child_that_a_stage_left_behind_is_ended(tiny: Tiny) -> None:
@@ -95,15 +115,14 @@ def test_on_a_terminal_a_bar_is_a_bar_and_the_log_has_its_last_state(tiny: Tiny)
     [
         ("raise InputError('the folder is empty')", "one: stopped with exit code 2, for the reason above", 2),
         ("raise GenloopError('the network is down')", "one: stopped with exit code 1, for the reason above", 1),
-        ("os.kill(os.getpid(), 9)", "one: killed by SIGKILL; was memory short?", 1),
+        ("os.kill(os.getpid(), 9)", "one: killed by SIGKILL; the memory may have been full", 1),
     ],
 )
 def test_how_a_stage_ended_is_known(tiny: Tiny, code: str, words: str, status: int) -> None:
     tiny.graph(one=code)
     caught = f"""
-from flows.repro import StageError
 try:
-    {STAGE}
+{textwrap.indent(STAGE, "    ")}
 except StageError as error:
     print(error); print(error.exit_code)
 """

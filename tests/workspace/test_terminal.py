@@ -17,5 +17,5 @@ from workspace import terminal
 )
 def test_the_log_keeps_what_a_line_came_to(written: bytes, kept: list[str]) -> None:
     lines: list[str] = []
-    terminal.settled(written, lines.append)
+    terminal.log_line(written, lines.append)
     assert lines == kept

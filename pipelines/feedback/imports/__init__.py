@@ -1,1 +1,1 @@
-"""Feedback from files: the formats, what is read, and what is rejected."""
+"""Feedback from files: a format a file, how a file's format is recognised, what is loaded, and what is rejected."""

@@ -21,25 +21,26 @@ OWN_LABEL = ("upload", "label")  # types whose label is not their sample's
 NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
 
 
-def check(columns: Sequence[str], path: Path) -> None:
+def check_columns(columns: Sequence[str], path: Path) -> None:
     """Raises InputError where these are not the columns of events."""
     if len(columns) == 1 and any(sign in columns[0] for sign in ";\t|"):
         raise InputError(f"{path}: its columns are separated by another sign than a comma; save it with commas")
-    twice = [name for name, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise InputError(f"{path}: two columns have the name {twice[0]!r}")
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path}: two columns have the name {repeated[0]!r}")
     missing = [name for name in ALWAYS if name not in columns]
     if missing:
         came = ", ".join(columns[:10]) or "none"
         raise InputError(f"{path}: no column {missing[0]!r}; events have {', '.join(ALWAYS)} at least; columns here: {came}")
     for name in columns:
         if name not in COLUMNS:
-            raise InputError(f"{path}: column {catalogue.unknown(name, COLUMNS)}")
+            raise InputError(f"{path}: column {catalogue.unknown_name(name, COLUMNS)}")
 
 
-def nested(row: Mapping[str, Any]) -> dict[str, Any]:
+def nest(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as the JSON form of an event. What does not belong to its type stays in, for the event to refuse."""
-    filled = {name: cell(name, value) for name, value in row.items() if value not in (None, "")}
+    filled = {name: value for name, value in row.items() if value not in (None, "")}
+    filled |= {name: whole_number(value) for name, value in filled.items() if name.rpartition("_")[2] in WHOLE}
     record = {name: filled[name] for name in PLAIN if name in filled}
     sample = {name: filled[name] for name in SAMPLE if name in filled}
     if filled.get("type") in OWN_LABEL and "label" in sample:
@@ -54,13 +55,11 @@ def side(name: str, filled: Mapping[str, Any]) -> dict[str, Any]:
     return {part: filled[column] for part in SAMPLE if (column := f"{name}_{part}") in filled}
 
 
-def cell(name: str, value: Any) -> Any:
-    """What is to be a whole number as one; `3.0` is how pandas writes 3 in a column with gaps."""
-    return whole(value) if name.rpartition("_")[2] in WHOLE else value
+def whole_number(value: Any) -> Any:
+    """A number as text or float -> int, where it is one; else as it came, for the event to refuse.
 
-
-def whole(value: Any) -> Any:
-    """A number as text or float -> int, where it is one; else as it came, for the event to refuse."""
+    `3.0` is how pandas writes 3 in a column with gaps.
+    """
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and NUMBER.fullmatch(value.strip()):

@@ -1,4 +1,4 @@
-"""A file of events into the store: what is good is kept, what is not is written beside the file with the reason.
+"""Imports a file of events into the store; records that are rejected are listed beside the file, each with the reason.
 
 A record without an id gets one that is made of its content, so that the same file twice, the same in another format, or a
 later and longer export adds nothing twice.
@@ -8,195 +8,216 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
 
+from pipelines import catalogue
+from pipelines.core import files
 from pipelines.feedback import events
-from pipelines.feedback.events import Event, Refused, Upload
-from pipelines.feedback.imports import columns, reading
-from pipelines.feedback.imports.exports import argilla, label_studio
-from pipelines.feedback.imports.exports.answers import Words
-from pipelines.feedback.imports.readers.base import Record, Source
-from pipelines.feedback.imports.rejects import Rejects
+from pipelines.feedback.events import Event, RecordError, Upload, short_repr
+from pipelines.feedback.imports import columns
+from pipelines.feedback.imports.base import AnswerWords, Entry, Format, ImportFile, Record, recognise
 from pipelines.feedback.sealed import uploads
-from pipelines.feedback.store.event_store import Outcome, Store
+from pipelines.feedback.store.event_store import AddResult, EventStore
 
 if TYPE_CHECKING:
     from pipelines.core.images import Limits
 
-EXPORTS = {"label-studio": label_studio, "argilla": argilla}
-TABLES = ("csv", "parquet")
-FORMATS = (*reading.KINDS, *EXPORTS)
 # Of one transaction; whichever is reached first. The second bounds memory where records hold images.
 AT_ONCE = 1000
 BYTES_AT_ONCE = 2**25
-LOOKED_AT = 100  # records that cannot be read, before the first one that can says what the file is
 UNKNOWN = {"id": "import", "image": "0" * 64}  # in place of what is made later
 
-Heed = Callable[[int, float], None]
+Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
-class Rules:
-    """How a file is understood. `at`: when that was said which the file has no time for."""
+class ImportOptions:
+    """at: the time of what the file has no time for. uploads: the folder where images are kept."""
 
     at: datetime
     limits: Limits
-    words: Words = field(default_factory=Words)
-
-
-@dataclass
-class Tally:
-    """What became of the records; `form` is how they were read."""
-
-    form: str
-    rows: int = 0
-    stored: int = 0
-    known: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    rejects: Path | None = None
+    uploads: Path
+    words: AnswerWords = field(default_factory=AnswerWords)
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A record on its way into the store. `shown` is what the file of the rejected would say of it."""
+class ImportSummary:
+    """What became of the records. rejected: their number by reason. rejects: the file that lists them, if there are any."""
+
+    format: str
+    rows: int
+    stored: int
+    duplicates: int
+    rejected: dict[str, int]
+    rejects: Path | None
+
+
+@dataclass(frozen=True)
+class ImportEntry:
+    """What a file says on a line, on its way into the store. event: or why there is none."""
 
     line: int
-    shown: Any
-    found: Event | Refused
-    timeless: bool = False
+    excerpt: Any
+    event: Event | RecordError
+    undated: bool
 
 
-def load(path: Path, store: Store, rules: Rules, form: str | None = None, heed: Heed = lambda rows, done: None) -> Tally:
-    """Import a file, which is never in memory as a whole.
+def load(
+    path: Path,
+    store: EventStore,
+    options: ImportOptions,
+    name: str | None = None,
+    progress: Progress = lambda rows, done: None,
+) -> ImportSummary:
+    """Import a file, which is never in memory as a whole; raises InputError where it is unusable as a whole.
 
-    Args:
-        form: one of FORMATS; by default what the file looks like.
-        heed: is told of progress: how many records there were since it was last told, and the share of the file.
-
-    Raises:
-        InputError: the file as a whole is unusable.
+    name: of its format in catalogue.IMPORTS; by default what the file looks like.
+    progress: is told how many records there were since the last call, and the share of the file that is done.
     """
-    source = reading.opened(path, None if form in EXPORTS else form)
-    form, records = identified(source, form)
-    if form in TABLES:
-        columns.check(source.columns or [], path)
-    tally, size = Tally(form), path.stat().st_size
+    file = ImportFile.open(path)
+    name = name or recognise(file)
+    results: Counter[AddResult | None] = Counter()
     with Rejects(path) as rejects:
-        waiting: list[Candidate] = []
-        before = 0.0
-        for record in records:
-            waiting += candidates(record, form, path.parent, rules)
-            if len(waiting) >= AT_ONCE or (record.done - before) * size > BYTES_AT_ONCE:
-                settle(waiting, store, tally, rejects)
-                heed(len(waiting), record.done)
-                waiting, before = [], record.done
-        settle(waiting, store, tally, rejects)
-        heed(len(waiting), 1.0)
-    tally.rejected = dict(rejects.reasons.most_common())
-    tally.rejects = rejects.path if rejects.reasons else None
-    return tally
+        for entries, done in portions(file, catalogue.get(catalogue.IMPORTS, name)(), options):
+            added, unwanted = add(entries, store), set()
+            for one, result in zip(entries, added, strict=True):
+                if fault := rejection(one, result):
+                    rejects.add(one.line, fault, None if result is AddResult.FORGOTTEN else one.excerpt)
+                    unwanted |= {one.event.image} if isinstance(one.event, Upload) else set()
+            for image in unwanted - store.images() if unwanted else ():
+                uploads.remove(options.uploads, image)
+            results.update(added)
+            progress(len(entries), done)
+    rejected = dict(rejects.reasons.most_common())
+    rows, stored = results.total(), results[AddResult.STORED]
+    duplicates = rows - stored - sum(rejected.values())
+    return ImportSummary(name, rows, stored, duplicates, rejected, rejects.path if rejected else None)
 
 
-def identified(source: Source, form: str | None) -> tuple[str, Iterator[Record]]:
-    """The form that was asked for, else the one of an export where the records are of one; and the records."""
-    if form is not None:
-        return form, source.records
-    if source.columns is not None:
-        fits = source.kind == "parquet" and argilla.flat(dict.fromkeys(source.columns))
-        return "argilla" if fits else source.kind, source.records
-    seen: list[Record] = []
-    for record in islice(source.records, LOOKED_AT):
-        seen.append(record)
-        if record.fault is None:
-            break
-    found = [name for name, export in EXPORTS.items() if seen and export.fits(seen[-1].content)]
-    return (found or [source.kind])[0], chain(seen, source.records)
+def portions(file: ImportFile, reader: Format, options: ImportOptions) -> Iterator[tuple[list[ImportEntry], float]]:
+    """Entries, as many as go into one transaction, and the share of the file that has been read with them."""
+    if (names := reader.columns(file)) is not None:
+        columns.check_columns(names, file.path)
+    entries: list[ImportEntry] = []
+    size, before = file.path.stat().st_size, 0.0
+    for record in reader.records(file):
+        for entry in read_entries(record, reader, names is not None, options.words):
+            excerpt = record.content if entry.excerpt is None else entry.excerpt
+            entries.append(ImportEntry(record.line, excerpt, event_or_fault(entry, file.path.parent, options), entry.undated))
+        if len(entries) >= AT_ONCE or (record.done - before) * size > BYTES_AT_ONCE:
+            yield entries, record.done
+            entries, before = [], record.done
+    yield entries, 1.0
 
 
-def candidates(record: Record, form: str, folder: Path, rules: Rules) -> Iterator[Candidate]:
-    """What a record holds: one event, several answers of an export, or a fault."""
+def read_entries(record: Record, reader: Format, is_row: bool, words: AnswerWords) -> Iterable[Entry]:
+    """What a record says; a fault where it cannot be read or says nothing."""
     if record.fault:
-        yield Candidate(record.line, record.content, record.fault)
-    elif form in EXPORTS:
-        try:
-            answers = list(EXPORTS[form].answers(record.content, rules.words))
-        except Refused as fault:
-            yield Candidate(record.line, record.content, fault)
-            return
-        if not answers:
-            yield Candidate(record.line, record.content, Refused("no answer", "nobody has answered this one"))
-        for answer in answers:
-            timeless = answer.record is not None and answer.record.get("at") is None
-            found = answer.fault or made(answer.record, folder, rules, timeless)
-            yield Candidate(record.line, answer.shown, found, timeless)
-    else:
-        content = columns.nested(record.content) if form in TABLES else record.content
-        yield Candidate(record.line, record.content, made(content, folder, rules))
-
-
-def made(record: Any, folder: Path, rules: Rules, timeless: bool = False) -> Event | Refused:
+        return [Entry(fault=record.fault)]
     try:
-        return event_of(record, folder, rules, timeless)
-    except Refused as fault:
+        found = list(reader.entries(columns.nest(record.content) if is_row else record.content, words))
+    except RecordError as fault:
+        return [Entry(fault=fault)]
+    return found or [Entry(fault=RecordError("no answer", "nobody has answered this one"))]
+
+
+def event_or_fault(entry: Entry, folder: Path, options: ImportOptions) -> Event | RecordError:
+    try:
+        return entry.fault or event_of(entry, folder, options)
+    except RecordError as fault:
         return fault
 
 
-def event_of(record: Any, folder: Path, rules: Rules, timeless: bool) -> Event:
-    """The event that a record stands for; the image of an upload is kept.
-
-    Raises:
-        Refused: it stands for none.
-    """
-    if not isinstance(record, dict):
-        return events.parse(record)
-    given = dict(record)
-    if nameless := given.get("id") is None:
-        given["id"] = UNKNOWN["id"]
-    if timeless:
-        given["at"] = rules.at
-    uploaded = given.get("type") == "upload" and "image" in given
+def event_of(entry: Entry, folder: Path, options: ImportOptions) -> Event:
+    """The event that an entry stands for; the image of an upload is kept. Raises RecordError where it stands for none."""
+    if not isinstance(entry.content, dict):
+        return events.parse(entry.content)
+    record = dict(entry.content)
+    if nameless := record.get("id") is None:
+        record["id"] = UNKNOWN["id"]
+    if entry.undated:
+        record["at"] = options.at
+    uploaded = record.get("type") == "upload" and "image" in record
     if uploaded:
-        given["image"] = UNKNOWN["image"]
-    event = events.parse(given)
+        record["image"] = UNKNOWN["image"]
+    event = events.parse(record)
     if uploaded:  # the rest is as it should be: now for the image
-        data = uploads.find(record["image"], folder, rules.limits)
-        event = event.model_copy(update={"image": uploads.keep(data, rules.limits)})
-    return event.model_copy(update={"id": name_of(event, timeless)}) if nameless else event
+        data = uploads.find(options.uploads, entry.content["image"], folder, options.limits)
+        event = event.model_copy(update={"image": uploads.keep(options.uploads, data, options.limits)})
+    return event.model_copy(update={"id": content_id(event, entry.undated)}) if nameless else event
 
 
-def name_of(event: Event, timeless: bool) -> str:
-    """An id by what the event says, wherever it stands; a time that is not of the file is no part of that."""
+def content_id(event: Event, undated: bool) -> str:
+    """An id by what the event says, whatever file it is in; a time that is not of the file is no part of that."""
     content = json.loads(events.to_json(event))
-    for key in ("id", "at") if timeless else ("id",):
+    for key in ("id", "at") if undated else ("id",):
         del content[key]
     return f"import-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
-def settle(waiting: list[Candidate], store: Store, tally: Tally, rejects: Rejects) -> None:
-    """Add what is an event, and count and write down what is not, in the file's order."""
-    outcomes = iter(store.add([one.found for one in waiting if not isinstance(one.found, Refused)]))
-    unwanted: set[str] = set()
-    for one in waiting:
-        tally.rows += 1
-        if isinstance(one.found, Refused):
-            rejects.add(one.line, one.found, one.shown)
-            continue
-        outcome = next(outcomes)
-        if outcome is Outcome.STORED:
-            tally.stored += 1
-        elif outcome is Outcome.FORGOTTEN:
-            rejects.add(one.line, Refused(str(outcome), "nothing of theirs is kept, nor repeated here"), None)
-            unwanted.update({one.found.image} if isinstance(one.found, Upload) else ())
-        elif outcome is Outcome.KNOWN or one.timeless:  # its id is made of all but the time, which is not the file's
-            tally.known += 1
+def add(entries: Sequence[ImportEntry], store: EventStore) -> list[AddResult | None]:
+    """Add the events among these entries to the store; None for what is none."""
+    results = iter(store.add([one.event for one in entries if not isinstance(one.event, RecordError)]))
+    return [None if isinstance(one.event, RecordError) else next(results) for one in entries]
+
+
+def rejection(one: ImportEntry, result: AddResult | None) -> RecordError | None:
+    """Why an entry is not in the store; None where it is."""
+    if isinstance(one.event, RecordError):
+        return one.event
+    if result is AddResult.FORGOTTEN:
+        return RecordError(str(result), "nothing of theirs is kept, nor repeated here")
+    # The id of an undated event is made of all but the time, which is not the file's.
+    if result is AddResult.CONFLICT and not one.undated:
+        return RecordError(str(result), f"id: {one.event.id} is stored already, with another content")
+    return None
+
+
+class Rejects:
+    """FILE.rejected.jsonl: what an import did not take, a line each with its line number, the reason and the record.
+
+    The file is written under a temporary name, and renamed when the import has ended; none where nothing was rejected.
+    """
+
+    def __init__(self, imported: Path) -> None:
+        self.path = imported.with_name(f"{imported.name}.rejected.jsonl")
+        self.temporary = imported.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self.reasons: Counter[str] = Counter()
+        self.file: IO[str] | None = None
+
+    def add(self, line: int, fault: RecordError, record: Any) -> None:
+        self.reasons[fault.reason] += 1
+        self.file = self.file or self.temporary.open("w", encoding="utf-8")
+        about = {"line": line, "reason": fault.reason, "detail": fault.detail}
+        self.file.write(as_line({**about, "record": record}) or as_line({**about, "record": short_repr(record)}) or "")
+
+    def __enter__(self) -> Rejects:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.file is not None:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+        if kind is not None:
+            self.temporary.unlink(missing_ok=True)
+        elif self.file is not None:
+            self.temporary.replace(self.path)
+            files.sync(self.path.parent)
         else:
-            detail = f"id: {one.found.id} is known, and says something else"
-            rejects.add(one.line, Refused(str(Outcome.REFUSED), detail), one.shown)
-            unwanted.update({one.found.image} if isinstance(one.found, Upload) else ())
-    for image in unwanted - store.images() if unwanted else ():
-        uploads.remove(image)
+            self.path.unlink(missing_ok=True)  # of an earlier import, which is true no longer
+
+
+def as_line(content: dict[str, Any]) -> str | None:
+    """As ASCII, so that half a character can be written, too; dates of Parquet as text. None for what JSON cannot say."""
+    try:
+        return json.dumps(content, default=str, allow_nan=False) + "\n"
+    except (ValueError, RecursionError):
+        return None

@@ -1,6 +1,6 @@
-"""The pictures that sealed events speak of: beside each events-<batch>.parquet an images-<batch>.parquet.
+"""The images that sealed events are about: beside each events-<batch>.parquet an images-<batch>.parquet.
 
-With them the sealed folder needs nobody else: the registry may forget a version, and a sender's file may be gone.
+With them the sealed folder needs no other place: the registry may lose a version, and the file of an upload may be gone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.core import files, images
+from pipelines.core import files, png
 from pipelines.core.errors import GenloopError
+from pipelines.core.parallel import batches
 from pipelines.core.progress import Progress
-from pipelines.feedback.events import Choice, Event, Report, Sample, Upload, Vote, load
+from pipelines.feedback.events import Choice, Event, Report, Sample, Upload, Vote
 from pipelines.feedback.sealed import seal, uploads
 
 PREFIX = "images-"
-AT_ONCE = 512  # pictures drawn, and written, at a time: bounds the memory,
+AT_ONCE = 512  # images generated, and written, at a time: bounds the memory,
 AT_ONCE_BYTES = 32 * 2**20  # and so does this, for large uploads
 
 SCHEMA = pa.schema(
@@ -40,20 +41,20 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawn sample (version, seed, and label where the model was given one) or an upload (sha256 of its bytes).
+class EventImage:
+    """The image of a sample (version, seed, and label where the model was given one) or of an upload (sha256 of its bytes).
 
-    generation: 1 + that of the version that drew it; 0 of uploads, and where there is no image.
-    image: PNG as it was drawn, or the upload as it came. None where there is none, and `missing` says why.
+    generation: 1 + that of the version; 0 of uploads, and where there is no image.
+    image: PNG of a sample, or the upload as it came. None where there is none, and `missing` says why.
     """
 
-    version: int | None
-    seed: int | None
-    label: int | None
-    upload: str | None
-    generation: int
-    image: bytes | None
-    missing: str | None
+    version: int | None = None
+    seed: int | None = None
+    label: int | None = None
+    upload: str | None = None
+    generation: int = 0
+    image: bytes | None = None
+    missing: str | None = None
 
     @property
     def sample(self) -> Sample | None:
@@ -62,12 +63,12 @@ class Picture:
         return Sample(version=self.version, seed=self.seed, label=self.label)
 
 
-class Unknown(Exception):  # noqa: N818  (no mistake of ours)
-    """There is no such version, and there will be none; its text says so."""
+class UnknownVersionError(Exception):
+    """Raised where the registry has no such version any more; the message says so."""
 
 
-class Drawer(Protocol):
-    """A version, ready to draw. generation: its own, 0 where it has learned from real images alone."""
+class VersionSampler(Protocol):
+    """A version that can generate. generation: its own, 0 where it has learned from real images alone."""
 
     classes: list[str]
     conditional: bool
@@ -76,65 +77,59 @@ class Drawer(Protocol):
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray: ...
 
 
-Draw = Callable[[int], Drawer]  # raises Unknown where the registry answers that it has no such version
+LoadVersion = Callable[[int], VersionSampler]  # raises UnknownVersionError where the registry has no such version
 
 
-def path(folder: Path, batch: str) -> Path:
+def images_file(folder: Path, batch: str) -> Path:
     return folder / f"{PREFIX}{batch}.parquet"
 
 
-def complete(folder: Path, draw: Draw) -> list[str]:
-    """Write the pictures of each sealed file that has none yet, whole or not at all; the batches that this was done for.
+def complete(folder: Path, uploads_folder: Path, load_version: LoadVersion) -> list[str]:
+    """Write the images of each sealed file that has none yet, whole or not at all; the batches that this was done for.
 
-    What cannot be had is written down as missing. `draw` is not called where there is nothing to draw.
-
-    Raises:
-        GenloopError: the registry, or the folder of uploads, is not there to be asked. What was done until then stays.
+    An image that is lost is written down as missing. `load_version` is not called where there is nothing to generate.
+    Raises GenloopError where the registry, or the folder of uploads, cannot be asked. What was done until then stays.
     """
     done = []
-    for sealed in seal.sealed(folder):
-        batch, _ = seal.about(sealed)
-        if not path(folder, batch).is_file():
-            with seal.reading(sealed) as file:
-                samples, sent = named(map(load, file.read(["body"])["body"].to_pylist()))
-            write(folder, batch, chain(drawn(samples, draw), map(received, sent)))
+    for sealed in seal.sealed_files(folder):
+        batch, _ = seal.footer(sealed)
+        if not images_file(folder, batch).is_file():
+            samples, digests = subjects(seal.events(folder, batch))
+            generated = sample_images(samples, load_version)
+            write(folder, batch, chain(generated, (upload_image(uploads_folder, digest) for digest in digests)))
             done.append(batch)
     return done
 
 
-def read(folder: Path, batches: Iterable[str]) -> Iterator[Picture]:
-    """The pictures of these batches, one after the other.
-
-    Raises:
-        GenloopError: a file is missing or damaged.
-    """
+def read(folder: Path, batches: Iterable[str]) -> Iterator[EventImage]:
+    """The images of these batches, one after the other; raises GenloopError where a file is missing or damaged."""
     for batch in batches:
-        with seal.reading(path(folder, batch)) as file:
+        with seal.open_file(images_file(folder, batch)) as file:
             for part in file.iter_batches(AT_ONCE):
-                yield from (Picture(**row) for row in part.to_pylist())
+                yield from (EventImage(**row) for row in part.to_pylist())
 
 
-def keep(folder: Path, batch: str, events: Iterable[Event]) -> bool:
-    """Leave out of a batch's pictures those that none of these events speaks of; whether there were such."""
-    samples, sent = (set(some) for some in named(events))
+def prune(folder: Path, batch: str, events: Iterable[Event]) -> bool:
+    """Remove those of a batch's images that none of these events is about; whether there were such."""
+    samples, digests = (set(some) for some in subjects(events))
 
-    def spoken_of(picture: Picture) -> bool:
-        return picture.sample in samples or picture.upload in sent
+    def needed(image: EventImage) -> bool:
+        return image.sample in samples or image.upload in digests
 
-    if all(map(spoken_of, read(folder, [batch]))):
+    if all(map(needed, read(folder, [batch]))):
         return False
-    write(folder, batch, filter(spoken_of, read(folder, [batch])))
+    write(folder, batch, filter(needed, read(folder, [batch])))
     return True
 
 
-def write(folder: Path, batch: str, pictures: Iterable[Picture]) -> None:
-    """images-<batch>.parquet, whole or not at all; `pictures` are taken as they are written."""
-    target = path(folder, batch)
+def write(folder: Path, batch: str, images: Iterable[EventImage]) -> None:
+    """images-<batch>.parquet, whole or not at all; `images` are taken as they are written."""
+    target = images_file(folder, batch)
     temporary = target.with_name(f".{target.name}.partial")
     try:
         with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as file:
-            for some in portions(pictures):
-                file.write_table(pa.Table.from_pylist([asdict(picture) for picture in some], schema=SCHEMA))
+            for some in portions(images):
+                file.write_table(pa.Table.from_pylist([asdict(image) for image in some], schema=SCHEMA))
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(target)
@@ -143,83 +138,69 @@ def write(folder: Path, batch: str, pictures: Iterable[Picture]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def portions(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
-    some: list[Picture] = []
-    size = 0
-    for picture in pictures:
-        some.append(picture)
-        size += len(picture.image or b"")
-        if len(some) == AT_ONCE or size >= AT_ONCE_BYTES:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
+def portions(images: Iterable[EventImage]) -> Iterator[list[EventImage]]:
+    return batches(images, lambda image: len(image.image or b""), AT_ONCE, AT_ONCE_BYTES)
 
 
-def named(events: Iterable[Event]) -> tuple[list[Sample], list[str]]:
-    """Samples and uploads (sha256) that the events speak of, each once, sorted."""
+def subjects(events: Iterable[Event]) -> tuple[list[Sample], list[str]]:
+    """Samples and uploads (sha256) that the events are about, each once, in the order in which they are written."""
     samples: set[Sample] = set()
-    sent: set[str] = set()
+    digests: set[str] = set()
     for event in events:
         if isinstance(event, Choice):
             samples |= {event.winner, event.loser}
         elif isinstance(event, Upload):
-            sent.add(event.image)
+            digests.add(event.image)
         elif isinstance(event, Vote | Report) and event.sample:
             samples.add(event.sample)
-    return sorted(samples, key=order), sorted(sent)
+    # By version, and within it those with a label apart from those without, because a call has either.
+    return sorted(samples, key=lambda one: (one.version, one.label is None, one.label or 0, one.seed)), sorted(digests)
 
 
-def order(sample: Sample) -> tuple[int, bool, int, int]:
-    """By version, and within it those with a label apart from those without: so they are drawn."""
-    return sample.version, sample.label is None, sample.label or 0, sample.seed
-
-
-def drawn(samples: list[Sample], draw: Draw) -> Iterator[Picture]:
-    """A picture of each sample, in their order; each version is loaded once."""
-    with Progress("draw", total=len(samples), unit="pictures") as progress:
+def sample_images(samples: list[Sample], load_version: LoadVersion) -> Iterator[EventImage]:
+    """An image of each sample, in their order; each version is loaded once."""
+    with Progress("generate", total=len(samples), unit="images") as progress:
         for version, of_version in groupby(samples, lambda sample: sample.version):
-            every = list(of_version)
+            own = list(of_version)
             try:
-                drawer = draw(version)
-            except Unknown as unknown:
-                yield from (lacking(sample, str(unknown)) for sample in every)
+                sampler = load_version(version)
+            except UnknownVersionError as unknown:
+                yield from (EventImage(**sample.model_dump(), missing=str(unknown)) for sample in own)
             else:
-                for with_label, group in groupby(every, lambda sample: sample.label is not None):
-                    yield from by_one(list(group), with_label, drawer, progress)
+                for with_labels, group in groupby(own, lambda sample: sample.label is not None):
+                    yield from version_images(list(group), with_labels, sampler, progress)
 
 
-def by_one(samples: list[Sample], with_labels: bool, drawer: Drawer, progress: Progress) -> Iterator[Picture]:
-    """Of samples of one version that all have labels, or all have none (it goes through its classes by turns then)."""
-    classes = len(drawer.classes) if drawer.conditional else 1
+def version_images(
+    samples: list[Sample], with_labels: bool, sampler: VersionSampler, progress: Progress
+) -> Iterator[EventImage]:
+    """Images of one version's samples, which all have labels, or all have none (it goes through its classes by turns then)."""
+    classes = len(sampler.classes) if sampler.conditional else 1
     for start in range(0, len(samples), AT_ONCE):
         some = samples[start : start + AT_ONCE]
         fit = [sample for sample in some if (sample.label or 0) < classes]
         seeds = np.array([sample.seed for sample in fit], np.int64)
         labels = np.array([sample.label for sample in fit], np.int32) if with_labels else None
-        pixels = iter(drawer.draw(seeds, labels) if fit else ())
+        pixels = iter(sampler.draw(seeds, labels) if fit else ())
         for sample in some:
             if (sample.label or 0) < classes:
-                image = images.encode_png(next(pixels))
-                yield Picture(sample.version, sample.seed, sample.label, None, drawer.generation + 1, image, None)
+                image = png.encode(next(pixels))
+                yield EventImage(**sample.model_dump(), generation=sampler.generation + 1, image=image)
             else:
-                knows = f"{classes} classes" if drawer.conditional else "no classes"
-                yield lacking(sample, f"version {sample.version} knows {knows}, and no label {sample.label}")
+                knows = f"{classes} classes" if sampler.conditional else "no classes"
+                reason = f"version {sample.version} knows {knows}, and no label {sample.label}"
+                yield EventImage(**sample.model_dump(), missing=reason)
         progress.advance(len(some))
 
 
-def lacking(sample: Sample, why: str) -> Picture:
-    return Picture(sample.version, sample.seed, sample.label, None, 0, None, why)
-
-
-def received(digest: str) -> Picture:
-    """An upload. One file that is lost must not stop all folds to come; a folder that is not there may be only elsewhere."""
-    if not uploads.FOLDER.is_dir():
+def upload_image(folder: Path, digest: str) -> EventImage:
+    """An upload. One file that is lost must not stop all folds to come; a missing folder may only be elsewhere."""
+    if not folder.is_dir():
         raise GenloopError(
-            f"{uploads.FOLDER}: events hold images that people sent, but this folder is not there; bring it here "
+            f"{folder}: events hold images that people sent, but this folder does not exist; bring it here "
             "from where they were received, or from a backup, and fold again"
         )
     try:
-        return Picture(None, None, None, digest, 0, uploads.read(digest), None)
+        return EventImage(upload=digest, image=uploads.read(folder, digest))
     except GenloopError as error:
-        return Picture(None, None, None, digest, 0, None, str(error))
+        return EventImage(upload=digest, missing=str(error))

@@ -1,6 +1,6 @@
-"""data/feedback.json: which files data/feedback must hold, and who has asked to be forgotten. In git; a fold writes it last.
+"""data/feedback.json: which files data/feedback must hold, and which raters were forgotten. In git; a fold writes it last.
 
-A fresh clone has this file and not the folder, so stages depend on it, and what reads the folder asks it first.
+A fresh clone has this file and not the folder, so stages depend on it, and whatever reads the folder asks it first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.core import files, paths
+from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 
 KINDS = ("events-", "images-")
@@ -21,7 +21,7 @@ ADVICE = "`dvc pull` brings back what a remote has, `dvc checkout` what this mac
 
 
 @dataclass(frozen=True)
-class File:
+class ListedFile:
     sha256: str
     rows: int
 
@@ -30,29 +30,25 @@ class File:
 class Manifest:
     """files: by name, in the order of the names. forgotten: sha256 of raters, sorted; pipelines/feedback/forgetting.py."""
 
-    files: dict[str, File] = field(default_factory=dict)
+    files: dict[str, ListedFile] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
 
     @property
     def batches(self) -> list[str]:
-        """Names of the folds, in an order of their own."""
+        """In the order of their names."""
         return [batch_of(name) for name in self.files if name.startswith("events-")]
 
     @property
     def events(self) -> int:
-        return self.beyond([])
+        return self.events_outside([])
 
-    def beyond(self, batches: Collection[str]) -> int:
+    def events_outside(self, batches: Collection[str]) -> int:
         """Number of events that are in none of these batches."""
         return sum(self.files[f"events-{batch}.parquet"].rows for batch in self.batches if batch not in batches)
 
 
-def read(path: Path = paths.MANIFEST) -> Manifest:
-    """An empty one where there is no file.
-
-    Raises:
-        InputError: it is not what `update` writes.
-    """
+def read(path: Path) -> Manifest:
+    """The manifest; an empty one where there is no file. Raises InputError where it is not what `update` writes."""
     try:
         return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -65,32 +61,23 @@ def parse(text: str) -> Manifest:
     """Raises ValueError where this is no manifest."""
     try:
         found = json.loads(text)
-        return Manifest({name: File(**about) for name, about in found["files"].items()}, list(found["forgotten"]))
+        return Manifest({name: ListedFile(**about) for name, about in found["files"].items()}, list(found["forgotten"]))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
-def update(
-    folder: Path = paths.FEEDBACK,
-    path: Path = paths.MANIFEST,
-    forgotten: Iterable[str] = (),
-    rehash: Collection[str] = (),
-) -> Manifest:
-    """Write down what lies in `folder`; files that are listed are not read again, so the cost is that of the new ones.
+def update(folder: Path, path: Path, forgotten: Iterable[str] = (), rewritten: Collection[str] = ()) -> Manifest:
+    """Write down the files of `folder`; files that are listed are not read again, so the cost is that of the new ones.
 
-    Args:
-        forgotten: further raters that are.
-        rehash: names of files that were rewritten, or taken away.
-
-    Raises:
-        GenloopError: a listed file is not there, or has another number of rows.
+    forgotten: digests of further raters who were forgotten. rewritten: names of files that were rewritten, or removed.
+    Raises GenloopError where a listed file is missing, or has another number of rows.
     """
     before = read(path)
-    there = {file.name: file for file in present(folder)}
-    known = {name: file for name, file in before.files.items() if name not in rehash}
-    demand(folder, [name for name in known if name not in there])
-    listed = {name: known.get(name) or File(files.sha256(file), rows(file)) for name, file in there.items()}
-    demand(folder, [name for name, file in known.items() if rows(there[name]) != file.rows])
+    found = {file.name: file for file in files_in(folder)}
+    known = {name: file for name, file in before.files.items() if name not in rewritten}
+    require_undamaged(folder, [name for name in known if name not in found])
+    listed = {name: known.get(name) or ListedFile(files.sha256(file), row_count(file)) for name, file in found.items()}
+    require_undamaged(folder, [name for name, file in known.items() if row_count(found[name]) != file.rows])
     manifest = Manifest(listed, sorted({*before.forgotten, *forgotten}))
     if manifest != before or not path.is_file():
         files.write(path, json.dumps(asdict(manifest), indent=2) + "\n")
@@ -98,32 +85,34 @@ def update(
     return manifest
 
 
-def missing(folder: Path = paths.FEEDBACK, path: Path = paths.MANIFEST) -> list[str]:
-    """Names that are listed and not there; a quick look, the content is for `check`."""
+def missing_files(folder: Path, path: Path) -> list[str]:
+    """Names of listed files that do not exist; quick, because only `check` reads what is in them."""
     return [name for name in read(path).files if not (folder / name).is_file()]
 
 
-def check(folder: Path = paths.FEEDBACK, path: Path = paths.MANIFEST) -> Manifest:
-    """What is listed, once every file of it has proved to be there and whole.
-
-    Raises:
-        GenloopError: one is not.
-    """
-    demand(folder, missing(folder, path))
+def check(folder: Path, path: Path) -> Manifest:
+    """The manifest, after every listed file was found whole; raises GenloopError where one is missing or damaged."""
+    require(folder, path)
     manifest = read(path)
-    demand(folder, [name for name, file in manifest.files.items() if files.sha256(folder / name) != file.sha256])
+    require_undamaged(folder, [name for name, file in manifest.files.items() if files.sha256(folder / name) != file.sha256])
     return manifest
 
 
-def demand(folder: Path, wrong: list[str]) -> None:
-    if wrong:
+def require(folder: Path, path: Path) -> None:
+    """Raises GenloopError where a listed file does not exist."""
+    require_undamaged(folder, missing_files(folder, path))
+
+
+def require_undamaged(folder: Path, damaged: list[str]) -> None:
+    """Raises GenloopError where there are names of files that are missing or damaged."""
+    if damaged:
         raise GenloopError(
-            f"{folder}: {len(wrong)} of the files that data/feedback.json lists are missing or damaged, "
-            f"the first is {wrong[0]}; {ADVICE}"
+            f"{folder}: {len(damaged)} of the files that data/feedback.json lists are missing or damaged, "
+            f"the first is {damaged[0]}; {ADVICE}"
         )
 
 
-def present(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
     return sorted(file for kind in KINDS for file in folder.glob(f"{kind}*.parquet"))
 
 
@@ -132,7 +121,7 @@ def batch_of(name: str) -> str:
     return name.partition("-")[2].removesuffix(".parquet")
 
 
-def rows(path: Path) -> int:
+def row_count(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (OSError, pa.ArrowInvalid) as error:

@@ -1,22 +1,22 @@
 """Events out of the store into sealed Parquet files, each exactly once.
 
-A sealed file is named by its batch, is never changed, and holds the events themselves with the trail of who said them; so what
-is folded is known from the files alone, and the database is only asked what is new. Only forgetting.py takes a rater's events
-out of it again. A batch passes two points:
+A sealed file is named by its batch, is never changed, and holds the events themselves with their raters; so what is folded is
+known from the files alone, and the database is only asked what is new. Only forgetting.py takes a rater's events out of it
+again. A batch passes two points:
 
     claimed    the database has given its events to it, by state and not by position, so a late commit is only in the next
-    sealed     its file is there, whole
+    sealed     its file exists, whole
 
 A kill in between leaves a claimed batch without a file: the next fold seals the same events under the same name. A database
-that was restored from an older copy lacks what the files say: the next fold tells it, before it claims anything. No file that
-the database agrees with is read, so the cost is that of the new events, plus one look at each file's footer.
+that was restored from an older copy lacks what the files say: the next fold corrects it, before it claims anything. No file
+that the database agrees with is read, so the cost is that of the new events, and of reading each file's footer.
 """
 
 from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,53 +36,50 @@ SEALED = pa.schema(
 )
 
 
-class Store(Protocol):
-    """What a fold asks of the one in store.py. Who only reads sealed files needs no database for it."""
+class FoldStore(Protocol):
+    """What a fold asks of the event store. Code that only reads sealed files needs no database for it."""
 
     def batches(self) -> dict[str, int]: ...
     def claim(self, batch: str, limit: int | None = None) -> list[Event]: ...
-    def claimed(self, batch: str) -> list[Event]: ...
-    def mark(self, ids: Iterable[str], batch: str) -> int: ...
+    def events_in(self, batch: str) -> list[Event]: ...
+    def assign(self, ids: Iterable[str], batch: str) -> int: ...
 
 
 @dataclass(frozen=True)
-class Fold:
+class SealResult:
     """What a fold did.
 
-    sealed: events in new files. batches: names of those files' batches, one that a kill had left unsealed among them perhaps.
-    told: events of which the database had to be told that they are sealed.
+    events: their number in new files. batches: of those files, one that a kill had left unsealed among them perhaps.
+    corrections: events of which the database did not know that they are sealed.
     """
 
-    sealed: int
+    events: int
     batches: list[str]
-    told: int
+    corrections: int
 
 
-def fold(store: Store, folder: Path, limit: int | None = None) -> Fold:
+def fold(store: FoldStore, folder: Path, limit: int | None = None) -> SealResult:
     """Seal what is new in `store` into `folder`. Two at once: the second waits, and finds what is new by then.
 
-    Args:
-        limit: most events of a new file; what is beyond stays new.
-
-    Raises:
-        GenloopError: a sealed file is damaged.
+    limit: most events of a new file; the others stay new. Raises GenloopError where a sealed file is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder):
-        known = {batch: count for path in sealed(folder) for batch, count in [about(path)]}
-        there = store.batches()
-        told = sum(store.mark(ids(folder, batch), batch) for batch, count in known.items() if there.get(batch, 0) != count)
+    with write_lock(folder):
+        known = {batch: count for path in sealed_files(folder) for batch, count in [footer(path)]}
+        stored = store.batches()
+        wrong = [batch for batch, count in known.items() if stored.get(batch, 0) != count]
+        corrections = sum(store.assign(ids(folder, batch), batch) for batch in wrong)
         done, unsealed = [], sorted(set(store.batches()) - set(known))
         for batch in unsealed:
-            done.append((batch, write(folder, batch, store.claimed(batch))))
+            done.append((batch, write(folder, batch, store.events_in(batch))))
         batch = uuid.uuid4().hex
         if claimed := store.claim(batch, limit):
             done.append((batch, write(folder, batch, claimed)))
-    return Fold(sum(count for _, count in done), [batch for batch, _ in done], told)
+    return SealResult(sum(count for _, count in done), [batch for batch, _ in done], corrections)
 
 
-def alone(folder: Path) -> FileLock:
-    """To hold while sealed files are written: by a fold, or because a rater is forgotten."""
+def write_lock(folder: Path) -> FileLock:
+    """The lock that is held while sealed files are written: by a fold, or because a rater is forgotten."""
     return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
@@ -93,23 +90,23 @@ def write(folder: Path, batch: str, events: list[Event]) -> int:
     ]
     content = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=SEALED.with_metadata({b"batch": batch.encode()})), content)
-    files.write(path(folder, batch), content.getvalue())
+    files.write(events_file(folder, batch), content.getvalue())
     files.sync(folder)
     return len(rows)
 
 
-def path(folder: Path, batch: str) -> Path:
+def events_file(folder: Path, batch: str) -> Path:
     return folder / f"{PREFIX}{batch}.parquet"
 
 
-def sealed(folder: Path) -> list[Path]:
-    """The sealed files, in an order of their own."""
+def sealed_files(folder: Path) -> list[Path]:
+    """The files of events, in the order of their names."""
     return sorted(folder.glob(f"{PREFIX}*.parquet"))
 
 
-def about(path: Path) -> tuple[str, int]:
+def footer(path: Path) -> tuple[str, int]:
     """Batch and number of events of a sealed file, from its footer."""
-    with reading(path) as file:
+    with open_file(path) as file:
         found = (file.schema_arrow.metadata or {}).get(b"batch", b"").decode()
         if path.name != f"{PREFIX}{found}.parquet":
             raise GenloopError(
@@ -119,49 +116,41 @@ def about(path: Path) -> tuple[str, int]:
 
 
 def ids(folder: Path, batch: str) -> list[str]:
-    with reading(path(folder, batch)) as file:
+    with open_file(events_file(folder, batch)) as file:
         return file.read(["id"])["id"].to_pylist()
 
 
 def events(folder: Path, batch: str) -> list[Event]:
-    with reading(path(folder, batch)) as file:
+    with open_file(events_file(folder, batch)) as file:
         return [load(body) for body in file.read(["body"])["body"].to_pylist()]
 
 
 def raters(folder: Path, batch: str) -> list[str]:
-    with reading(path(folder, batch)) as file:
+    with open_file(events_file(folder, batch)) as file:
         return sorted(file.read(["rater"])["rater"].unique().to_pylist())
 
 
-def said_by(folder: Path, rater: str) -> dict[str, list[Event]]:
+def events_of(folder: Path, rater: str) -> dict[str, list[Event]]:
     """Batch -> the rater's sealed events in it, where there are some."""
-    found = {path: matching(path, "rater", [rater]) for path in sealed(folder)}
-    return {about(path)[0]: said for path, said in found.items() if said}
+    found = {path: select(path, "rater", [rater]) for path in sealed_files(folder)}
+    return {footer(path)[0]: own for path, own in found.items() if own}
 
 
 def find(folder: Path, ids: Collection[str]) -> dict[str, Event]:
-    """Those sealed events of these ids that there are."""
-    return {event.id: event for path in sealed(folder) for event in matching(path, "id", ids)}
+    """The sealed events with these ids, by id; ids that no file has are left out."""
+    return {event.id: event for path in sealed_files(folder) for event in select(path, "id", ids)}
 
 
-def matching(path: Path, column: str, values: Collection[str]) -> list[Event]:
+def select(path: Path, column: str, values: Collection[str]) -> list[Event]:
     """Events of a sealed file whose `column` is among `values`; the events themselves are only read where there are some."""
-    with reading(path) as file:
-        wanted = pc.is_in(file.read([column])[column], pa.array(values, pa.string()))
-        if not pc.any(wanted).as_py():
+    with open_file(path) as file:
+        matches = pc.is_in(file.read([column])[column], pa.array(values, pa.string()))
+        if not pc.any(matches).as_py():
             return []
-        return [load(body) for body in file.read(["body"])["body"].filter(wanted).to_pylist()]
+        return [load(body) for body in file.read(["body"])["body"].filter(matches).to_pylist()]
 
 
-def read(folder: Path) -> Iterator[Event]:
-    """Every sealed event, file after file."""
-    for path in sealed(folder):
-        with reading(path) as file:
-            for batch in file.iter_batches(columns=["body"]):
-                yield from map(load, batch["body"].to_pylist())
-
-
-def reading(path: Path) -> pq.ParquetFile:
+def open_file(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:

@@ -1,9 +1,8 @@
-"""The one doorway to the database of events: where it is, how it is opened, and that its tables are the newest."""
+"""The database of events: where it is, how it is opened, and that its tables are the newest. Nothing else opens it."""
 
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,24 +16,17 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateSchema
 
-from pipelines.core import paths
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.feedback.store import tables
 
 VARIABLE = "GENLOOP_DATABASE_URL"
-FILE = Path("data/feedback.db")  # in the project's root
-WAIT = 30  # seconds for whoever is writing
-IDLE = 5  # seconds after which a connection is looked at before it is used
-LOCK = 0x67656E6C6F6F70  # of PostgreSQL's advisory locks, the one of our migrations
+WAIT = 30  # seconds for another process that is writing
+IDLE = 5  # seconds after which a connection is checked before it is used
+LOCK = 0x67656E6C6F6F70  # the key of our migrations among PostgreSQL's advisory locks
 
 
-def address(given: str | None = None) -> URL:
-    """The database's URL: given, else of the environment, else of a file in the project; a relative file is in its root.
-
-    Raises:
-        InputError: it is none that we can use.
-    """
-    url = given or os.environ.get(VARIABLE) or f"sqlite:///{FILE}"
+def address(url: str) -> URL:
+    """The URL as SQLAlchemy needs it; raises InputError where it cannot be used."""
     expected = f"{VARIABLE}: expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
     try:
         found = make_url(url)
@@ -47,46 +39,42 @@ def address(given: str | None = None) -> URL:
         raise InputError(f"{expected}; came {kind}://…")
     if not found.database or ":memory:" in found.database or found.database.startswith("file:"):
         raise InputError(f"{expected}; came {url}: a database in memory keeps nothing, so name a file")
-    return found.set(drivername="sqlite", database=str(paths.root() / found.database))
+    return found.set(drivername="sqlite")
 
 
-def reachable(given: str | None = None) -> bool:
-    """Whether there is a database to ask: a file that does not exist yet is not made by asking."""
-    url = address(given)
-    return url.drivername != "sqlite" or Path(str(url.database)).exists()
+def reachable(url: str) -> bool:
+    """Whether the database can be asked: a file that does not exist yet is not made by asking."""
+    found = address(url)
+    return found.drivername != "sqlite" or Path(str(found.database)).exists()
 
 
-def connect(given: str | None = None) -> Engine:
+def connect(url: str) -> Engine:
     """The database with the newest tables, made where there is none.
 
-    Raises:
-        InputError: its URL is unusable, or a package for it is missing.
-        GenloopError: it does not answer, or a newer Genloop made it.
+    Raises InputError where its URL is unusable or a package is missing, else GenloopError: no answer, or a newer Genloop's.
     """
-    url = address(given)
-    with asking(url):
-        engine = sqlite(url) if url.drivername == "sqlite" else postgresql(url)
+    found = address(url)
+    with database_errors(found):
+        engine = sqlite(found) if found.drivername == "sqlite" else postgresql(found)
         migrate(engine)
     return engine
 
 
-def schema(name: str) -> str | None:
+def schema(url: str, name: str) -> str | None:
     """The URL by which another tool has its tables in the schema `name` of our PostgreSQL; None where ours is a file.
 
-    Raises:
-        InputError: the database's URL is unusable, or a package for it is missing.
-        GenloopError: it does not answer.
+    Raises InputError and GenloopError as `connect` does.
     """
-    url = address()
-    if url.drivername == "sqlite":
+    found = address(url)
+    if found.drivername == "sqlite":
         return None
-    with asking(url):
-        engine = postgresql(url)
+    with database_errors(found):
+        engine = postgresql(found)
         with transactional(engine).begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})  # two at once would both make it
             connection.execute(CreateSchema(name, if_not_exists=True))
         engine.dispose()
-    return url.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
+    return found.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
 
 
 def sqlite(url: URL) -> Engine:
@@ -120,11 +108,11 @@ def postgresql(url: URL) -> Engine:
         ) from None
 
     @event.listens_for(engine, "checkin")
-    def rest(_: Any, record: ConnectionPoolEntry) -> None:
+    def note_idle(_: Any, record: ConnectionPoolEntry) -> None:
         record.info["since"] = time.monotonic()
 
     @event.listens_for(engine, "checkout")
-    def wake(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+    def ping_idle(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
         # A server that was restarted meanwhile has hung up. Asking it every time would cost a third of the writes.
         if time.monotonic() - record.info.get("since", math.inf) > IDLE:
             try:
@@ -145,7 +133,7 @@ def migrate(engine: Engine) -> None:
     with engine.connect().execution_options(reading=True) as connection:
         if revision(connection, engine) == tables.REVISION:
             return
-    with locked(engine) as connection:
+    with migration_lock(engine) as connection:
         if revision(connection, engine) == tables.REVISION:
             return
         upgrade(connection)
@@ -158,14 +146,14 @@ def revision(connection: Connection, engine: Engine) -> str | None:
     found = connection.execute(text(f"SELECT version_num FROM {tables.VERSION_TABLE}")).scalar()
     if found is not None and found > tables.REVISION:
         raise GenloopError(
-            f"{place(engine.url)}: its tables are of a newer Genloop (revision {found}, this one knows {tables.REVISION}); "
-            "update this Genloop"
+            f"{display_name(engine.url)}: its tables are of a newer Genloop (revision {found}, "
+            f"this one knows {tables.REVISION}); update this Genloop"
         )
     return found
 
 
 @contextmanager
-def locked(engine: Engine) -> Iterator[Connection]:
+def migration_lock(engine: Engine) -> Iterator[Connection]:
     """A transaction that no other process's migration overlaps: all of it, or nothing."""
     if engine.dialect.name == "sqlite":
         with FileLock(f"{engine.url.database}.lock"):
@@ -191,23 +179,23 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def place(url: URL) -> str:
-    """For people: the file, or the URL without its password."""
+def display_name(url: URL) -> str:
+    """The database for people: its file, or its URL without the password."""
     return str(url.database) if url.drivername == "sqlite" else url.render_as_string(hide_password=True)
 
 
 @contextmanager
-def asking(url: URL, file: Path | None = None) -> Iterator[None]:
-    """What the database raises, in words. file: where it is, if it is a file, but not that of `url`."""
+def database_errors(url: URL, file: Path | None = None) -> Iterator[None]:
+    """Errors of the database as a GenloopError in words. file: where it is, if it is another file than that of `url`."""
     try:
         yield
     except DBAPIError as error:
         lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
-        where = str(file) if file and url.drivername == "sqlite" else place(url)
-        raise GenloopError(f"{where}: {explained(lines[0][:300])}") from None
+        where = str(file) if file and url.drivername == "sqlite" else display_name(url)
+        raise GenloopError(f"{where}: {explain(lines[0][:300])}") from None
 
 
-def explained(words: str) -> str:
+def explain(words: str) -> str:
     if "locked" in words:
         return f"{words}: another process has been writing for {WAIT} seconds; run again when it has ended"
     if "not a database" in words or "malformed" in words:

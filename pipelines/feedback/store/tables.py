@@ -1,4 +1,4 @@
-"""The tables of events and of promotions, as the newest migration leaves them."""
+"""The tables of events and of promotions, as the newest migration makes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ events = Table(
     Column("type", String(16), nullable=False),
     Column("rater", String(128), nullable=False),
     Column("at", String(27), nullable=False),  # UTC, as text of one length: sorts alike in both databases
-    Column("body", Text, nullable=False),  # the event's one JSON form, so that equal means equal
+    Column("body", Text, nullable=False),  # the event's one JSON form, so that equal texts are equal events
     Column("received_at", String(27), nullable=False),
     Column("batch", String(64)),  # which fold took it; null: none yet
 )
@@ -27,34 +27,28 @@ Index("events_rater", events.c.rater)
 Index("events_new", events.c.received_at, sqlite_where=events.c.batch.is_(None), postgresql_where=events.c.batch.is_(None))
 Index("events_batch", events.c.batch, sqlite_where=events.c.batch.is_not(None), postgresql_where=events.c.batch.is_not(None))
 
-# Who asks to be forgotten must be found like that, too.
+# So must raters who ask to be forgotten.
 ERASE = events.c.type == literal_column("'erase'")  # no parameter: SQLite would not see that the index fits
 Index("events_erase", events.c.rater, sqlite_where=ERASE, postgresql_where=ERASE)
 
 # How many events each fold took, so that nobody has to count them again.
-batches = Table(
-    "batches",
-    metadata,
-    Column("batch", String(64), primary_key=True),
-    Column("events", Integer, nullable=False),
-)
+batches = Table("batches", metadata, Column("batch", String(64), primary_key=True), Column("events", Integer, nullable=False))
 
-# What was drawn and shown; with these three it can be drawn again.
+# Samples that were shown; with these three an image can be generated again.
 samples = Table(
     "samples",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("seed", Integer, primary_key=True, autoincrement=False),
-    Column("label", Integer, primary_key=True, autoincrement=False),  # NO_LABEL: drawn without one
+    Column("label", Integer, primary_key=True, autoincrement=False),  # -1: generated without one
 )
-NO_LABEL = -1  # a key cannot hold null
 
-# Who was forgotten. Triggers keep them from coming back.
-forgotten = Table(
+# Raters who were forgotten. Triggers keep their events from coming back.
+tombstones = Table(
     "forgotten",
     metadata,
-    Column("digest", String(64), primary_key=True),  # of the rater, whose name is kept nowhere
-    Column("images", Text),  # sha256 of uploads that are to go with them, apart by blanks; null: nothing is left to do
+    Column("digest", String(64), primary_key=True),  # of the rater, whose name is stored nowhere
+    Column("images", Text),  # sha256 of uploads that are to be removed, separated by blanks; null: nothing is left to do
 )
 
 # Every move of a model's champion, entered before it is done. `verdict` and the others are explained in
@@ -66,7 +60,7 @@ promotion_moves = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),  # of the model's moves, from 1
     Column("at", String(27), nullable=False),  # UTC
     Column("from_version", Integer),  # null: there was no champion
-    Column("to_version", Integer),  # null: there is none any more
+    Column("to_version", Integer),  # null: there is none now
     Column("moved_by", Text, nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("reason", Text, nullable=False),
@@ -74,7 +68,7 @@ promotion_moves = Table(
     Column("figures", Text),  # JSON
 )
 
-# Those of them that the alias is known to have followed.
+# The moves that the alias is known to have followed.
 promotion_done = Table(
     "promotion_done",
     metadata,
@@ -85,5 +79,5 @@ promotion_done = Table(
 
 
 def digest(rater: str) -> str:
-    """By which a rater who was forgotten is known again; triggers of both databases make the same."""
+    """The hash by which a rater who was forgotten is recognised; triggers of both databases compute the same."""
     return hashlib.sha256(f"genloop-rater:{rater}".encode()).hexdigest()

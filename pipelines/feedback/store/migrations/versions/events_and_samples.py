@@ -79,4 +79,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("it would drop what people said; restore a backup instead")
+    raise NotImplementedError("it would drop events; restore a backup instead")

@@ -39,11 +39,7 @@ POSTGRESQL = (
 
 
 def upgrade() -> None:
-    op.create_table(
-        "forgotten",
-        sa.Column("digest", sa.String(64), primary_key=True),
-        sa.Column("images", sa.Text),
-    )
+    op.create_table("forgotten", sa.Column("digest", sa.String(64), primary_key=True), sa.Column("images", sa.Text))
     erase = sa.text("type = 'erase'")
     op.create_index("events_erase", "events", ["rater"], sqlite_where=erase, postgresql_where=erase)
     for statement in SQLITE if op.get_bind().dialect.name == "sqlite" else POSTGRESQL:

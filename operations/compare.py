@@ -1,0 +1,171 @@
+"""Compare: the metrics between a candidate set A and a reference set B, of images or features, with or without a project."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from operations import feature_space
+from operations.feature_space import FeatureSpace, ImageSet
+from pipelines import catalogue
+from pipelines.core import backend
+from pipelines.core.errors import InputError
+from pipelines.core.progress import Progress
+from pipelines.core.project import Project
+from pipelines.features.base import ExtractorSettings
+from pipelines.metrics.base import Comparison
+from pipelines.metrics.inputs import Benchmark, GeneratedFeatures, LatentSteps
+from pipelines.registry.models_uri import is_models_uri, open_version
+from pipelines.scoring import disk_arrays, generated, scores
+from pipelines.scoring.image_sets import FileImageSet, ModelImageSet, Survey, open_files
+from pipelines.scoring.scores import Scores
+
+NONE = "none"  # in place of an extractor: the files hold features
+COUNT = 10_000  # images that a model generates where nothing says how many
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What to compare by. None: taken from the benchmark of the project, or from the images.
+
+    extractor: a name, or NONE. metrics: names with commas between them. size: pixels a side. count, seed: of images that a
+    model generates. weights, sha256: of the file of an extractor that is read from one.
+    """
+
+    extractor: str | None = None
+    metrics: str | None = None
+    size: int | None = None
+    count: int | None = None
+    seed: int = 0
+    weights: str | None = None
+    sha256: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the metrics."""
+        return list(catalogue.METRICS) if self.metrics is None else [name.strip() for name in self.metrics.split(",")]
+
+
+def compare(project: Project, a: str, b: str, options: CompareOptions, log: Callable[[str], None]) -> Scores:
+    """Score the set at `a` against that at `b`: paths, URLs or models:/NAME@alias.
+
+    project: the surrounding one; outside of any, a folder without registry and benchmark.
+    """
+    comparison = compare_features(a, b) if options.extractor == NONE else compare_images(project, a, b, options, log)
+    return score(comparison, options)
+
+
+def compare_features(a: str, b: str) -> Comparison:
+    """The comparison of two files that hold features."""
+    candidate, reference = (disk_arrays.load(Path(place), "features") for place in (a, b))
+    if candidate.shape[1] != reference.shape[1]:
+        raise InputError(
+            f"features of different widths cannot be compared: {a} has {candidate.shape[1]:,} numbers in a row, {b} has "
+            f"{reference.shape[1]:,}; use the same extractor for both"
+        )
+    for place, rows in ((a, candidate), (b, reference)):
+        if not len(rows):
+            raise InputError(f"{place}: no rows in it")
+    disk_arrays.digest(candidate)  # raises where numbers are not finite
+    identity = hashlib.sha256(f"{disk_arrays.digest(reference)} {NONE} {reference.dtype}".encode()).hexdigest()[:16]
+    labels = np.full(len(reference), -1, np.int32)
+    benchmark = Benchmark(identity, [], feature_space.stored_features(reference), labels, of_classes=False)
+    return Comparison(GeneratedFeatures(feature_space.stored_features(candidate), None), benchmark)
+
+
+def compare_images(project: Project, a: str, b: str, options: CompareOptions, log: Callable[[str], None]) -> Comparison:
+    """The comparison of two image sets by one extractor, which gets both in the same form."""
+    candidate, reference = (open_set(project, place) for place in (a, b))  # a missing set fails first
+    if isinstance(reference, ModelImageSet):
+        count = options.count or COUNT
+        # The two must not share their noise.
+        first = options.seed + (count if isinstance(candidate, ModelImageSet) else 0)
+        reference = reference.with_seeds(seeds(first, count), None)
+    survey = reference.survey(identify=True)
+    if isinstance(candidate, ModelImageSet):
+        count = options.count or min(COUNT, len(survey))
+        labels = translate_labels(generated.holdout_labels(survey.labels, count), reference.classes, candidate.classes)
+        candidate = candidate.with_seeds(seeds(options.seed, count), labels)
+    candidate_survey = candidate.survey(identify=False)
+    if candidate_survey.colour and not survey.colour:
+        log(f"{a} has colours and {b} has none: both are compared in grey")
+
+    backend.load()
+    space = choose_space(project, options, reference, survey, log)
+    log(f"features by `{space.name}`, {space.extractor.description}, of images {'x'.join(map(str, space.form.shape))}")
+    labels = translate_labels(candidate_survey.labels, candidate.classes, reference.classes)
+    compared = ~space.fitted_on
+    steps = latent_steps(candidate, space) if catalogue.need_latent_steps(options.names) else None
+    benchmark = Benchmark(
+        space.identity(survey),
+        reference.classes if labels is not None else [],
+        space.features(reference, len(survey), compared),
+        survey.labels[compared],
+        of_classes=space.extractor.of_classes and space.classes == reference.classes,
+    )
+    return Comparison(GeneratedFeatures(space.features(candidate, len(candidate_survey)), labels, steps), benchmark)
+
+
+def open_set(project: Project, place: str) -> ImageSet:
+    if not is_models_uri(place):
+        return open_files(place)
+    if not project.params_file.is_file() and not project.environment.get("MLFLOW_TRACKING_URI"):
+        raise InputError(f"{place}: set MLFLOW_TRACKING_URI to your registry, or score in the project that has one")
+    return ModelImageSet(*open_version(project, place))
+
+
+def seeds(first: int, count: int) -> np.ndarray:
+    return np.arange(first, first + count, dtype=np.int64)
+
+
+def translate_labels(labels: np.ndarray, own: list[str], classes: list[str]) -> np.ndarray | None:
+    """(n,) int32: labels of the classes `own` as indices into `classes`; None where a label lacks or the classes differ."""
+    if not own or sorted(own) != sorted(classes) or (labels < 0).any():
+        return None
+    return np.array([classes.index(name) for name in own], np.int32)[labels]
+
+
+def choose_space(
+    project: Project, options: CompareOptions, reference: ImageSet, survey: Survey, log: Callable[[str], None]
+) -> FeatureSpace:
+    """The space of the option --extractor, else of the project's benchmark, else of an extractor fitted on B."""
+    if options.extractor is None:
+        found = feature_space.benchmark_space(project, 3 if survey.colour else 1, options.size, len(survey), log)
+        if found is not None:
+            return found
+        log("no benchmark here fits these images: features by `domain`")
+    settings = ExtractorSettings(feature_space.STEPS, feature_space.SEED, options.weights, options.sha256, project.downloads)
+    return feature_space.fit_space(options.extractor or "domain", reference, survey, options.size, settings, log)
+
+
+def latent_steps(candidate: ImageSet, space: FeatureSpace) -> LatentSteps | None:
+    """Features of short steps through the latent space of a model; None for files and for a model without one."""
+    if isinstance(candidate, FileImageSet) or not hasattr(candidate.sampler, "walk"):
+        return None
+    walker: Any = SimpleNamespace(walk=partial(candidate.walk, space.form))
+    return generated.walk(walker, space.extractor, candidate.seeds, candidate.labels)
+
+
+def score(comparison: Comparison, options: CompareOptions) -> Scores:
+    found = Scores(comparison.benchmark.id, len(comparison.generated), {})
+    with Progress("metrics", len(options.names), "metrics") as progress:
+        for name in options.names:
+            measured = scores.measure(comparison, [name])
+            if options.metrics is not None and not (measured.values or measured.tables or measured.missing):
+                needs = next((declared.needs for declared in catalogue.yields(name) if declared.needs), "other inputs")
+                measured = replace(measured, missing={name: f"{name} needs {needs}"})
+            found = replace(
+                found,
+                values=found.values | measured.values,
+                tables=found.tables | measured.tables,
+                missing=found.missing | measured.missing,
+            )
+            progress.advance(note=name)
+    return found

@@ -1,0 +1,138 @@
+"""Generate: images by a registered model, without flagged ones and without those that look like flagged ones."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.core import grids
+from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.numbers import SEEDS
+from pipelines.core.progress import Progress
+from pipelines.core.project import Project
+from pipelines.feedback import all_events
+from pipelines.feedback.events import Sample
+from pipelines.feedback.store.event_store import EventStore
+from pipelines.feedback.withheld import WithheldFilter
+from pipelines.registry.client import Registry
+from pipelines.settings.schema import Params
+
+BATCH = 1024
+TRIES = 20  # rounds of other seeds for withheld images, before we give up
+
+
+@dataclass(frozen=True)
+class GeneratedImages:
+    """images: (n, height, width, channels) uint8. labels: (n,) int32, indices into `classes`. seeds: (n,) int64.
+    withheld: how many other images were not shown. conditional: whether the model takes labels."""
+
+    version: int
+    images: np.ndarray
+    labels: np.ndarray
+    seeds: np.ndarray
+    withheld: int
+    classes: list[str]
+    conditional: bool
+
+    def picture(self) -> bytes:
+        """PNG of all images, a row for each class."""
+        if self.conditional:
+            return grids.png(grids.by_class(self.images, self.labels, self.classes))
+        return grids.png(grids.grid(self.images, columns=min(16, len(self.images))))
+
+    def archive(self) -> bytes:
+        """NPZ of images, labels and seeds."""
+        content = io.BytesIO()
+        np.savez(content, images=self.images, labels=self.labels, seeds=self.seeds)
+        return content.getvalue()
+
+    def samples(self) -> list[Sample]:
+        labels = self.labels.tolist() if self.conditional else [None] * len(self.labels)
+        pairs = zip(self.seeds.tolist(), labels, strict=True)
+        return [Sample(version=self.version, seed=seed, label=label) for seed, label in pairs]
+
+
+def generate(
+    project: Project, params: Params, registry: Registry, count: int, label: str | None, seed: int, version: int | None
+) -> GeneratedImages:
+    """Images of `count` seeds from `seed` on. label: a class, by name or index; None for all in turn.
+
+    The next seeds after the last one replace what is withheld, in order and with its label, so that equal
+    requests give equal images as long as no other image is flagged. GenloopError where too many seeds in a row are withheld.
+    """
+    sampler = registry.load(version)
+    seeds = np.arange(seed, seed + count, dtype=np.int64)
+    labels = choose_labels(label, seeds, sampler.classes, sampler.conditional)
+    withheld_filter = SampleFilter(sampler, WithheldFilter.read(project, params), all_events.flagged_samples(project))
+    images = sample(sampler, seeds, labels)
+    waiting = np.flatnonzero(withheld_filter.mask(images, seeds, labels))
+    following, withheld = seed + count, len(waiting)
+    for _ in range(TRIES):
+        if not len(waiting) or following + len(waiting) > SEEDS:
+            break
+        seeds[waiting] = following + np.arange(len(waiting))
+        following += len(waiting)
+        images[waiting] = sample(sampler, seeds[waiting], labels[waiting])
+        waiting = waiting[withheld_filter.mask(images[waiting], seeds[waiting], labels[waiting])]
+        withheld += len(waiting)
+    if len(waiting):
+        of_class = f", of the class {sampler.classes[labels[waiting[0]]]}" if sampler.conditional and sampler.classes else ""
+        raise GenloopError(
+            f"{withheld} images, as this model makes them, are too near to flagged images{of_class}; lower "
+            "feedback.report_reach, take another --seed, or train a model that has learned from the reports (`genloop run`)"
+        )
+    return GeneratedImages(sampler.version, images, labels, seeds, withheld, sampler.classes, sampler.conditional)
+
+
+def store_samples(project: Project, generated: GeneratedImages) -> None:
+    """Store which samples people will see, so that they can vote on them."""
+    with EventStore.open(project.database_url) as store:
+        store.add_samples(generated.samples())
+
+
+def choose_labels(label: str | None, seeds: np.ndarray, classes: list[str], conditional: bool) -> np.ndarray:
+    """(n,) int32: the class asked for, else the classes in turn."""
+    if label is None:
+        return (seeds % max(1, len(classes) if conditional else 1)).astype("int32")
+    if not conditional:
+        raise InputError("--label: this model takes no labels; leave it out")
+    if label in classes:
+        index = classes.index(label)
+    elif label.isdecimal() and int(label) < len(classes):
+        index = int(label)
+    else:
+        raise InputError(f"--label {label}: expected one of {', '.join(classes)}, or an index below {len(classes)}")
+    return np.full(len(seeds), index, np.int32)
+
+
+def sample(sampler: Any, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(n, height, width, channels), uint8."""
+    batches = []
+    with Progress("generate", total=len(seeds), unit="images") as progress:
+        for start in range(0, len(seeds), BATCH):
+            batches.append(sampler.draw(seeds[start : start + BATCH], labels[start : start + BATCH]))
+            progress.advance(len(batches[-1]))
+    return np.concatenate(batches)
+
+
+@dataclass(frozen=True)
+class SampleFilter:
+    """Which images of one model must not be shown.
+
+    lookalikes: finds images that look like flagged ones, once `curate` has read the reports. flagged: the samples themselves.
+    """
+
+    sampler: Any
+    lookalikes: WithheldFilter
+    flagged: set[Sample]
+
+    def mask(self, images: np.ndarray, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """(n,) bool: which of n images must not be shown."""
+        conditional, version = self.sampler.conditional, self.sampler.version
+        flagged = {(sample.version, sample.seed, sample.label if conditional else None) for sample in self.flagged}
+        pairs = zip(seeds.tolist(), labels.tolist(), strict=True)
+        named = [(version, seed, label if conditional else None) in flagged for seed, label in pairs]
+        return self.lookalikes.mask(images) | np.array(named, bool)

@@ -1,0 +1,51 @@
+"""Parquet, a thousand rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.core.errors import InputError
+from pipelines.feedback.events import RecordError
+from pipelines.feedback.imports.base import Format, ImportFile, Match, Record
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+ROWS = 1000
+
+
+class ParquetRows(Format):
+    suffixes = (".parquet",)
+
+    def match(self, file: ImportFile) -> Match:
+        return Match.SIGNATURE if file.start.startswith(b"PAR1") else super().match(file)
+
+    def columns(self, file: ImportFile) -> list[str]:
+        with open_parquet(file.path) as found:
+            return list(found.schema_arrow.names)
+
+    def records(self, file: ImportFile) -> Iterator[Record]:
+        import pyarrow as pa
+
+        number = 0
+        with open_parquet(file.path) as found:
+            try:
+                for batch in found.iter_batches(ROWS, use_threads=False):
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield Record(number, row, number / found.metadata.num_rows)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                words = f"{str(error).splitlines()[0]}; the rest is not read"
+                yield Record(number + 1, "", 1.0, RecordError("not Parquet", words))
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a whole Parquet file: {str(error).splitlines()[0]}") from None
