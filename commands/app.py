@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,11 +74,6 @@ def exit_on_error(shorten: Callable[[str], str] = str) -> Iterator[None]:
     except typer.Exit:
         raise
     except BaseException as error:
-        from pipelines.stage import explain
+        from pipelines.stage import report
 
-        message, code = explain(error)
-        if message is None:
-            raise
-        sys.stdout.flush()
-        print(f"genloop: {shorten(message)}", file=sys.stderr)
-        raise typer.Exit(code) from None
+        raise typer.Exit(report("genloop", error, shorten)) from None

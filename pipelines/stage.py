@@ -25,13 +25,18 @@ def main(run: Callable[[Project, Params], None]) -> NoReturn:
     try:
         run(project, load_params(project.params_file))
     except BaseException as error:
-        message, code = explain(error)
-        if message is None:
-            raise
-        sys.stdout.flush()
-        print(f"{name}: {project.shorten(message)}", file=sys.stderr)
-        sys.exit(code)
+        sys.exit(report(name, error, project.shorten))
     sys.exit(0)
+
+
+def report(program: str, error: BaseException, shorten: Callable[[str], str] = str) -> int:
+    """Print an error as one line on stderr and return the exit code; a bug of Genloop is raised again, for its traceback."""
+    message, code = explain(error)
+    if message is None:
+        raise error
+    sys.stdout.flush()
+    print(f"{program}: {shorten(message)}", file=sys.stderr)
+    return code
 
 
 def explain(error: BaseException) -> tuple[str | None, int]:
