@@ -51,7 +51,22 @@ def run(project: Project, make_params: MakeParams, *sources: dict[str, Any], **c
     assert report["rows_out"] == shards.count(project.raw) == sum(report["sources"].values())
     assert report["rows_out"] == sum(report["classes"].values()) + report["unlabelled"]
     assert sum(report["refused"].values()) == len(quarantine(project))
+    assert list(report["classes"]) == shards.classes(project.raw)
+    assert all(report["classes"].values())
     return report
+
+
+def classes_and_splits(project: Project) -> dict[str, tuple[str | None, str | None, str | None]]:
+    """Class, split and split of the source by the file's name, or by the grey of an array's image."""
+    names = shards.classes(project.raw)
+    return {
+        row["image"]["path"] or str(images.decode_pixels(row["image"]["bytes"])[0, 0, 0]): (
+            None if row["label"] is None else names[row["label"]],
+            row["split"],
+            row["source_split"],
+        )
+        for row in rows(project)
+    }
 
 
 def rows(project: Project) -> list[dict[str, Any]]:
@@ -88,6 +103,7 @@ def test_digits_become_rows(project: Project, make_params: MakeParams) -> None:
         "weight": 1.0,
         "events": [],
         "split": None,
+        "source_split": None,
     }
     assert quarantine(project) == []
 
@@ -123,6 +139,159 @@ def test_sources_are_joined_by_the_names_of_their_classes(project: Project, make
         ("folder-1", "loose.png", None),
         ("folder-1", "owl/1.png", 2),
     ]
+
+
+def greys(*values: int) -> np.ndarray:
+    """(n, 8, 8) uint8, each image of one grey."""
+    return np.repeat(np.array(values, np.uint8), 64).reshape(-1, 8, 8)
+
+
+@pytest.mark.parametrize("labels", [[1, 2], [5, 0], [99_999, 3], [-1, 7]])
+def test_only_labels_that_rows_have_are_classes(project: Project, make_params: MakeParams, labels: list[int]) -> None:
+    np.savez(project.root / "a.npz", images=greys(10, 20), labels=np.array(labels))
+    report = run(project, make_params, {"type": "npz", "path": "a.npz"})
+    names = [None if label < 0 else str(label) for label in labels]
+    assert [classes_and_splits(project)[grey][0] for grey in ("10", "20")] == names
+    assert report["classes"] == dict.fromkeys(sorted(filter(None, names), key=int), 1)
+
+
+def test_a_class_without_a_usable_image_is_no_class_and_is_named(
+    project: Project, make_params: MakeParams, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "BATCH_ROWS", 3)  # several row groups
+    for name in ("bird", "cat", "dog", "emu", "fox"):
+        for number in range(4):
+            content = b"hello" if name in ("bird", "emu") else encoded(CAT, size=(10 + number, 20))
+            put(project.root / f"photos/{name}/{number}.png", content)
+    put(project.root / "photos/ant/Thumbs.db", b"hello")
+    put(project.root / "photos/loose.png", encoded(DOG))
+    np.savez(project.root / "a.npz", images=greys(10, 20), labels=np.array(["emu", "gnu"]))
+    first = run(project, make_params, folder(project.root / "photos"))
+    assert first["classes"] == {"cat": 4, "dog": 4, "fox": 4}
+    assert first["empty_classes"] == ["bird", "emu"]
+    assert "no usable rows, so no class: 'bird', 'emu'\n" in capsys.readouterr().out
+    report = run(project, make_params, folder(project.root / "photos"), {"type": "npz", "path": "a.npz"})
+    assert report["empty_classes"] == ["bird"]  # the other source has rows of emu
+    found = {path: name for path, (name, _, _) in classes_and_splits(project).items()}
+    photos = {f"{name}/{number}.png": name for name in ("cat", "dog", "fox") for number in range(4)}
+    assert found == {**photos, "loose.png": None, "10": "emu", "20": "gnu"}
+    assert len(list(project.raw.glob("*"))) == 1  # nothing of the first writing is left
+
+
+def split_source(name: str, root: Path) -> dict[str, Any]:
+    """Greys 10 (cat) of train, 20 (cat) of test, 30 (dog) of no split or of validation."""
+    match name:
+        case "folder":
+            for file, grey in {"train/cat/1.png": 10, "test/cat/2.png": 20, "val/dog/3.png": 30}.items():
+                put(root / "photos" / file, encoded(grey, mode="L"))
+            return {"type": "folder", "path": "photos"}
+        case "npz":
+            arrays = {"x_train": greys(10), "x_test": greys(20), "x_val": greys(30)}
+            np.savez(root / "a.npz", **arrays, y_train=["cat"], y_test=["cat"], y_val=["dog"])
+            return {"type": "npz", "path": "a.npz"}
+    for file, grey in {"train": 10, "test": 20, "validation": 30}.items():
+        label = "dog" if grey == 30 else "cat"
+        pq.write_table(pa.table({"image": [encoded(grey, mode="L")], "label": [label]}), root / f"{file}-0.parquet")
+    return {"type": "parquet", "path": "*.parquet"}
+
+
+@pytest.mark.parametrize("name", ["folder", "npz", "parquet"])
+@pytest.mark.parametrize("test", ["rows", "holdout", "leave_out"])
+def test_the_setting_test_says_what_becomes_of_a_sources_own_splits(
+    project: Project, make_params: MakeParams, name: str, test: str
+) -> None:
+    report = run(project, make_params, {**split_source(name, project.root), "test": test})
+    names = shards.classes(project.raw)
+    found = {
+        (int(images.decode_pixels(row["image"]["bytes"])[0, 0, 0]), names[row["label"]], row["split"], row["source_split"])
+        for row in rows(project)
+    }
+    train, held_out = {"rows": (None, None), "holdout": ("train", "holdout"), "leave_out": (None, None)}[test]
+    expected = {(10, "cat", train, "train"), (20, "cat", held_out, "test"), (30, "dog", held_out, "validation")}
+    if test == "leave_out":
+        expected = {(10, "cat", train, "train")}
+        assert report["refused"] == {"test split left out": 1, "validation split left out": 1}
+        assert report["empty_classes"] == ["dog"]
+        assert {row["image"]["bytes"] for row in quarantine(project)} == {None}
+    assert found == expected
+    assert report["source_splits"] == {
+        split: 1 for split in ("train", "test", "validation") if test != "leave_out" or split == "train"
+    }
+
+
+def test_a_holdout_that_holds_nothing_out_is_said(
+    project: Project, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(project.root / "photos/train/cat/1.png", encoded(CAT))
+    report = run(project, make_params, {**folder(project.root / "photos"), "test": "holdout"})
+    assert [note for note in report["notes"] if "holds nothing out" in note]
+    assert "folder-0: `test: holdout` holds nothing out" in capsys.readouterr().out
+
+
+def test_every_file_of_a_folder_is_a_row_or_refused_or_left_out(
+    project: Project, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = project.root / "photos"
+    put(photos / "train/cat/1.png", encoded(CAT))
+    put(photos / "test/dog/2.png", encoded(DOG))
+    put(photos / "train/cat/pointer.png", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    put(photos / "more.zip", b"PK\3\4" + bytes(100))
+    put(photos / "large.zip", b"PK\3\4" + bytes(11_000_000))
+    put(photos / "labels.csv", b"file_name,label\n1.png,cat\n")
+    for name in ("@eaDir/1.png", "train/cat/Thumbs.db", ".DS_Store"):
+        put(photos / name, b"hello")
+    report = run(project, make_params, folder(photos))
+    assert report["rows_in"] + sum(report["left_out"].values()) == sum(path.is_file() for path in photos.rglob("*")) == 9
+    assert report["left_out"] == {"hidden files": 1, "system files": 2}
+    assert report["refused"] == {"not an image": 1, "archive": 2, "git-lfs pointer": 1}
+    assert report["notes"] == ["folder-0: taken for splits, not for classes: test, train"]
+    assert [sentence[:36] for sentence in report["not_read"]] == [
+        "folder-0: not read: labels.csv; only",
+        "folder-0: not read: large.zip, more.",
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert "ingest: cat: 1, dog: 1" in lines
+    assert "ingest: splits of the sources: train: 1, test: 1" in lines
+    assert "ingest: 1 refused: git-lfs pointer; `git lfs pull` puts the files themselves there" in lines
+    assert "ingest: left out, because they are no data: hidden files: 1, system files: 2" in lines
+    assert all(f"ingest: {sentence}" in lines for sentence in [*report["notes"], *report["not_read"]])
+
+
+def test_a_folder_of_pointers_alone_says_how_to_have_the_files(project: Project, make_params: MakeParams) -> None:
+    put(project.root / "photos/cat/1.png", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(InputError, match=r"git-lfs pointer: 1.*`git lfs pull` puts the files"):
+        run(project, make_params, folder(project.root / "photos"))
+
+
+def test_sources_of_numbers_and_of_names_are_said_to_have_different_classes(project: Project, make_params: MakeParams) -> None:
+    put(project.root / "photos/cat/1.png", encoded(CAT))
+    put(project.root / "digits/0/1.png", encoded(CAT))
+    np.savez(project.root / "a.npz", images=greys(10, 20), labels=np.array([0, 1]))
+    numbers = {"type": "npz", "path": "a.npz"}
+    report = run(project, make_params, folder(project.root / "photos"), numbers)
+    assert report["classes"] == {"cat": 1, "0": 1, "1": 1}
+    assert [note[:68] for note in report["notes"]] == ["the classes of npz-1 are numbers and those of folder-0 are names: no"]
+    assert run(project, make_params, folder(project.root / "digits"), numbers)["notes"] == []
+
+
+def test_frames_beyond_the_first_are_counted(project: Project, make_params: MakeParams) -> None:
+    for format in ("GIF", "WEBP", "PNG", "TIFF"):
+        put(project.root / f"photos/several.{format}", animated(format))
+        put(project.root / f"photos/single.{format}", encoded(CAT, format))
+    put(project.root / "photos/single.jpg", encoded(CAT, "JPEG"))
+    report = run(project, make_params, folder(project.root / "photos"))
+    assert report["not_read"] == [
+        "folder-0: not read: all but the first frame or page of 4 images; save each as a file of its own to have it"
+    ]
+    single = [row["image"]["path"] for row in rows(project) if not images.has_more_frames(row["image"]["bytes"])]
+    assert single == ["single.GIF", "single.PNG", "single.TIFF", "single.WEBP", "single.jpg"]
+
+
+def test_arrays_that_are_not_read_are_in_the_report(project: Project, make_params: MakeParams) -> None:
+    np.savez(project.root / "a.npz", images=greys(10, 20), y=np.array([0, 1]), seeds=np.array([5, 6]))
+    report = run(project, make_params, {"type": "npz", "path": "a.npz"})
+    assert report["classes"] == {"0": 1, "1": 1}
+    assert [sentence[:40] for sentence in report["not_read"]] == ["npz-0: arrays not read: seeds (int64, sh"]
 
 
 def half(data: bytes) -> bytes:
@@ -209,7 +378,8 @@ def test_good_ones_among_bad_ones_are_kept(project: Project, make_params: MakePa
     put(project.root / "photos/dog/cut.png", half(encoded(DOG)))
     report = run(project, make_params, folder(project.root / "photos"))
     assert report["refused"] == {"zero bytes": 1, "truncated or damaged": 1}
-    assert report["classes"] == {"cat": 1, "dog": 0}
+    assert report["classes"] == {"cat": 1}
+    assert report["empty_classes"] == ["dog"]
     assert {(row["source"], row["reason"]) for row in quarantine(project)} == {
         ("folder-0", "zero bytes"),
         ("folder-0", "truncated or damaged"),
@@ -242,15 +412,15 @@ def unusable(name: str, root: Path) -> dict[str, Any]:
             put(root / "text/c.png", b"")
             return folder(root / "text")
         case "no image column":
-            pq.write_table(pa.table({"picture": [b"a"], "label": [0]}), root / "a.parquet")
+            pq.write_table(pa.table({"picture": [1], "label": [0]}), root / "a.parquet")
             return {"type": "parquet", "path": "a.parquet"}
         case "no rows":
             pq.write_table(pa.table({"image": pa.array([], pa.binary())}), root / "a.parquet")
             return {"type": "parquet", "path": "a.parquet"}
         case "object array":
             np.savez(root / "a.npz", images=np.array([None, "a"], object))
-        case "text labels":
-            np.savez(root / "a.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.array(["cat", "dog"]))
+        case "two labels a row":
+            np.savez(root / "a.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.ones((2, 3), int))
         case "a fault at the end":
             pixels = np.full((5000, 8, 8), 0.5, np.float32)
             pixels[-1] = 2
@@ -265,9 +435,9 @@ def unusable(name: str, root: Path) -> dict[str, Any]:
         ("empty folder", "this folder is empty"),
         ("text files", r"none of 3 files is a usable image \(not an image: 2, zero bytes: 1\)"),
         ("no image column", "no column 'image' with images; there are: picture, label"),
-        ("no rows", "no images in parquet-0"),
+        ("no rows", "no rows in a.parquet"),
         ("object array", "an array of Python objects"),
-        ("text labels", "expected whole numbers"),
+        ("two labels a row", "expected one label a row"),
         ("a fault at the end", "floats must be from 0 to 1"),
     ],
 )

@@ -40,6 +40,11 @@ OTHER_SIGNATURES = (
     (b"<?xml", 0), (b"\0\0\0\x0cjP  ", 0), (b"\xff\x4f\xff\x51", 0), (b"II+\0", 0), (b"MM\0+", 0), (b"icns", 0),
     (b"DDS ", 0), (b"gimp xcf", 0), (b"qoif", 0),
 )  # fmt: skip
+ARCHIVE_SIGNATURES = (
+    (b"PK\3\4", 0), (b"\x1f\x8b", 0), (b"BZh", 0), (b"\xfd7zXZ\0", 0), (b"\x28\xb5\x2f\xfd", 0), (b"7z\xbc\xaf\x27\x1c", 0),
+    (b"Rar!\x1a\7", 0), (b"ustar", 257),
+)  # fmt: skip
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # what git keeps in place of a large file
 TIFF_TILE = (322, 323)  # the tags of a tile's width and height
 
 
@@ -64,8 +69,8 @@ def decode(data: bytes, limits: Limits | None = None) -> Image.Image:
     """The first frame of an encoded image, turned as its EXIF says, mode L, LA, RGB or RGBA.
 
     limits: what is refused before anything is decoded; None for images that were decoded under limits before.
-    Raises Refusal: zero bytes, too many bytes, side too long, too many pixels, not an image, unsupported format, truncated
-    or damaged.
+    Raises Refusal: zero bytes, too many bytes, side too long, too many pixels, not an image, unsupported format, archive,
+    git-lfs pointer, truncated or damaged.
     """
     refuse_early(data, limits)
     if (pixels := png.decode(data)) is not None:
@@ -80,6 +85,8 @@ def decode(data: bytes, limits: Limits | None = None) -> Image.Image:
             raise Refusal("truncated or damaged")
         try:
             image.load()
+            if image.format == "PNG":
+                scale_transparent_colour(image, depth=data[24])
             return to_common_mode(orient(image))
         except Refusal:
             raise
@@ -119,9 +126,17 @@ def refusal_reason(data: bytes) -> str:
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
     if any(data.startswith(signature, place) for signature, place in READ_SIGNATURES):
         return "truncated or damaged"
+    if data.startswith(LFS_POINTER):
+        return "git-lfs pointer"
+    if is_archive(data):
+        return "archive"
     if any(start.startswith(signature, place) for signature, place in OTHER_SIGNATURES) or b"<svg" in start:
         return "unsupported format"
     return "not an image"
+
+
+def is_archive(data: bytes) -> bool:
+    return any(data.startswith(signature, place) for signature, place in ARCHIVE_SIGNATURES)
 
 
 def refuse_early(data: bytes, limits: Limits | None) -> None:
@@ -129,7 +144,7 @@ def refuse_early(data: bytes, limits: Limits | None) -> None:
     if not data:
         raise Refusal("zero bytes")
     if limits and len(data) > limits.max_bytes:
-        raise Refusal("too many bytes")
+        raise Refusal("archive" if is_archive(data) else "too many bytes")
     if limits and (size := header_size(data)):
         refuse_large(size, limits)
 
@@ -163,6 +178,19 @@ def tile_size(image: Image.Image) -> tuple[int, int]:
     return (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
 
 
+def scale_transparent_colour(image: Image.Image, depth: int) -> None:
+    """Bring a PNG's transparent colour to the range of the pixels: Pillow leaves it in the file's bits a sample.
+
+    16-bit grey keeps its bits. 16-bit colour is cut to its upper 8 bits by Pillow itself, and so is its transparent colour.
+    """
+    colour = image.info.get("transparency")
+    if image.mode == "L" and isinstance(colour, int):
+        most = 2**depth - 1
+        image.info["transparency"] = (colour & most) * 255 // most
+    elif image.mode == "RGB" and isinstance(colour, tuple):
+        image.info["transparency"] = tuple(value >> 8 if depth == 16 else value & 255 for value in colour)
+
+
 def orient(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF says. EXIF that cannot be read is no reason to lose the image."""
     try:
@@ -182,15 +210,19 @@ def to_common_mode(image: Image.Image) -> Image.Image:
     if image.mode in ("LA", "RGBA"):
         return image
     if image.mode.startswith("I"):
-        return Image.fromarray(to_uint8(np.clip(np.asarray(image), 0, 65535).astype(np.uint16)))
+        grey = np.asarray(image)
+        pixels = to_uint8(np.clip(grey, 0, 65535).astype(np.uint16))
+        if isinstance(transparent := image.info.get("transparency"), int):
+            pixels = np.dstack([pixels, to_uint8(grey != transparent)])
+        return Image.fromarray(pixels)
     if image.mode == "F":
         return Image.fromarray(floats_to_uint8(np.asarray(image)))
     if image.mode == "LAB":
         return ImageCms.applyTransform(image, lab_to_rgb())  # type: ignore[return-value]
-    grey = image.mode in ("1", "L", "La")
+    is_grey = image.mode in ("1", "L", "La")
     if image.has_transparency_data:
-        return image.convert("LA" if grey else "RGBA")
-    return image.convert("L" if grey else "RGB")
+        return image.convert("LA" if is_grey else "RGBA")
+    return image.convert("L" if is_grey else "RGB")
 
 
 @functools.cache
@@ -293,6 +325,20 @@ def check_pixels(image: bytes | np.ndarray | None, limits: Limits, missing: str 
     refuse_large((image.shape[1], image.shape[0]), limits)
     array = to_uint8(image)
     return array if array.ndim == 3 else array[:, :, None]
+
+
+def has_more_frames(data: bytes) -> bool:
+    """Whether an encoded image that `decode` takes has frames or pages beyond the first, the only one that is read."""
+    if data.startswith(png.SIGNATURE):
+        return b"acTL" in data[: data.find(b"IDAT")]
+    if not data.startswith((b"GIF8", b"RIFF", b"II*\0", b"MM\0*")):
+        return False
+    with silent_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return bool(getattr(open_image(data), "is_animated", False))
+        except Exception:
+            return False  # of which the first frame was whole
 
 
 def row_id(pixels: np.ndarray) -> str:

@@ -29,6 +29,7 @@ ROW = pa.schema(
         ("weight", pa.float32()),
         ("events", pa.list_(pa.string())),
         ("split", pa.string()),
+        ("source_split", pa.string()),  # the split that the source itself named: train, test, validation; null where none
     ]
 )
 
@@ -61,6 +62,12 @@ class ShardWriter:
         if len(self._pending) == BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
             self._flush()
 
+    def add_table(self, table: pa.Table) -> None:
+        """Rows as another shard has them, in the columns of this one's schema."""
+        self._flush()
+        self.rows += len(table)
+        self._write(table.cast(self.schema))
+
     def close(self) -> None:
         self._flush()
         if self.rows == 0:  # a folder without shards would count as missing
@@ -79,18 +86,20 @@ class ShardWriter:
     def _open(self) -> pq.ParquetWriter:
         if self._file is None:
             # Images are compressed already; a dictionary pays for the short strings only.
-            short = [name for name in ("source", "origin", "split", "reason") if name in self.schema.names]
+            short = [name for name in ("source", "origin", "split", "source_split", "reason") if name in self.schema.names]
             self._file = pq.ParquetWriter(self._path, self.schema, compression="zstd", use_dictionary=short)
         return self._file
 
     def _flush(self) -> None:
         if self._pending:
-            batch = pa.Table.from_pylist(self._pending, schema=self.schema)
-            self._open().write_table(batch)
-            self._bytes += batch.nbytes
+            self._write(pa.Table.from_pylist(self._pending, schema=self.schema))
             self._pending, self._pending_bytes = [], 0
-            if self._bytes >= SHARD_BYTES:
-                self._seal()
+
+    def _write(self, table: pa.Table) -> None:
+        self._open().write_table(table)
+        self._bytes += table.nbytes
+        if self._bytes >= SHARD_BYTES:
+            self._seal()
 
     def _seal(self) -> None:
         if self._file is not None:
@@ -131,6 +140,19 @@ def read(folder: Path, columns: Sequence[str] | None = None, rows: int = BATCH_R
             # Group by group: a batch over several of them would undo the writer's bound on bytes.
             for group in range(file.num_row_groups):
                 yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns) if columns else None)
+
+
+def relabel(folder: Path, places: Sequence[int | None], classes: Sequence[str]) -> None:
+    """Write the shards of `folder` anew, with `places[label]` for each label, and with these classes."""
+    before = list_files(folder)
+    index = pa.array(places, pa.int32())
+    with ShardWriter(folder, classes=classes) as writer:
+        for batch in read(folder):
+            table = pa.Table.from_batches([batch])
+            labels = index.take(batch["label"])
+            writer.add_table(table.set_column(table.column_names.index("label"), "label", labels))
+    for part in before:
+        part.unlink(missing_ok=True)
 
 
 def take(folder: Path, rows: Iterable[int]) -> dict[int, bytes]:

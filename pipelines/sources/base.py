@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.core import files
 from pipelines.core.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
 MOST_LABEL = 99_999  # a larger label is a number of another kind, such as an id
+Label = int | str | None  # a number or a name; None: no label
+
+TestRows = Literal["rows", "holdout", "leave_out"]
+Split = Literal["train", "test", "validation"]
+SPLITS: dict[str, Split] = {
+    "train": "train", "training": "train", "test": "test", "testing": "test", "holdout": "test",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,14 @@ class Item:
         None where the source cannot give it; `refused` is the reason then.
     label: index into the source's `classes()`, None where it has none.
     path: its place in the source, for people: a file's name, or a row's number.
+    split: the one that the source itself names, as by a folder `test` or an array `x_val`; None where it names none.
     """
 
     image: bytes | np.ndarray | None
     label: int | None
     path: str
     refused: str | None = None
+    split: Split | None = None
 
     def size(self) -> int:
         """Bytes that it takes in memory."""
@@ -50,8 +60,11 @@ class Source(BaseModel):
 
     def at(self, root: Path) -> Self:
         """The same source with a relative `path` made absolute: it is relative to the project's root."""
+        from pipelines.sources import places
+
         path = getattr(self, "path", None)
-        return self.model_copy(update={"path": files.absolute(path, root)}) if path else self
+        here = places.local(path) if path else None
+        return self if here is None or here.is_absolute() else self.model_copy(update={"path": str(root / here)})
 
     def classes(self) -> list[str]:
         """Names of the classes, cheap to get; none where nothing is labelled. Raises InputError where nothing is usable."""
@@ -60,6 +73,22 @@ class Source(BaseModel):
     def items(self) -> Iterator[Item]:
         """Every image, one after the other, in an order that is the same at every call. Raises what `classes` raises."""
         raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        """How the source is understood where it can be understood in two ways, in whole sentences; cheap to get."""
+        return []
+
+    def not_read(self) -> list[str]:
+        """What the source has but does not read (arrays, columns, files), a sentence each, and how to have it; cheap to get."""
+        return []
+
+    def left_out(self) -> dict[str, int]:
+        """Numbers of files that are no data, by kind; neither rows nor refused. Cheap to get."""
+        return {}
+
+    def size_hint(self) -> int | None:
+        """Number of images at the most, without reading one; None where that is not cheap. Raises what `classes` raises."""
+        return None
 
     def state(self) -> str:
         """A text that changes when the images of the source do, cheap to get; always the same for a source that cannot change.
@@ -72,17 +101,59 @@ class Source(BaseModel):
         return places.state(path) if path else ""
 
 
-def check_labels(labels: np.ndarray, name: str, first: int = 0) -> np.ndarray:
-    """(n,) of any integer dtype -> (n,) int64, each from 0 to `MOST_LABEL`. `first`: number of the first row."""
-    import numpy as np
+class SplitSource(Source):
+    """A source that can name splits of its own.
 
-    for invalid, rule in ((labels < 0, "must not be negative"), (labels > MOST_LABEL, f"must be at most {MOST_LABEL}")):
-        if invalid.any():
-            row = int(np.argmax(invalid))
-            raise InputError(f"{name}: labels {rule}, but row {first + row} has {labels[row]}")
-    return labels.astype(np.int64)
+    test: what becomes of its test and validation rows. rows: the same as of all others. holdout: they are held out, and all
+    others are trained on. leave_out: they are refused.
+    """
+
+    test: TestRows = "rows"
 
 
-def label_names(arrays: Iterable[np.ndarray]) -> list[str]:
-    """ "0", "1" and so on up to the largest label; empty where there is none."""
-    return [str(number) for number in range(max((int(array.max()) + 1 for array in arrays if len(array)), default=0))]
+def split_named(name: str) -> Split | None:
+    """The split that a folder's or array's name stands for, in any case of letters; None where it stands for none."""
+    return SPLITS.get(name.casefold())
+
+
+def split_of(name: str) -> Split | None:
+    """The split in the name of a file (`train-00000-of-00001.parquet`), else of the nearest folder (`train/0.parquet`)."""
+    *folders, file = name.split("/")
+    found = {split for word in re.split("[^A-Za-z]+", file) if (split := split_named(word))}
+    if found:
+        return found.pop() if len(found) == 1 else None
+    return next((split for folder in reversed(folders) if (split := split_named(folder))), None)
+
+
+def read_labels(values: Iterable[Any], place: str, first: int = 0) -> list[Label]:
+    """Labels as a file has them -> one label a row.
+
+    values: whole numbers from 0 to `MOST_LABEL`, floats that are whole, strings and bytes, booleans; -1, None, NaN and blank
+        names stand for no label. place: the file and the column or array, for messages. first: number of the first row.
+    Raises InputError at any other value.
+    """
+    return [read_label(value, place, row) for row, value in enumerate(values, first)]
+
+
+def read_label(value: Any, place: str, row: int) -> Label:
+    if value is None or value == -1 or value != value:  # NaN is unlike itself
+        return None
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, (str, bytes)):
+        name = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        return name if name.strip() else None
+    if isinstance(value, (int, float)) and 0 <= value <= MOST_LABEL and value == int(value):
+        return int(value)
+    raise InputError(
+        f"{place}: row {row} has the label {value!r}; expected a name or a whole number from 0 to {MOST_LABEL}; a row without "
+        "a label has -1, null or NaN"
+    )
+
+
+def label_classes(labels: Iterable[Label]) -> list[str]:
+    """Names of the classes that these labels stand for: numbers in their order, then names in theirs."""
+    found = set(labels) - {None}
+    numbers = sorted(label for label in found if isinstance(label, int))
+    names = sorted(label for label in found if isinstance(label, str))
+    return list(dict.fromkeys([*map(str, numbers), *names]))

@@ -22,3 +22,6 @@ class Digits(Source):
         pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8), 0..16 -> 0..255
         for number, (image, label) in enumerate(zip(pixels, digits.target.tolist(), strict=True)):
             yield Item(image, label, str(number))
+
+    def size_hint(self) -> int | None:
+        return 1797

@@ -1,73 +1,189 @@
-"""folder: image files in a folder, a subfolder for each class, or all in one without labels."""
+"""folder: image files in a folder, in a subfolder for each class or without labels, and perhaps in one for each split."""
 
 from __future__ import annotations
 
+import functools
+import glob
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pipelines.core.errors import InputError
 from pipelines.sources import places
-from pipelines.sources.base import Item, Source
+from pipelines.sources.base import Item, Split, SplitSource, split_named
+
+# What systems put beside people's files, in lower case: NAS, macOS, Windows, Linux.
+SYSTEM_NAMES = {
+    "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "__macosx", "icon\r", "network trash folder",
+    "temporary items", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found",
+}  # fmt: skip
+# Endings of files that hold no single image -> how to have what is in them.
+NO_IMAGES = {
+    (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".txt", ".xls", ".xlsx", ".yaml", ".yml", ".md"): (
+        "only images are read, and labels come from the names of subfolders alone; if there are labels in these, move "
+        "the images into a subfolder for each label, or make Parquet of both (docs/own-data.md)"
+    ),
+    (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"): "unpack them first",
+    (".parquet", ".npz", ".npy", ".arrow", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".pkl", ".pickle", ".mat"): (
+        "if there are images in these, another entry of `sources` reads Parquet (type: parquet) and NumPy arrays (type: npz)"
+    ),
+}
+SHOWN = 5  # names in a message
 
 
-class Folder(Source):
+@dataclass(frozen=True)
+class FolderLayout:
+    """Where classes and splits are in the names of files.
+
+    above: the folders above them, as `dataset/`; empty where there are none. split_depth: which folder below is the split: 0
+    (`train/cat/1.png`), 1 (`cat/train/1.png`), or None. folders: those at that depth that are splits.
+    """
+
+    above: str = ""
+    split_depth: int | None = None
+    folders: tuple[str, ...] = ()
+
+    def place(self, name: str) -> tuple[str | None, Split | None]:
+        """The class and the split of a file."""
+        if not name.startswith(self.above):
+            return None, None
+        *folders, _ = name[len(self.above) :].split("/")
+        split = None
+        if self.split_depth is not None and len(folders) > self.split_depth:
+            split = split_named(folders[self.split_depth])
+            if split:
+                del folders[self.split_depth]
+            elif self.split_depth == 0:  # beside the splits
+                return None, None
+        return (folders[0] if folders else None), split
+
+
+class Folder(SplitSource):
     """Every file below a subfolder has the subfolder's name as its class; files beside the subfolders have no label.
 
-    Hidden files and folders (`.name`) are left out. Everything but readable files is refused: links that lead out of the
-    folder, links to folders (which could go round in circles), pipes and devices.
+    Where all subfolders have names of splits (`train`, `test`), the classes are below them; a single folder above all others
+    is looked through. Hidden files (`.name`) and those of systems are left out. Everything but readable files is refused:
+    links that lead out of the folder, links to folders (which could go round in circles), pipes and devices.
     """
 
     type: Literal["folder"]
     path: str
 
     def classes(self) -> list[str]:
-        return [printable(name) for name in self.subfolders()]
+        return list(dict.fromkeys(printable(name) for name in self.class_folders))
 
     def items(self) -> Iterator[Item]:
-        labels = {name: label for label, name in enumerate(self.subfolders())}
+        indices = {name: index for index, name in enumerate(self.classes())}
+        for name, image, refused in self.contents():
+            class_folder, split = self.layout.place(name)
+            label = None if class_folder is None else indices[printable(class_folder)]
+            yield Item(image, label, printable(name), refused, split)
+
+    def notes(self) -> list[str]:
+        layout, found = self.layout, []
+        if layout.above:
+            found.append(f"classes are looked for in {printable(layout.above)}, because everything is there")
+        if layout.folders:
+            found.append(f"taken for splits, not for classes: {', '.join(map(printable, layout.folders))}")
+        elif among := [name for name in self.class_folders if split_named(name)]:
+            found.append(f"taken for a class, because there are others beside it: {', '.join(map(printable, among))}")
+        return found
+
+    def not_read(self) -> list[str]:
+        sentences = []
+        for endings, remedy in NO_IMAGES.items():
+            if names := [printable(name) for name in self.names if name.casefold().endswith(endings)]:
+                more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+                sentences.append(f"not read: {', '.join(names[:SHOWN])}{more}; {remedy}")
+        return sentences
+
+    def left_out(self) -> dict[str, int]:
+        return dict(Counter(kind for file in self.files if (kind := no_data(file.name))))
+
+    def size_hint(self) -> int | None:
+        return len(self.names) if places.local(self.path) else None
+
+    @functools.cached_property
+    def files(self) -> list[places.File]:
+        """Everything in the folder. Looked up once: what comes while a stage reads must not move the numbers of classes."""
         folder = places.local(self.path)
-        for name, image, refused in local_files(folder) if folder else remote_files(self.path):
-            top, slash, _ = name.partition("/")
-            yield Item(image, labels.get(top) if slash else None, printable(name), refused)
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise InputError(f"{self.path}: this is a file, expected a folder of images; unpack it if it is an archive")
+        files = places.list_all(self.path)
+        if all(no_data(file.name) for file in files):
+            is_what = "nothing fits this pattern" if glob.has_magic(self.path) else "this folder is empty"
+            raise InputError(f"{self.path}: {is_what}; put images into it, a subfolder for each class or none")
+        return files
 
-    def subfolders(self) -> list[str]:
-        """Names of the subfolders that have something in them, sorted."""
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """Of the files that may be data."""
+        return [file.name for file in self.files if not no_data(file.name)]
+
+    @functools.cached_property
+    def layout(self) -> FolderLayout:
+        return layout_of(self.names)
+
+    @functools.cached_property
+    def class_folders(self) -> list[str]:
+        return sorted({name for file in self.names if (name := self.layout.place(file)[0]) is not None})
+
+    def contents(self) -> Iterator[tuple[str, bytes | None, str | None]]:
+        """Name, content, and the reason where there is none, of every file that may be data."""
         folder = places.local(self.path)
-        names = [name for name, _, _ in list_remote(self.path)] if folder is None else list(walk(folder))
-        if not names:
-            raise InputError(f"{self.path}: this folder is empty; put images into it, a subfolder for each class or none")
-        return sorted({name.partition("/")[0] for name in names if "/" in name})
+        root = folder.resolve() if folder else None
+        for file in self.files:
+            if not no_data(file.name):
+                yield file.name, *(read(Path(file.path), root) if root else read_remote(file.path))
 
 
-def local_files(root: Path) -> Iterator[tuple[str, bytes | None, str | None]]:
-    """Name within `root`, content, and the reason where there is none."""
-    real = root.resolve()
-    return ((name, *read(root / name, real)) for name in walk(root))
+def no_data(name: str) -> str | None:
+    """The kind of a file that is no part of the data; None for all others."""
+    parts = name.split("/")
+    if any(part.casefold() in SYSTEM_NAMES for part in parts):
+        return "system files"
+    return "hidden files" if any(part.startswith(".") for part in parts) else None
 
 
-def walk(root: Path) -> Iterator[str]:
-    """Everything that is no folder, by name within `root`, sorted; hidden ones left out, links not followed."""
-    with places.readable_errors(str(root)):
-        if root.exists() and not root.is_dir():
-            raise InputError(f"{root}: this is a file, expected a folder of images")
-        yield from walk_in_order(root, "")
+def layout_of(names: Iterable[str]) -> FolderLayout:
+    """By the folders of the files that may be images by their endings."""
+    endings = tuple(ending for some in NO_IMAGES for ending in some)
+    inside: dict[str, set[str]] = {}  # folder -> its subfolders
+    filled: set[str] = set()  # folders with files of their own
+    for folder in {name.rpartition("/")[0] for name in names if not name.casefold().endswith(endings)}:
+        filled.add(folder)
+        above, start = "", 0
+        while folder and above != folder:
+            end = folder.find("/", start)
+            below = folder if end < 0 else folder[:end]
+            inside.setdefault(above, set()).add(below)
+            above, start = below, len(below) + 1
+    top = ""
+    while top not in filled and len(inside.get(top, ())) == 1 and not all_splits(inside[top]):
+        (top,) = inside[top]
+    folders = inside.get(top, set())
+    if top in filled or not (len(folders) > 1 or all_splits(folders)):
+        top = ""  # a single class
+        folders = inside.get(top, set())
+    above = f"{top}/" if top else ""
+    if all_splits(folders):
+        return FolderLayout(above, 0, tuple(sorted(last(folder) for folder in folders)))
+    inner = [inside.get(folder, set()) for folder in folders]
+    if len(folders) > 1 and not folders & filled and all(map(all_splits, inner)):
+        return FolderLayout(above, 1, tuple(sorted({last(folder) for some in inner for folder in some})))
+    return FolderLayout(above)
 
 
-def walk_in_order(root: Path, inside: str) -> Iterator[str]:
-    with os.scandir(root / inside) as found:
-        entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    for entry in entries:
-        name = f"{inside}/{entry.name}" if inside else entry.name
-        if not entry.is_dir(follow_symlinks=False):
-            yield name
-            continue
-        try:
-            yield from walk_in_order(root, name)
-        except PermissionError:
-            yield name  # read() says that it cannot be read
+def all_splits(folders: set[str]) -> bool:
+    return bool(folders) and all(split_named(last(folder)) for folder in folders)
+
+
+def last(folder: str) -> str:
+    return folder.rpartition("/")[2]
 
 
 def read(path: Path, root: Path) -> tuple[bytes | None, str | None]:
@@ -98,33 +214,17 @@ def is_special(path: Path) -> bool:
         return False
 
 
-def remote_files(url: str) -> Iterator[tuple[str, bytes | None, str | None]]:
-    filesystem, _ = places.remote(url)
-    for name, path, size in list_remote(url):
-        if size > places.MOST_BYTES:
-            yield name, None, "too many bytes"
-            continue
-        try:
-            content = filesystem.cat_file(path)
-        except (FileNotFoundError, PermissionError):
-            yield name, None, "unreadable"
-            continue
-        except Exception:
-            with places.readable_errors(url):
-                raise
-        yield name, content, None
-
-
-def list_remote(url: str) -> list[tuple[str, str, int]]:
-    """Name within the folder, path in its file system and bytes of every file that is not hidden, sorted by name."""
-    filesystem, root = places.remote(url)
-    with places.readable_errors(url):
-        if not filesystem.exists(root):
-            raise FileNotFoundError
-        found = filesystem.find(root, detail=True)
-    start = len(root.rstrip("/")) + 1
-    files = sorted((path[start:], path, facts.get("size") or 0) for path, facts in found.items())
-    return [file for file in files if not any(part.startswith(".") for part in file[0].split("/"))]
+def read_remote(url: str) -> tuple[bytes | None, str | None]:
+    """The content of a file behind a URL, or the reason why it is refused."""
+    filesystem, path = places.remote(url)
+    try:
+        content = filesystem.cat_file(path, start=0, end=places.MOST_BYTES + 1)
+    except (FileNotFoundError, PermissionError):
+        return None, "unreadable"
+    except Exception:
+        with places.readable_errors(url):
+            raise
+    return (None, "too many bytes") if len(content) > places.MOST_BYTES else (content, None)
 
 
 def printable(name: str) -> str:

@@ -48,6 +48,9 @@ class Glyphs(Source):
             label = number % len(classes)
             yield Item(draw(classes[label], self.size, self.seed, number), label, str(number))
 
+    def size_hint(self) -> int | None:
+        return self.count
+
 
 def draw(character: str, size: int, seed: int, number: int) -> np.ndarray:
     """(size, size) uint8, light on black: font, weight, place, size, slant, turn, brightness and noise of its own."""

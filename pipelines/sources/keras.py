@@ -11,11 +11,12 @@ import pickle
 import sys
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.core.errors import InputError
-from pipelines.sources.base import Item, Source
+from pipelines.sources.base import Item, Split, SplitSource
 from pipelines.sources.npz import Npz
 
 CLASSES = {
@@ -44,7 +45,7 @@ keras.datasets.{dataset}.load_data()
 """
 
 
-class Keras(Source):
+class Keras(SplitSource):
     type: Literal["keras"]
     dataset: Literal["mnist", "fashion_mnist", "cifar10"]
 
@@ -54,13 +55,21 @@ class Keras(Source):
     def items(self) -> Iterator[Item]:
         paths = cached_files(self.dataset)
         if self.dataset == "mnist":
-            yield from Npz(type="npz", path=str(paths[0])).items()
+            npz = Npz(type="npz", path=str(paths[0]))
+            names, digits = npz.classes(), self.classes()
+            if not set(names) <= set(digits):
+                raise damaged_file(paths[0], ValueError(f"labels: {', '.join(names)}"))
+            for item in npz.items():
+                yield item if item.label is None else replace(item, label=digits.index(names[item.label]))
         elif self.dataset == "fashion_mnist":
-            yield from read_idx(*paths[:2])
-            yield from read_idx(*paths[2:])
+            yield from read_idx(paths[0], paths[1], "train")
+            yield from read_idx(paths[2], paths[3], "test")
         else:
             for path in paths:
-                yield from read_batch(path)
+                yield from read_batch(path, "test" if path.name == "test_batch" else "train")
+
+    def size_hint(self) -> int | None:
+        return 60_000 if self.dataset == "cifar10" else 70_000
 
 
 def cached_files(dataset: str) -> list[Path]:
@@ -100,7 +109,7 @@ def download(dataset: str) -> str:
     return lines[-1] if lines else "no reason given"
 
 
-def read_idx(images: Path, labels: Path) -> Iterator[Item]:
+def read_idx(images: Path, labels: Path, split: Split) -> Iterator[Item]:
     """The IDX format of MNIST and its kin: a header of 16 or 8 bytes, then bytes."""
     import numpy as np
 
@@ -113,12 +122,12 @@ def read_idx(images: Path, labels: Path) -> Iterator[Item]:
                 raise ValueError(f"{count} images and {len(numbers)} labels from 0 to {max(numbers)}")
             for row, label in enumerate(numbers):
                 pixels = np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)
-                yield Item(pixels, label, f"{images.name}[{row}]")
+                yield Item(pixels, label, f"{images.name}[{row}]", split=split)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise damaged_file(images, error) from None
 
 
-def read_batch(path: Path) -> Iterator[Item]:
+def read_batch(path: Path, split: Split) -> Iterator[Item]:
     """One of CIFAR-10's Python pickles, {b"data": (n, 3072) uint8 of 3 x 32 x 32, b"labels": n numbers}."""
     try:
         with path.open("rb") as file:
@@ -130,7 +139,7 @@ def read_batch(path: Path) -> Iterator[Item]:
     except Exception as error:  # a pickle can raise anything
         raise damaged_file(path, error) from None
     for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
-        yield Item(image, label, f"{path.name}[{number}]")
+        yield Item(image, label, f"{path.name}[{number}]", split=split)
 
 
 class Unpickler(pickle.Unpickler):

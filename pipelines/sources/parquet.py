@@ -2,163 +2,403 @@
 
 from __future__ import annotations
 
-import glob
+import functools
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipelines.core import formats
 from pipelines.core.errors import InputError
 from pipelines.sources import places
-from pipelines.sources.base import Item, Source, check_labels
+from pipelines.sources.base import Item, Label, Split, SplitSource, label_classes, read_labels, split_named, split_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 ROWS = 128  # at a time: large images must not add up
+LABELS = 2**16  # at a time, where labels alone are read
 BUFFER = 2**20  # bytes read ahead of a column, instead of a whole row group
+ENDINGS = (".parquet", ".parq", ".pq")
+LABEL_LIKE = {
+    "label",
+    "label_name",
+    "labels",
+    "y",
+    "class",
+    "class_name",
+    "class_label",
+    "category",
+    "target",
+    "fine_label",
+    "coarse_label",
+}
+SHOWN = 10  # names in a message
 
 
-class Parquet(Source):
+@dataclass(frozen=True)
+class TableFile:
+    """A file that has rows, and the columns of it that are read.
+
+    label_name: a column with the names of the numbers in `label`. names: the same of Hugging Face's metadata.
+    more_images, more_labels: columns that are not read, though they hold such. others: all the rest.
+    """
+
+    path: str
+    name: str
+    rows: int
+    image: str
+    label: str | None
+    label_name: str | None
+    split: str | None
+    names: dict[int | str, str]
+    more_images: list[str]
+    more_labels: list[str]
+    others: list[str]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """The classes of one file: each label that a row may have, a number or a name -> the name of its class."""
+
+    path: str
+    classes: dict[int | str, str]
+    only_numbers: bool
+
+    def true_names(self) -> list[str]:
+        """Those that are more than the number of their label."""
+        return [name for label, name in self.classes.items() if name != str(label) or not name.isdecimal()]
+
+
+class Parquet(SplitSource):
     """`path` is a file, a folder or a pattern (`data/train-*.parquet`).
 
-    `image` is a column of struct{bytes, path} or of bytes. `label` is a column of whole numbers, null where a row has
-    none; by default `label` where there is one. Classes are named by the file's Hugging Face metadata, else by a column
-    `label_name`, else by their numbers.
+    `image` is a column of struct{bytes, path} or of bytes; by default `image`, or the only one that holds images. `label` is a
+    column of numbers or names; by default `label`, or the only one that is a Hugging Face `ClassLabel`, or `label_name`.
+    Numbers are named, file by file, by Hugging Face's metadata, else by a column `label_name`, else by themselves. A row's
+    split is told by a column `split`, else by the name of its file or folder.
     """
 
     type: Literal["parquet"]
     path: str
-    image: str = "image"
+    image: str | None = None
     label: str | None = None
 
     def classes(self) -> list[str]:
-        for path in self.files():
-            with self.table(path) as file:
-                if label := self.label_column(file, path):
-                    return names_in_metadata(file, label) or self.count_classes(label)
-        return []
+        return joined(self.namings)
 
     def items(self) -> Iterator[Item]:
-        count = len(self.classes())
-        for path in self.files():
-            with self.table(path) as file:
-                label = self.label_column(file, path)
-                row = 0
-                for batch in file.iter_batches(ROWS, columns=[self.image, *([label] if label else [])], use_threads=False):
-                    numbers = batch[label].to_pylist() if label else [None] * len(batch)
-                    for number, image in zip(numbers, batch[self.image].to_pylist(), strict=True):
-                        if number is not None and not 0 <= number < count:
-                            raise InputError(
-                                f"{path}: {label}: expected labels from 0 to {count - 1}, but row {row} has {number}; "
-                                "a row without a label has null"
-                            )
-                        yield item(image, number, f"{path.rpartition('/')[2]}[{row}]")
-                        row += 1
+        indices = {name: index for index, name in enumerate(self.classes())}
+        for file, naming in zip(self.files, self.namings, strict=True):
+            split, row = split_of(file.name), 0
+            columns = [name for name in (file.image, file.label, file.label_name, file.split) if name]
+            for batch in batches(file.path, columns, ROWS):
+                images = batch[file.image]
+                labels = labels_in(batch, file, naming, row)
+                splits = batch[file.split] if file.split else [None] * len(images)
+                for image, label, own in zip(images, labels, splits, strict=True):
+                    index = None if label is None else indices[naming.classes[label]]
+                    yield item(image, index, f"{file.name.rpartition('/')[2]}[{row}]", split_named(own or "") or split)
+                    row += 1
 
-    def files(self) -> list[str]:
-        """The Parquet files, sorted."""
-        local_path = places.local(self.path)
-        if local_path is None:
-            filesystem, inside = places.remote(self.path)
-            with places.readable_errors(self.path):
-                if filesystem.isdir(inside):
-                    paths = [path for path in filesystem.find(inside) if path.endswith(".parquet")]
-                else:
-                    paths = filesystem.glob(inside) if glob.has_magic(inside) else [inside]
-                found = [filesystem.unstrip_protocol(path) for path in paths]
-        elif local_path.is_dir():
-            found = [str(path) for path in local_path.rglob("*.parquet")]
-        elif glob.has_magic(str(local_path)) and not local_path.is_file():
-            found = glob.glob(str(local_path), recursive=True)
-        else:
-            found = [str(local_path)]
-        if not found:
+    def not_read(self) -> list[str]:
+        found = places.list_all(self.path)
+        read = places.to_read(found, ENDINGS)
+        sentences = {
+            "labels not read: {}; to have one: `label: NAME`": {name for file in self.files for name in file.more_labels},
+            "images not read: {}; to have them too: one more entry of `sources`, with `image: NAME`": {
+                name for file in self.files for name in file.more_images
+            },
+            "columns not read: {}; only images, labels and splits are": {name for file in self.files for name in file.others},
+            "files not read: {}; only those that end in .parquet are, and links to folders are not followed": {
+                file.name for file in found if file not in read and not file.hidden
+            },
+            "hidden files not read: {}": {file.name for file in found if file.hidden},
+        }
+        return [sentence.format(shown(sorted(names))) for sentence, names in sentences.items() if names]
+
+    def left_out(self) -> dict[str, int]:
+        hidden = sum(file.hidden for file in places.list_all(self.path))
+        return {"hidden files": hidden} if hidden else {}
+
+    def size_hint(self) -> int | None:
+        """Number of rows, by the ends of the files; None where they are not on this machine."""
+        return sum(file.rows for file in self.files) if places.local(self.path) else None
+
+    # Both are looked up once: what comes while a stage reads must not move the numbers of classes.
+
+    @functools.cached_property
+    def files(self) -> list[TableFile]:
+        """The files that have rows, by name."""
+        found = places.list_all(self.path)
+        read = places.to_read(found, ENDINGS)
+        if not read:
+            others = f"but {shown([file.name for file in found])}" if found else "nor any others"
             raise InputError(
-                f"{self.path}: no Parquet files there; expected a file, a folder or a pattern such as data/*.parquet"
+                f"{self.path}: no Parquet files there, {others}; expected a file, a folder or a pattern such as data/*.parquet"
             )
-        return sorted(found)
+        files = []
+        for place in read:
+            with opened(place.path) as file:
+                if file.metadata.num_rows:
+                    files.append(self.describe(place, file.schema_arrow, file.metadata.num_rows))
+        if not files:
+            raise InputError(f"{self.path}: no rows in {shown([file.name for file in read])}; expected rows with images")
+        return files
 
-    @contextmanager
-    def table(self, path: str) -> Iterator[pq.ParquetFile]:
-        """An open file that has the image column."""
+    @functools.cached_property
+    def namings(self) -> list[Naming]:
+        """The classes of each of `files`. Raises InputError where those of two files cannot be matched."""
+        found = [naming_of(file) for file in self.files]
+        numbered = next((naming for naming in found if naming.only_numbers and naming.classes), None)
+        named = next((naming for naming in found if naming.true_names()), None)
+        if numbered and named:
+            raise InputError(
+                f"{numbered.path} has labels without names, such as {next(iter(numbered.classes))}, but {named.path} names its "
+                f"classes, such as {named.true_names()[0]!r}: they cannot be matched; name the classes in both (Hugging Face "
+                "`ClassLabel`, or a column `label_name`) or in none"
+            )
+        return found
+
+    def describe(self, place: places.File, schema: pa.Schema, rows: int) -> TableFile:
+        if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
+            raise InputError(f"{place.path}: more than one column is named {twice[0]!r}; expected different names")
+        declared = class_labels(schema)
+        image, more_images = self.image_column(schema, place.path)
+        label = self.label_column(schema, list(declared), place.path)
+        numbers = label is not None and is_number(schema.field(label).type)
+        names = declared.get(label, {}) if label and numbers else {}
+        check_names(names, f"{place.path}: metadata")
+        label_name = f"{label}_name" if numbers and is_text(schema, f"{label}_name") else None
+        split = "split" if label != "split" and is_text(schema, "split") else None
+        others = [name for name in schema.names if name not in (image, label, label_name, split, *more_images)]
+        more_labels = [name for name in others if name in declared or is_label(schema, name)]
+        others = [name for name in others if name not in more_labels]
+        return TableFile(place.path, place.name, rows, image, label, label_name, split, names, more_images, more_labels, others)
+
+    def image_column(self, schema: pa.Schema, path: str) -> tuple[str, list[str]]:
+        """The column of images, and the others that hold images."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        with places.open_file(path) as content:
-            try:
-                with pq.ParquetFile(content, buffer_size=BUFFER, pre_buffer=False) as file:
-                    check_image(file.schema_arrow, self.image, path)
-                    yield file
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-                if getattr(error, "errno", None):  # of the disk, not of the file
-                    raise
-                raise InputError(f"{path}: not a whole Parquet file: {str(error).splitlines()[0]}") from None
+        structs = [field.name for field in schema if pa.types.is_struct(field.type) and holds_images(field.type)]
+        # Bytes beside such structs are something else, such as a digest.
+        found = structs or [field.name for field in schema if holds_images(field.type)]
+        name = self.image or (found[0] if len(found) == 1 else "image")
+        if name not in schema.names:
+            several = f"but several that hold images: {shown(found)}" if found else f"there are: {shown(schema.names)}"
+            raise InputError(f"{path}: no column {name!r} with images; {several}. Name yours: `image: ...`")
+        kind = schema.field(name).type
+        if not holds_images(kind) and not pa.types.is_null(kind):
+            raise InputError(f"{path}: {name}: expected encoded images, as struct{{bytes, path}} or as bytes; came {kind}")
+        return name, [other for other in found if other != name]
 
-    def label_column(self, file: pq.ParquetFile, path: str) -> str | None:
-        import pyarrow as pa
-
-        schema = file.schema_arrow
-        name = self.label or "label"
+    def label_column(self, schema: pa.Schema, declared: list[str], path: str) -> str | None:
+        usual = "label" if "label" in schema.names else declared[0] if len(declared) == 1 else "label_name"
+        name = self.label or usual
         if name not in schema.names:
             if self.label is None:
                 return None
-            raise InputError(f"{path}: no column {name!r} for labels; there are: {', '.join(schema.names)}")
+            raise InputError(f"{path}: no column {name!r} for labels; there are: {shown(schema.names)}")
         kind = schema.field(name).type
-        if pa.types.is_null(kind):  # every one of them is missing
-            return None
-        if not pa.types.is_integer(kind):
-            raise InputError(f"{path}: {name}: expected whole numbers as labels, came {kind}")
+        if not can_be_label(kind):
+            raise InputError(f"{path}: {name}: expected numbers or names as labels, came {kind}")
         return name
 
-    def count_classes(self, label: str) -> list[str]:
-        """Names of the classes without metadata: by `label_name` where every label has one, else numbers."""
-        found: dict[int, str | None] = {}
-        for path in self.files():
-            with self.table(path) as file:
-                columns = [label, *(["label_name"] if "label_name" in file.schema_arrow.names else [])]
-                row = 0
-                for batch in file.iter_batches(2**16, columns=columns, use_threads=False):
-                    numbers = batch[label].fill_null(0).to_numpy(zero_copy_only=False)
-                    check_labels(numbers, f"{path}: {label}", row)
-                    row += len(batch)
-                    for pair in set(zip(*(batch[name].to_pylist() for name in columns), strict=True)):
-                        if pair[0] is not None:
-                            found[pair[0]] = str(pair[1]) if len(pair) == 2 and pair[1] is not None else found.get(pair[0])
-        names = [found.get(number) for number in range(max(found, default=-1) + 1)]
-        if all(names) and len(set(names)) == len(names):
-            return [name for name in names if name]
-        return [str(number) for number in range(len(names))]
+
+@contextmanager
+def opened(path: str) -> Iterator[pq.ParquetFile]:
+    import pyarrow.parquet as pq
+
+    with (
+        places.open_file(path) as content,
+        parquet_errors(path),
+        pq.ParquetFile(content, buffer_size=BUFFER, pre_buffer=False) as file,
+    ):
+        yield file
 
 
-def names_in_metadata(file: pq.ParquetFile, label: str) -> list[str]:
-    """Names of the classes in the metadata that Hugging Face `datasets` writes; empty where there are none."""
-    stored = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
-    try:
-        names = json.loads(stored)["info"]["features"][label]["names"]
-    except (ValueError, KeyError, TypeError):
-        return []
-    return [str(name) for name in names]
+def batches(path: str, columns: list[str], rows: int) -> Iterator[dict[str, list[Any]]]:
+    """The values of the columns, at most so many rows at a time."""
+    with opened(path) as file:
+        for batch in file.iter_batches(rows, columns=columns, use_threads=False):
+            yield {name: batch[name].to_pylist() for name in columns}
 
 
-def check_image(schema: pa.Schema, name: str, path: str) -> None:
+@contextmanager
+def parquet_errors(path: str) -> Iterator[None]:
+    """Why a file cannot be read as Parquet, in words."""
     import pyarrow as pa
 
-    if name not in schema.names:
-        raise InputError(
-            f"{path}: no column {name!r} with images; there are: {', '.join(schema.names)}. Name yours: `image: ...`"
-        )
-    kind = schema.field(name).type
-    content = kind.field("bytes").type if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
-    if not (pa.types.is_binary(content) or pa.types.is_large_binary(content)):
-        raise InputError(f"{path}: {name}: expected encoded images, as struct{{bytes, path}} or as bytes; came {kind}")
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
+        if getattr(error, "errno", None):  # of the disk, not of the file
+            raise
+        with places.open_file(path) as content:
+            head = content.read(512)
+        reason = str(error).splitlines()[0]
+        if isinstance(error, UnicodeDecodeError):
+            words = f"text in it is not UTF-8 ({reason}); write it again"
+        elif head.startswith(b"PAR1"):
+            words = f"not a whole Parquet file, but cut short or damaged ({reason}); fetch or write it again"
+        elif what := formats.describe(head):
+            words = f"expected a Parquet file, came {what}"
+        else:
+            words = f"expected a Parquet file, came something else ({reason})"
+        raise InputError(f"{path}: {words}") from None
 
 
-def item(image: Any, label: int | None, place: str) -> Item:
+def naming_of(file: TableFile) -> Naming:
+    """The classes of one file; raises InputError where numbers and names do not stand one for one."""
+    if file.label is None or file.names:
+        return Naming(file.path, file.names, only_numbers=False)
+    labels: set[int | str] = set()
+    names: dict[int | str, str] = {}
+    row = 0
+    for batch in batches(file.path, [file.label, *([file.label_name] if file.label_name else [])], LABELS):
+        found = single_labels(batch[file.label], f"{file.path}: {file.label}", row)
+        labels.update(label for label in found if label is not None)
+        for label, name in zip(found, batch[file.label_name] if file.label_name else [], strict=False):
+            if label is not None and name:
+                names.setdefault(label, name)
+        row += len(found)
+    if not names:
+        numbers = all(isinstance(label, int) for label in labels)
+        return Naming(file.path, {int(name) if numbers else name: name for name in label_classes(labels)}, numbers)
+    check_names(names, f"{file.path}: {file.label_name}")
+    if missing := sorted(map(int, labels - names.keys())):
+        raise InputError(f"{file.path}: label {missing[0]} has no name in {file.label_name}, where others have one")
+    return Naming(file.path, {label: names[label] for label in sorted(names)}, only_numbers=False)
+
+
+def joined(namings: Iterable[Naming]) -> list[str]:
+    """The classes of all files, in the order in which they come; numbers in theirs."""
+    names = list(dict.fromkeys(name for naming in namings for name in naming.classes.values()))
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
+
+
+def labels_in(batch: dict[str, list[Any]], file: TableFile, naming: Naming, first: int) -> list[Label]:
+    """The label of each row, checked against the names. first: number of the first row."""
+    if file.label is None:
+        return [None] * len(batch[file.image])
+    place = f"{file.path}: {file.label}"
+    labels = single_labels(batch[file.label], place, first)
+    names = batch[file.label_name] if file.label_name else [None] * len(labels)
+    for row, (label, name) in enumerate(zip(labels, names, strict=True), first):
+        if label is not None and label not in naming.classes:
+            raise InputError(
+                f"{place}: row {row} has the label {label}, which has no name in the file's metadata; expected one of "
+                f"{shown(list(map(str, naming.classes)))}, or null"
+            )
+        own = None if label is None else naming.classes[label]
+        # A row without a label may well be named, as "unlabelled" for instance, but not as a class.
+        if name and name != own and (own or name in naming.classes.values()):
+            meaning = f"{label}, which is {own!r}" if own else "no label"
+            raise InputError(
+                f"{place}: row {row} has {meaning}, but {name!r} in {file.label_name}; expected the same class in both"
+            )
+    return labels
+
+
+def single_labels(values: list[Any], place: str, first: int) -> list[Label]:
+    """The label of each row; where rows have lists of labels, the only one of each."""
+    for row, value in enumerate(values, first):
+        if isinstance(value, list) and len(value) > 1:
+            raise InputError(f"{place}: row {row} has {len(value)} labels; expected one, or none")
+    return read_labels((next(iter(value), None) if isinstance(value, list) else value for value in values), place, first)
+
+
+def class_labels(schema: pa.Schema) -> dict[str, dict[int | str, str]]:
+    """Columns that are a `ClassLabel` by the metadata of Hugging Face `datasets` -> the names of their numbers."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        found = features if isinstance(features, dict) else {feature["name"]: feature for feature in features}
+        names = {name: names_in(feature) for name, feature in found.items() if name in schema.names}
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {name: own for name, own in names.items() if own}
+
+
+def names_in(feature: Any) -> dict[int | str, str]:
+    """Number -> name, of a feature in any form that `datasets` has had: a list or dict of names, alone or in a sequence."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return names_in(feature[0])
+    if not isinstance(feature, dict):
+        return {}
+    names = feature.get("names")
+    if isinstance(names, list):
+        return {number: str(name) for number, name in enumerate(names)}
+    if isinstance(names, dict):
+        return {int(number): str(name) for number, name in sorted(names.items(), key=lambda pair: int(pair[0]))}
+    return next((found for key in ("feature", "dtype", "class_label") if (found := names_in(feature.get(key)))), {})
+
+
+def check_names(names: dict[int | str, str], place: str) -> None:
+    """Raises InputError where two labels have one name."""
+    labels: dict[str, int | str] = {}
+    for label, name in names.items():
+        if name in labels:
+            raise InputError(f"{place}: labels {labels[name]} and {label} are both named {name!r}; expected different names")
+        labels[name] = label
+
+
+def item(image: Any, label: int | None, place: str, split: Split | None) -> Item:
     """The image of one cell. A path alone is not followed, because it may lead anywhere."""
     content = image.get("bytes") if isinstance(image, dict) else image
     name = image.get("path") if isinstance(image, dict) else None
     if content is None:
-        return Item(None, label, name or place, "only a path, no image" if name else "no image")
-    return Item(content, label, name or place)
+        return Item(None, label, name or place, "only a path, no image" if name else "no image", split)
+    return Item(content, label, name or place, split=split)
+
+
+def is_label(schema: pa.Schema, name: str) -> bool:
+    """Whether a column is one of labels by its name and type."""
+    return name.casefold() in LABEL_LIKE and can_be_label(schema.field(name).type)
+
+
+def can_be_label(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    kind = single(kind)
+    return is_number(kind) or is_string(kind) or types.is_boolean(kind) or types.is_null(kind)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    return types.is_integer(single(kind)) or types.is_floating(single(kind))
+
+
+def is_text(schema: pa.Schema, name: str) -> bool:
+    """Whether there is such a column, of strings."""
+    import pyarrow.types as types
+
+    kind = schema.field(name).type if name in schema.names else None
+    return kind is not None and is_string(kind.value_type if types.is_dictionary(kind) else kind)
+
+
+def is_string(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def single(kind: pa.DataType) -> pa.DataType:
+    """The type of the values of a dictionary or list."""
+    return single(kind.value_type) if hasattr(kind, "value_type") else kind
+
+
+def holds_images(kind: pa.DataType) -> bool:
+    """Whether it is bytes, or a struct with `bytes`."""
+    import pyarrow.types as types
+
+    if types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and holds_images(kind.field("bytes").type)
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+
+
+def shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,7 +23,10 @@ MOST_BYTES = 256 * 2**20
 def local(path: str) -> Path | None:
     """The path on this machine that `path` names; None where it is a URL of another place."""
     protocol, _, rest = path.rpartition("://")
-    return Path(rest).expanduser() if protocol in ("", "file", "local") else None
+    try:
+        return Path(rest).expanduser() if protocol in ("", "file", "local") else None
+    except RuntimeError:
+        raise InputError(f"{path}: the home folder is not known here; expected a path without `~`") from None
 
 
 def remote(url: str) -> tuple[AbstractFileSystem, str]:
@@ -68,21 +74,124 @@ def open_file(path: str) -> Iterator[BinaryIO]:
         yield file
 
 
+@dataclass(frozen=True)
+class File:
+    """A file that a path, a folder or a pattern leads to.
+
+    path: as `open_file` takes it. name: its path below the folder where the search began. version: another text when the
+    file was changed. hidden: whether its name or a folder's begins with `.` or `_`, as those of systems and tools do.
+    matched: whether the path or pattern named it itself, not a folder that it lies in.
+    """
+
+    path: str
+    name: str
+    version: str
+    hidden: bool
+    matched: bool
+
+
+def list_files(path: str, endings: tuple[str, ...]) -> list[str]:
+    """The files to read at `path`: a file, a folder or a pattern (`data/**/train-*.parquet`), local or URL; by name.
+
+    Of a folder, those with one of the `endings`, in any case of letters; of a pattern too, or else all that match. Hidden ones
+    are left out. Empty where nothing fits; raises InputError where the file, or the folder of a pattern, is not there.
+    """
+    return [file.path for file in to_read(list_all(path), endings)]
+
+
+def to_read(files: list[File], endings: tuple[str, ...]) -> list[File]:
+    """Of all files at a place, those that `list_files` names."""
+    visible = [file for file in files if not file.hidden]
+    return [file for file in visible if file.name.casefold().endswith(endings)] or [file for file in visible if file.matched]
+
+
+def list_all(path: str) -> list[File]:
+    """Everything at `path` that is no folder, hidden or not. Links to folders are listed, not followed."""
+    local_path = local(path)
+    with readable_errors(path):
+        found = list_remote(path) if local_path is None else list_local(local_path)
+    return sorted(found, key=lambda file: file.name)
+
+
+def list_local(path: Path) -> list[File]:
+    start, matches, pattern = path.parent, [path], path.name
+    if not path.exists():
+        # Only what does not exist as it is written is a pattern: names of folders may have brackets in them.
+        while not start.exists():
+            start = start.parent
+        pattern = str(path.relative_to(start))
+        if not glob.has_magic(Path(pattern).parts[0]):
+            raise FileNotFoundError
+        matches = [start / name for name in set(glob.glob(pattern, root_dir=start, recursive=True, include_hidden=True))]
+    elif path.is_dir():
+        start, pattern = path, ""
+    found = {}
+    for match in matches:
+        for file in walk(match) if match.is_dir() else [match]:
+            name = str(file.relative_to(start))
+            about = file.stat() if file.exists() else file.lstat()  # a link changes with the file that it leads to
+            version = f"{about.st_size} {about.st_mtime_ns}"
+            found[name] = File(str(file), name, version, is_hidden(name, pattern), file == match)
+    return list(found.values())
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Everything in a folder that is no folder itself, and folders that cannot be read."""
+    unreadable: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unreadable.append):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        yield from (Path(parent, name) for name in [*names, *links])
+    yield from (Path(error.filename) for error in unreadable)
+
+
+def list_remote(url: str) -> list[File]:
+    filesystem, path = remote(url)
+    filesystem.invalidate_cache()  # a process that lives long sees what came meanwhile
+    start, pattern = path.rpartition("/")[0], path.rpartition("/")[2]
+    try:
+        matches = {path: filesystem.info(path)}
+    except FileNotFoundError:
+        if not glob.has_magic(path):
+            raise
+        parts = path.split("/")
+        plain = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+        start, pattern = "/".join(parts[:plain]), "/".join(parts[plain:])
+        matches = filesystem.glob(path, detail=True)
+        if not matches and start and not filesystem.exists(start):
+            raise
+    else:
+        if matches[path]["type"] == "directory" or url.endswith("/"):
+            start, pattern = path.rstrip("/"), ""
+    found = {}
+    for match, about in matches.items():
+        is_folder = about["type"] == "directory" or match.rstrip("/") == start
+        for file, facts in (filesystem.find(match, detail=True) if is_folder else {match: about}).items():
+            name = file[len(start) :].lstrip("/")
+            version = str(sorted((key, str(value)) for key, value in facts.items()))
+            found[name] = File(whole_url(url, file), name, version, is_hidden(name, pattern), not is_folder)
+    return list(found.values())
+
+
+def whole_url(url: str, path: str) -> str:
+    """The URL of another `path` in the file system of `url`, which may be chained (`zip://*.parquet::s3://bucket/a.zip`)."""
+    first, chain, rest = url.partition("::")
+    if not chain:
+        return remote(url)[0].unstrip_protocol(path)
+    protocol, separator, _ = first.partition("://")
+    return f"{protocol}://{path}::{rest}" if separator else f"{first}::{whole_url(rest, path)}"
+
+
+def is_hidden(name: str, pattern: str) -> bool:
+    """Whether a part of the name begins with `.` or `_`, and no part of the pattern does."""
+    signs = (".", "_")
+    return any(part.startswith(signs) for part in name.split("/")) and not any(
+        part.startswith(signs) for part in pattern.split("/")
+    )
+
+
 def state(path: str) -> str:
-    """A digest of the names, sizes and times of the files at `path`: another one when something was added or changed.
+    """A digest of the names and versions of the files at `path`: another one when something came, changed or went.
 
     Raises GenloopError where they cannot be read now.
     """
-    local_path = local(path)
-    digest = hashlib.sha256()
-    with readable_errors(path):
-        if local_path is None:
-            filesystem, inside = remote(path)
-            for name, about in sorted(filesystem.find(inside, detail=True).items()):
-                digest.update(repr((name, about.get("size"), filesystem.ukey(name))).encode())
-        else:
-            files = sorted(local_path.rglob("*")) if local_path.is_dir() else [local_path]
-            for file in files:
-                about = file.lstat()
-                digest.update(repr((str(file.relative_to(local_path)), about.st_size, about.st_mtime_ns)).encode())
-    return digest.hexdigest()
+    return hashlib.sha256(repr([(file.name, file.version) for file in list_all(path)]).encode()).hexdigest()

@@ -232,6 +232,67 @@ def test_what_is_transparent_shows_the_background(data: bytes, name: str) -> Non
     assert pixel(image, channels=1, background="#ffffff") == [255], name
 
 
+def keyed_png(depth: int, colour_type: int, row: bytes, key: bytes, palette: bytes = b"") -> bytes:
+    """A PNG of 2 x 1 pixels with a tRNS chunk."""
+    header = struct.pack(">IIBBBBB", 2, 1, depth, colour_type, 0, 0, 0)
+    before = png.chunk(b"PLTE", palette) if palette else b""
+    data = png.chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return png.SIGNATURE + png.chunk(b"IHDR", header) + before + png.chunk(b"tRNS", key) + data + png.chunk(b"IEND", b"")
+
+
+def words(*values: int) -> bytes:
+    return struct.pack(f">{len(values)}H", *values)
+
+
+@pytest.mark.parametrize(
+    ("data", "pixels"),
+    [
+        (keyed_png(16, 0, words(1000, 1001), words(1000)), [[4, 0], [4, 255]]),
+        (keyed_png(16, 0, words(65535, 0), words(65535)), [[255, 0], [0, 255]]),
+        (keyed_png(16, 0, words(65535, 0), words(7)), [[255, 255], [0, 255]]),
+        (keyed_png(8, 0, bytes([7, 8]), words(7)), [[7, 0], [8, 255]]),
+        (keyed_png(4, 0, bytes([0x3A]), words(3)), [[51, 0], [170, 255]]),
+        (keyed_png(2, 0, bytes([0b10010000]), words(2)), [[170, 0], [85, 255]]),
+        (keyed_png(1, 0, bytes([0b01000000]), words(1)), [[0, 255], [255, 0]]),
+        (keyed_png(1, 0, bytes([0b01000000]), words(0)), [[0, 0], [255, 255]]),
+        (keyed_png(8, 2, bytes([1, 2, 3, 1, 2, 4]), words(1, 2, 3)), [[1, 2, 3, 0], [1, 2, 4, 255]]),
+        (
+            keyed_png(16, 2, words(1000, 2000, 3000, 1000, 2000, 4000), words(1000, 2000, 3000)),
+            [[3, 7, 11, 0], [3, 7, 15, 255]],
+        ),
+        (keyed_png(8, 3, bytes([0, 1]), bytes([0, 128]), bytes(range(6))), [[0, 1, 2, 0], [3, 4, 5, 128]]),
+        (keyed_png(1, 3, bytes([0b01000000]), bytes([0]), bytes(range(6))), [[0, 1, 2, 0], [3, 4, 5, 255]]),
+        (keyed_png(16, 4, words(1000, 0, 65535, 32768), b""), [[3, 3, 3, 0], [255, 255, 255, 128]]),
+    ],
+)
+def test_a_transparent_colour_of_every_depth_is_transparent(data: bytes, pixels: list[list[int]]) -> None:
+    assert images.decode_pixels(data)[0].tolist() == pixels
+
+
+@pytest.mark.parametrize(("orientation", "alphas"), [(1, [0, 255]), (3, [255, 0])])
+def test_a_turned_image_keeps_its_transparent_grey(orientation: int, alphas: list[int]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = keyed_png(16, 0, words(1000, 50_000), words(1000))
+    end = data.index(b"IDAT") - 4
+    data = data[:end] + png.chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) + data[end:]
+    assert images.decode_pixels(data)[0, :, 1].tolist() == alphas
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "git-lfs pointer"),
+        (b"PK\3\4" + bytes(50), "archive"),
+        (bytes(257) + b"ustar" + bytes(300), "archive"),
+        (b"\x1f\x8b\x08" + bytes(11_000_000), "archive"),
+        (b"Rar!\x1a\7\0", "archive"),
+    ],
+)
+def test_archives_and_pointers_are_told_from_other_files(data: bytes, expected: str) -> None:
+    assert reason(data) == expected
+
+
 def test_half_transparent_is_half_background() -> None:
     image = Image.new("RGBA", (1, 1), (255, 255, 255, 128))
     assert pixel(image) == [128, 128, 128]

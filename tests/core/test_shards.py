@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.core import files, rows, shards
@@ -16,7 +17,7 @@ from tests.contracts import pictures, write_rows
 def row(number: int, size: int = 10) -> dict[str, Any]:
     image = {"bytes": bytes([number % 256]) * size, "path": f"{number}.png"}
     return {"image": image, "label": None, "row_id": f"{number}", "source": "s", "origin": "real", "generation": 0,
-            "weight": 1.0, "events": [], "split": None}  # fmt: skip
+            "weight": 1.0, "events": [], "split": None, "source_split": None}  # fmt: skip
 
 
 def fill(folder: Path, numbers: range, size: int = 10) -> None:
@@ -63,11 +64,37 @@ def test_a_writer_that_fails_leaves_no_shard(tmp_path: Path) -> None:
         shards.list_files(tmp_path)
 
 
+def test_labels_are_written_anew_with_all_else_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "SHARD_BYTES", 1)
+    with shards.ShardWriter(tmp_path, classes=["a", "b", "c"]) as writer:
+        for number in range(5000):
+            writer.add({**row(number), "label": [0, 2, None][number % 3], "source_split": "test"})
+    before = set(shards.list_files(tmp_path))
+    shards.relabel(tmp_path, [0, None, 1], ["a", "c"])
+    assert not before & set(shards.list_files(tmp_path))
+    found = sorted((row for batch in shards.read(tmp_path) for row in batch.to_pylist()), key=lambda row: int(row["row_id"]))
+    assert found == [{**row(number), "label": [0, 1, None][number % 3], "source_split": "test"} for number in range(5000)]
+    assert shards.classes(tmp_path) == ["a", "c"]
+    assert all(
+        pq.read_schema(part).metadata == pq.read_schema(shards.list_files(tmp_path)[0]).metadata
+        for part in shards.list_files(tmp_path)
+    )
+
+
+def test_shards_without_a_column_that_came_later_are_read(tmp_path: Path) -> None:
+    fill(tmp_path, range(3))
+    (part,) = shards.list_files(tmp_path)
+    pq.write_table(pq.read_table(part).drop_columns(["source_split"]), part)
+    (batch,) = shards.read(tmp_path)
+    with shards.ShardWriter(tmp_path / "new", classes=["a", "b"]) as writer:
+        for old in batch.to_pylist():
+            writer.add(old)
+    assert [row["source_split"] for batch in shards.read(tmp_path / "new") for row in batch.to_pylist()] == [None] * 3
+
+
 def test_hugging_face_reads_the_features_from_the_metadata(tmp_path: Path) -> None:
     fill(tmp_path, range(3))
     import json
-
-    import pyarrow.parquet as pq
 
     schema = pq.read_schema(shards.list_files(tmp_path)[0])
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]

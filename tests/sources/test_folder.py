@@ -174,3 +174,125 @@ def test_what_a_url_cannot_give_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     fsspec.filesystem("memory").pipe_file("/large/a.png", bytes(100))
     monkeypatch.setattr(places, "MOST_BYTES", 99)
     assert [item.refused for item in items("memory://large")] == ["too many bytes"]
+
+
+def read(path: Path | str, **settings: str) -> dict[str, tuple[str | None, str | None]]:
+    """Class and split by the file's name."""
+    source = Folder(type="folder", path=str(path), **settings)  # type: ignore[arg-type]
+    names = source.classes()
+    return {item.path: (None if item.label is None else names[item.label], item.split) for item in source.items()}
+
+
+@pytest.mark.parametrize(
+    ("rows", "notes"),
+    [
+        (
+            {"train/cat/1.png": ("cat", "train"), "train/dog/2.png": ("dog", "train"), "test/cat/3.png": ("cat", "test")},
+            ["taken for splits, not for classes: test, train"],
+        ),
+        (
+            {
+                "Training/cat/1.png": ("cat", "train"),
+                "VALID/cat/2.png": ("cat", "validation"),
+                "dev/3.png": (None, "validation"),
+            },
+            ["taken for splits, not for classes: Training, VALID, dev"],
+        ),
+        ({"train/1.png": (None, "train"), "test/2.png": (None, "test")}, ["taken for splits, not for classes: test, train"]),
+        (
+            {
+                "train/cat/1.png": ("cat", "train"),
+                "test/2.png": (None, "test"),
+                "labels.csv": (None, None),
+                "loose.png": (None, None),
+            },
+            ["taken for splits, not for classes: test, train"],
+        ),
+        (
+            {"train/cat/1.png": ("cat", "train"), "test/cat/2.png": ("cat", "test"), "annotations/1.xml": (None, None)},
+            ["taken for splits, not for classes: test, train"],
+        ),
+        (
+            {"cat/train/1.png": ("cat", "train"), "cat/test/2.png": ("cat", "test"), "dog/train/3.png": ("dog", "train")},
+            ["taken for splits, not for classes: test, train"],
+        ),
+        (
+            {"test/1.png": ("test", None), "cat/2.png": ("cat", None), "dog/3.png": ("dog", None)},
+            ["taken for a class, because there are others beside it: test"],
+        ),
+        (
+            {"bus/1.png": ("bus", None), "train/2.png": ("train", None)},
+            ["taken for a class, because there are others beside it: train"],
+        ),
+        (
+            {"images/cat/1.png": ("cat", None), "images/dog/2.png": ("dog", None), "README.md": (None, None)},
+            ["classes are looked for in images/, because everything is there"],
+        ),
+        (
+            {"dataset/train/cat/1.png": ("cat", "train"), "dataset/test/cat/2.png": ("cat", "test")},
+            [
+                "classes are looked for in dataset/, because everything is there",
+                "taken for splits, not for classes: test, train",
+            ],
+        ),
+        (
+            {"a/b/cat/1.png": ("cat", None), "a/b/dog/deeper/2.png": ("dog", None)},
+            ["classes are looked for in a/b/, because everything is there"],
+        ),
+        ({"cat/siamese/1.png": ("cat", None)}, []),
+        ({"cat/siamese/1.png": ("cat", None), "cat/2.png": ("cat", None)}, []),
+        ({"cat/siamese/1.png": ("cat", None), "dog/2.png": ("dog", None)}, []),
+        ({"images/cat/1.png": ("images", None), "images/dog/2.png": ("images", None), "3.png": (None, None)}, []),
+    ],
+)
+def test_splits_and_folders_above_the_classes_are_no_classes(
+    tmp_path: Path, rows: dict[str, tuple[str | None, str | None]], notes: list[str]
+) -> None:
+    place(tmp_path, *rows)
+    assert read(tmp_path) == rows
+    assert Folder(type="folder", path=str(tmp_path)).notes() == notes
+    filesystem = fsspec.filesystem("memory")
+    for name in rows:
+        filesystem.pipe_file(f"/{tmp_path.name}/{name}", b"")
+    assert read(f"memory://{tmp_path.name}") == rows
+
+
+def test_what_systems_put_beside_the_images_is_left_out_and_counted(tmp_path: Path) -> None:
+    kept = ["train/cat/1.png", "test/cat/2.png"]
+    hidden = [".DS_Store", "train/cat/._1.png", ".cache/3.png", "train/.ipynb_checkpoints/4.png"]
+    system = [
+        *("@eaDir/5.png", "train/cat/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/train/cat/._1.png", "lost+found/6.png"),
+        *("train/birds/Thumbs.db", "train/cat/desktop.ini", "#recycle/cat/7.png", "$RECYCLE.BIN/8.png"),
+        *("System Volume Information/9.png", "test/THUMBS.DB"),
+    ]
+    place(tmp_path, *kept, *hidden, *system)
+    source = Folder(type="folder", path=str(tmp_path))
+    assert read(tmp_path) == {"train/cat/1.png": ("cat", "train"), "test/cat/2.png": ("cat", "test")}
+    assert source.classes() == ["cat"]
+    assert source.left_out() == {"hidden files": len(hidden), "system files": len(system)}
+    assert source.size_hint() == len(kept) == sum(path.is_file() for path in tmp_path.rglob("*")) - len(hidden) - len(system)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentences"),
+    [
+        (["labels.csv"], ["not read: labels.csv; only images are read, and labels come from the names of subfolders alone"]),
+        (["train/metadata.jsonl", "README.md"], ["not read: README.md, train/metadata.jsonl; only images are read"]),
+        (["more.zip", "more.tar.gz"], ["not read: more.tar.gz, more.zip; unpack them first"]),
+        (["a.parquet", "b.NPZ"], ["not read: a.parquet, b.NPZ; if there are images in these, another entry of `sources`"]),
+        ([f"cat/{number}.txt" for number in range(7)], ["cat/0.txt, cat/1.txt, cat/2.txt, cat/3.txt, cat/4.txt and 2 more;"]),
+        (["cat/2.png", ".hidden.csv"], []),
+    ],
+)
+def test_files_of_another_kind_are_named_with_how_to_have_them(tmp_path: Path, names: list[str], sentences: list[str]) -> None:
+    place(tmp_path, "cat/1.png", *names)
+    found = Folder(type="folder", path=str(tmp_path)).not_read()
+    assert len(found) == len(sentences)
+    assert all(words in sentence for words, sentence in zip(sentences, found, strict=True))
+
+
+def test_a_pattern_reads_all_that_fits(tmp_path: Path) -> None:
+    place(tmp_path, "photos/cat/1.png", "photos/cat/2.jpg", "photos/dog/3.png")
+    assert read(f"{tmp_path}/photos/*/*.png") == {"cat/1.png": ("cat", None), "dog/3.png": ("dog", None)}
+    with pytest.raises(InputError, match="nothing fits this pattern"):
+        classes(f"{tmp_path}/photos/*/*.webp")

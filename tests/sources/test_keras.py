@@ -172,3 +172,18 @@ def test_a_download_ends_with_its_parent(tmp_path: Path) -> None:
         parent.wait()
     assert len(children) == 1
     assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "cifar10"])
+def test_both_splits_are_read_and_named(home: Path, dataset: str) -> None:
+    write_fashion(home)
+    write_cifar(home)
+    labels = np.array([3, 4, 5, 5, 4, 3, 3, 4, 5, 9])  # neither all digits nor from 0
+    np.savez(home / FILES["mnist"][0], x_train=PIXELS, y_train=labels, x_test=PIXELS[:4], y_test=labels[:4])
+    items = list(Keras(type="keras", dataset=dataset).items())  # type: ignore[arg-type]
+    own = labels.tolist() if dataset == "mnist" else list(range(10))
+    trained, tested = {"mnist": (1, own[:4]), "fashion_mnist": (1, own), "cifar10": (5, own)}[dataset]
+    assert [(item.label, item.split) for item in items] == [
+        *((label, "train") for label in own * trained),
+        *((label, "test") for label in tested),
+    ]
