@@ -24,6 +24,7 @@ GLUE = {
             "errors",
             "files",
             "lazy",
+            "limits",
             "parallel",
             "processes",
             "progress",

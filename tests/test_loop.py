@@ -126,7 +126,7 @@ def test_plots_are_made(project: Path, tmp_path: Path) -> None:
         ("pipelines/core/grids.py", {"validate", "curate", "approval", "evaluate"}),
         ("pipelines/metrics/fid.py", {"evaluate"}),
         ("pipelines/core/progress.py", set()),
-        ("pipelines/rules/blank.py", {"clean", "curate"}),
+        ("pipelines/rules/blank.py", {"validate", "clean", "curate"}),
         ("pipelines/sources/digits.py", {"ingest"}),
         ("pipelines/register.py", {"register"}),
     ],

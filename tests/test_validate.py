@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines import validate
-from pipelines.core import facts, images, png, reports, shards
+from pipelines.core import facts, files, images, png, reports, shards
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
 from pipelines.settings.schema import Expectations
-from pipelines.validation import expectations
+from pipelines.validation import conflicts, expectations
 from tests.conftest import MakeParams
 from tests.contracts import pictures
 
@@ -23,12 +24,17 @@ def write_raw(
     pixels: list[np.ndarray],
     labels: list[int | None],
     classes: list[str] = ["a", "b"],  # noqa: B006
+    splits: list[str | None] | None = None,
+    paths: list[str] | None = None,
 ) -> None:
-    with shards.ShardWriter(project.raw, classes=classes) as writer:
-        for image, label in zip(pixels, labels, strict=True):
+    """data/raw, and the report of `ingest`. splits: set by their source."""
+    splits, names = splits or [None] * len(pixels), {"train": "train", "holdout": "test", None: None}
+    with files.replacement(project.raw) as folder, shards.ShardWriter(folder, classes=classes) as writer:
+        for number, (image, label, split) in enumerate(zip(pixels, labels, splits, strict=True)):
             writer.add(
-                {"image": {"bytes": png.encode(image), "path": None}, "label": label, "row_id": images.row_id(image),
-                 "source": "test", "origin": "real", "generation": 0, "weight": 1.0, "events": [], "split": None}
+                {"image": {"bytes": png.encode(image), "path": paths[number] if paths else None}, "label": label,
+                 "row_id": images.row_id(image), "source": "test", "origin": "real", "generation": 0, "weight": 1.0,
+                 "events": [], "split": split, "source_split": names[split]}
             )  # fmt: skip
     reports.write(project.reports, "ingest", reports.row_counts(len(pixels), len(pixels), {}))
 
@@ -94,6 +100,98 @@ def test_the_page_opens_without_a_network_and_escapes_names(project: Project, ma
     assert "&lt;script&gt;" in page
 
 
+def shown_conflicts(project: Project) -> list[list[tuple[str, str]]]:
+    """(class, file) of each copy, picture by picture, as the page shows them."""
+    page = (project.reports / "data.html").read_text()
+    section = page[page.index("Pictures with several labels") : page.index("<h2>Pictures</h2>")]
+    return [re.findall(r"<b>(.*?)</b> <span[^>]*>test: (.*?)</span>", row) for row in section.split("<tr>")[2:]]
+
+
+def test_pictures_with_several_labels_are_a_warning_and_on_the_page_with_their_files(
+    project: Project, make_params: MakeParams, capsys: Any
+) -> None:
+    pixels, labels = some()
+    paths = [f"{'ab'[label or 0]}/{number}.png" for number, label in enumerate(labels)]
+    lighter = np.minimum(pixels[4], 254) + np.uint8(1)
+    write_raw(
+        project,
+        [*pixels, pixels[3], pixels[3], lighter, pixels[6], pixels[8]],
+        [*labels, 0, None, 1, 0, None],
+        paths=[*paths, "a/copy.png", "copy.png", "b/lighter.png", "a/again.png", "unlabelled.png"],
+    )
+    validate.run(project, make_params())
+    three = [("a", "a/copy.png"), ("b", "b/3.png"), ("no label", "copy.png")]
+    assert shown_conflicts(project) == [three, [("a", "a/4.png"), ("b", "b/lighter.png")]]
+    out = capsys.readouterr().out
+    assert "warning: label_conflict: rows of pictures that have several labels at most 0; came: 5" in out
+    assert "data/reports/data.html shows pictures that have several labels, 2 in all" in out
+    assert reports.read(project.reports, "validate")["pictures_with_several_labels"] == 2
+
+
+def test_near_copies_are_those_of_the_rules_of_clean(project: Project, make_params: MakeParams) -> None:
+    pixels, labels = some()
+    write_raw(project, [*pixels, np.minimum(pixels[4], 254) + np.uint8(1)], [*labels, 1])
+    validate.run(project, make_params({"clean.rules": [{"rule": "exact_copy"}]}))
+    assert "Pictures with several labels" not in (project.reports / "data.html").read_text()
+    assert reports.read(project.reports, "validate")["pictures_with_several_labels"] == 0
+
+
+def test_many_contradictions_are_counted_and_some_are_shown(project: Project, make_params: MakeParams) -> None:
+    pixels, labels = some()
+    write_raw(project, [*pixels, *pixels, *pixels[:1] * 20], [*labels, *((label or 0) ^ 1 for label in labels), *[1] * 20])
+    validate.run(project, make_params())
+    shown = shown_conflicts(project)
+    assert len(shown) == conflicts.MOST_PICTURES
+    assert [name for name, _ in shown[0]] == ["a", "b", "b", "b", "b", "b"]
+    assert shown[1] == [("a", "row 121 of data/raw"), ("b", "row 1 of data/raw")]
+    page = (project.reports / "data.html").read_text()
+    assert "120 pictures have copies with different labels" in page
+    assert "here are the first 24" in page
+    assert "and 16 more" in page
+
+
+@pytest.mark.parametrize("classes", [[], ["a", "b"]])
+def test_no_labels_at_all_are_a_fact_and_no_fault(
+    project: Project, make_params: MakeParams, capsys: Any, classes: list[str]
+) -> None:
+    pixels, _ = some()
+    write_raw(project, pixels, [None] * 120, classes=classes)
+    validate.run(project, make_params())
+    out = capsys.readouterr().out
+    assert "warning" not in out
+    assert out.count("no row has a label, so models are trained without classes") == 1
+    report = reports.read(project.reports, "validate")
+    assert (report["failed"], report["unlabelled"]) == ([], 120)
+    assert "no row has a label: models are trained without classes" in (project.reports / "data.html").read_text()
+
+
+def test_some_missing_labels_are_a_warning(project: Project, make_params: MakeParams, capsys: Any) -> None:
+    pixels, labels = some()
+    write_raw(project, pixels, [*labels[:90], *[None] * 30])
+    validate.run(project, make_params())
+    out = capsys.readouterr().out
+    assert "warning: labelled: share of rows at least 0.99; came: 0.75" in out
+    assert "no row has a label" not in out
+
+
+def test_labels_that_are_required_by_a_hard_expectation_must_be_there(project: Project, make_params: MakeParams) -> None:
+    pixels, _ = some()
+    write_raw(project, pixels, [None] * 120, classes=[])
+    with pytest.raises(InputError, match="1 of"):
+        validate.run(project, make_params({"validate.hard.min_labelled_share": 0.5}))
+
+
+def test_the_page_says_how_many_rows_each_split_of_a_source_has(project: Project, make_params: MakeParams) -> None:
+    pixels, labels = some()
+    write_raw(project, pixels, labels, splits=[*["train"] * 80, *["holdout"] * 30, *[None] * 10])
+    validate.run(project, make_params())
+    page = (project.reports / "data.html").read_text()
+    section = page[page.index("Splits of the sources") : page.index("<h2>Pictures</h2>")]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in section.split("<tr>")[2:]]
+    assert rows == [["test", "train", "80", "trained on"], ["test", "test", "30", "held out"]]
+    assert facts.read(project.facts / "facts.parquet")["held_out"].tolist() == [*[False] * 80, *[True] * 30, *[False] * 10]
+
+
 def test_a_damaged_report_of_facts_is_not_taken_for_facts(project: Project) -> None:
     with pytest.raises(InputError, match="validate"):
         facts.read(project.facts / "facts.parquet")
@@ -125,12 +223,14 @@ def table(count: int = 200) -> facts.Facts:
 def test_each_expectation_can_fail(spoil: Any, limits: dict[str, Any], words: str) -> None:
     measured = table()
     spoil(measured)
-    findings, _ = expectations.check(measured, ["a", "b"], Expectations(**limits), Expectations())
+    findings, _ = expectations.check(
+        measured, ["a", "b"], np.zeros(len(measured), bool), Expectations(**limits), Expectations()
+    )
     failed = [finding.expected for finding in findings if not finding.passed]
     assert len(failed) == 1, failed
     assert words in failed[0]
 
 
 def test_no_rows_never_pass() -> None:
-    findings, _ = expectations.check(np.empty(0, facts.FACT), [], Expectations(), Expectations())
+    findings, _ = expectations.check(np.empty(0, facts.FACT), [], np.empty(0, bool), Expectations(), Expectations())
     assert any(finding.hard and not finding.passed for finding in findings)

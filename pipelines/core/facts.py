@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -29,6 +30,7 @@ FACT = np.dtype(
         ("height", np.int32),
         ("mode", "S8"),  # Pillow's name of the pixel format
         ("label", np.int32),  # -1 for none
+        ("held_out", np.bool_),  # set already: by the source's own split, or by `clean`
         ("brightness", np.float32),  # mean grey, 0..255
         ("contrast", np.float32),  # standard deviation of the greys
         ("sharpness", np.float32),  # standard deviation of the Laplacian; Pech-Pacheco et al., 2000
@@ -56,7 +58,7 @@ def measure_folder(folder: Path, background: str, name: str) -> Facts:
 
     background: what shows through transparent pixels, "#rrggbb".
     """
-    batches = shards.read(folder, ["image", "row_id", "label"])
+    batches = shards.read(folder, ["image", "row_id", "label", "split"])
     table = np.empty(shards.count(folder), FACT)
     with Progress(name, len(table), "images") as progress:
         done = 0
@@ -70,17 +72,24 @@ def measure_folder(folder: Path, background: str, name: str) -> Facts:
 def measure_batch(batch: pa.RecordBatch, background: str) -> Facts:
     pixels = map(images.decode_pixels, batch["image"].field("bytes").to_pylist())
     labels = batch["label"].fill_null(-1).to_numpy(zero_copy_only=False)
-    return measure_images(pixels, batch["row_id"].to_pylist(), labels, background)
+    held_out = pc.fill_null(pc.equal(batch["split"], "holdout"), False).to_numpy(zero_copy_only=False)
+    return measure_images(pixels, batch["row_id"].to_pylist(), labels, background, held_out)
 
 
 def measure_images(
-    arrays: Iterable[np.ndarray], ids: Sequence[str], labels: Sequence[int] | np.ndarray, background: str
+    arrays: Iterable[np.ndarray],
+    ids: Sequence[str],
+    labels: Sequence[int] | np.ndarray,
+    background: str,
+    held_out: np.ndarray | bool = False,
 ) -> Facts:
     """The facts of n images, (h, w, 1..4) uint8 each, which are taken one by one.
 
     ids: their row_ids. labels: -1 for none. background: what shows through transparent pixels, "#rrggbb".
+    held_out: (n,) bool, or one for all.
     """
     table = np.empty(len(ids), FACT)
+    table["held_out"] = held_out
     table["label"] = labels
     table["id"] = [bytes.fromhex(identity[:32]) for identity in ids]
     by_size: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = defaultdict(list)

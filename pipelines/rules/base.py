@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +25,20 @@ class Rule(BaseModel):
     def keep(self, facts: Facts) -> np.ndarray:
         """(n,) bool, False where a row is to be refused. `facts` holds only rows that earlier rules kept."""
         raise NotImplementedError
+
+
+class CopyRule(Rule):
+    """A rule that refuses copies of earlier rows."""
+
+    def pairs(self, facts: Facts) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows that are copies of each other, as blocks of two index arrays. Every copy is in a pair with an earlier row."""
+        raise NotImplementedError
+
+    def keep(self, facts: Facts) -> np.ndarray:
+        keep = np.ones(len(facts), bool)
+        for one, other in self.pairs(facts):
+            keep[np.maximum(one, other)] = False
+        return keep
 
 
 def first_refusals(facts: Facts, rules: Sequence[Rule]) -> np.ndarray:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.core.lazy import np
-from pipelines.rules.base import Rule
+from pipelines.rules.base import CopyRule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipelines.core.facts import Facts
 
 
-class ExactCopy(Rule):
+class ExactCopy(CopyRule):
     rule: Literal["exact_copy"]
 
-    def keep(self, facts: Facts) -> np.ndarray:
-        _, first = np.unique(facts["id"], return_index=True)
-        keep = np.zeros(len(facts), bool)
-        keep[first] = True
-        return keep
+    def pairs(self, facts: Facts) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        order = np.argsort(facts["id"], kind="stable")
+        equal = facts["id"][order[1:]] == facts["id"][order[:-1]]
+        yield order[:-1][equal], order[1:][equal]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from pipelines.core.lazy import np
-from pipelines.rules.base import Rule
+from pipelines.rules.base import CopyRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.core.facts import Facts
 
 
-class NearCopy(Rule):
+class NearCopy(CopyRule):
     """Perceptual hashes at most `distance` bits apart and thumbnails at most `difference` greys (mean absolute).
 
     The hash alone would call most handwritten ones copies of each other; the thumbnails confirm.
@@ -26,19 +26,18 @@ class NearCopy(Rule):
     distance: Annotated[int, Field(ge=0, le=8)] = 2
     difference: Annotated[float, Field(ge=0, le=255)] = 1.0
 
-    def keep(self, facts: Facts) -> np.ndarray:
+    def pairs(self, facts: Facts) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         hashes, thumbnails = facts["hash"], facts["thumbnail"]
-        keep = np.ones(len(facts), bool)
         # Two hashes at most d bits apart agree wholly in one of d + 1 bands of bits (pigeonhole).
         edges = np.linspace(0, 64, self.distance + 2).astype(int)
         for low, high in itertools.pairwise(edges):
             mask = np.uint64((1 << int(high)) - (1 << int(low)))
-            for first, second in neighbours(hashes & mask):
-                near = np.bitwise_count(hashes[first] ^ hashes[second]) <= self.distance
-                first, second = first[near], second[near]
-                apart = np.abs(thumbnails[first].astype(np.int16) - thumbnails[second]).mean(axis=(1, 2))
-                keep[np.maximum(first, second)[apart <= self.difference]] = False
-        return keep
+            for one, other in neighbours(hashes & mask):
+                near = np.bitwise_count(hashes[one] ^ hashes[other]) <= self.distance
+                one, other = one[near], other[near]
+                apart = np.abs(thumbnails[one].astype(np.int16) - thumbnails[other]).mean(axis=(1, 2))
+                alike = apart <= self.difference
+                yield one[alike], other[alike]
 
 
 def neighbours(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -31,8 +31,10 @@ class CheckedExpectation:
     observed: str
 
 
-def table(facts: Facts, classes: list[str]) -> pd.DataFrame:
-    """The facts of each row, whether it copies an earlier one, and the share of the rarest class, of an even share."""
+def table(facts: Facts, classes: list[str], conflicts: np.ndarray) -> pd.DataFrame:
+    """The facts of each row, whether it copies an earlier one, whether another label has a copy of it, and the share of the
+    rarest class, of an even share.
+    """
     import pandas as pd  # not at the top, because the worker processes of `validate` do not need it
 
     labels = facts["label"]
@@ -48,6 +50,7 @@ def table(facts: Facts, classes: list[str]) -> pd.DataFrame:
             "mode": pd.Categorical.from_codes(names, [mode.decode() for mode in modes]),
             "labelled": (labels >= 0).astype(np.int8),
             "copy": copies,
+            "label_conflict": conflicts.astype(np.int64),
             # The rarest class stands for all of them, also one without any row.
             "rarest_class": np.full(len(facts), shares.min() if classes else 1.0, np.float32),
         }
@@ -55,16 +58,22 @@ def table(facts: Facts, classes: list[str]) -> pd.DataFrame:
 
 
 def check(
-    facts: Facts, classes: list[str], hard: Expectations, soft: Expectations
+    facts: Facts, classes: list[str], conflicts: np.ndarray, hard: Expectations, soft: Expectations
 ) -> tuple[list[CheckedExpectation], dict[str, Any]]:
-    """The expectations with their results, and the validation result of Great Expectations as plain JSON."""
+    """The expectations with their results, and the validation result of Great Expectations as plain JSON.
+
+    conflicts: (n,) bool, rows of which there is a copy with another label. It is no fault of data to have no labels at all:
+    then only hard expectations ask for some.
+    """
+    if not (facts["label"] >= 0).any():
+        soft = soft.model_copy(update={"min_labelled_share": None, "min_class_share": None})
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations as gx
         from great_expectations.expectations.metadata_types import FailureSeverity
 
-        frame = table(facts, classes)
+        frame = table(facts, classes, conflicts)
         suite = gx.ExpectationSuite(
             name="rows",
             expectations=[
@@ -99,6 +108,9 @@ def basic_expectations(frame: pd.DataFrame, classes: list[str]) -> list[Expectat
         ]
     for name in ("brightness", "contrast", "sharpness"):
         expectations.append(gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=2048, severity=hard))
+    if classes:
+        unique = gxe.ExpectColumnSumToBeBetween(column="label_conflict", max_value=0, severity=FailureSeverity.WARNING)
+        expectations.append(unique)
     return expectations
 
 
@@ -137,6 +149,7 @@ DESCRIPTIONS = {
     "expect_column_values_to_be_between": "values",
     "expect_column_values_to_be_in_set": "values are among",
     "expect_column_mean_to_be_between": "share of rows",
+    "expect_column_sum_to_be_between": "rows of pictures that have several labels",
     "expect_column_min_to_be_between": "share of the rarest class, of an even share",
 }
 

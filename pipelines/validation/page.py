@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+from PIL import Image
 
 from pipelines.core import grids
 from pipelines.core.facts import Facts
 from pipelines.core.numbers import four_digits
+from pipelines.validation.conflicts import LabelConflicts
 from pipelines.validation.expectations import CheckedExpectation
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 WIDTH, HEIGHT, BINS = 300, 80, 40
 
 
-def render(facts: Facts, classes: list[str], findings: list[CheckedExpectation], pictures: dict[int, Any], refused: int) -> str:
+@dataclass(frozen=True)
+class SourceSplit:
+    """The rows of one split that a source names. kept: the split of data/clean that they have by that, None for any."""
+
+    source: str
+    name: str
+    kept: str | None
+    rows: int
+
+
+def render(
+    facts: Facts,
+    classes: list[str],
+    findings: list[CheckedExpectation],
+    pictures: dict[int, Any],
+    conflicts: LabelConflicts,
+    splits: list[SourceSplit],
+    refused: int,
+) -> str:
     """HTML. `pictures` maps a label (-1 for none) to a Pillow image that shows some of its rows."""
     counts = {label: int((facts["label"] == label).sum()) for label in [*range(len(classes)), -1]}
     most = max(counts.values(), default=0) or 1
@@ -41,11 +62,14 @@ def render(facts: Facts, classes: list[str], findings: list[CheckedExpectation],
                 "name": classes[label] if label >= 0 else "no label",
                 "rows": rows,
                 "percent": round(100 * rows / most, 1),
-                "picture": base64.b64encode(grids.png(pictures[label])).decode() if label in pictures else None,
+                "picture": in_page(pictures[label]) if label in pictures else None,
             }
             for label, rows in counts.items()
             if label >= 0 or rows
         ],
+        conflicts=[(in_page(conflict.strip), conflict) for conflict in conflicts.shown],
+        conflicts_total=conflicts.total,
+        splits=splits,
         plots=[
             histogram(name, unit, facts[name])
             for name, unit in (
@@ -59,6 +83,11 @@ def render(facts: Facts, classes: list[str], findings: list[CheckedExpectation],
         ],
         modes=[(mode.decode(), int(n)) for mode, n in zip(modes, shares, strict=True)],
     )
+
+
+def in_page(picture: Image.Image) -> str:
+    """The PNG as the page holds it."""
+    return base64.b64encode(grids.png(picture)).decode()
 
 
 def histogram(name: str, unit: str, values: np.ndarray) -> dict[str, Any]:
