@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,8 @@ def check(count: int, seed: int, out: Path) -> None:
         raise InputError(f"--out {out.name}: expected a name that ends in .png or .npz")
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"--out {out}: {'is a folder' if out.is_dir() else 'its folder does not exist'}")
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"--out {out}: no permission to write in {out.parent}")
     if not 1 <= count <= MAX_IMAGES[out.suffix]:
         raise InputError(f"--count {count}: expected 1 to {MAX_IMAGES[out.suffix]:,} for a {out.suffix} file")
     if not 0 <= seed <= SEEDS - count:

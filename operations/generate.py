@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pipelines import catalogue
 from pipelines.core import grids
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.numbers import SEEDS
@@ -21,6 +23,8 @@ from pipelines.registry.client import Registry
 from pipelines.settings.schema import Params
 
 BATCH = 1024
+MAX_BYTES = 2**31  # of the images that are in memory at once
+MAX_NAMES = 20  # classes that a message names
 TRIES = 20  # rounds of other seeds for withheld images, before we give up
 
 
@@ -62,7 +66,9 @@ def generate(
 
     The next seeds after the last one replace what is withheld, in order and with its label, so that equal
     requests give equal images as long as no other image is flagged. GenloopError where too many seeds in a row are withheld.
+    What the model cannot generate is an InputError before it is loaded, which takes some seconds.
     """
+    check_request(registry.description(version), count, label)
     sampler = registry.load(version)
     seeds = np.arange(seed, seed + count, dtype=np.int64)
     labels = choose_labels(label, seeds, sampler.classes, sampler.conditional)
@@ -99,13 +105,36 @@ def choose_labels(label: str | None, seeds: np.ndarray, classes: list[str], cond
         return (seeds % max(1, len(classes) if conditional else 1)).astype("int32")
     if not conditional:
         raise InputError("--label: this model takes no labels; leave it out")
+    return np.full(len(seeds), class_index(label, classes), np.int32)
+
+
+def class_index(label: str, classes: list[str]) -> int:
+    """The index of a class that is given by its name or its index."""
     if label in classes:
-        index = classes.index(label)
-    elif label.isdecimal() and int(label) < len(classes):
-        index = int(label)
-    else:
-        raise InputError(f"--label {label}: expected one of {', '.join(classes)}, or an index below {len(classes)}")
-    return np.full(len(seeds), index, np.int32)
+        return classes.index(label)
+    if label.isdecimal() and int(label) < len(classes):
+        return int(label)
+    more = f" and {len(classes) - MAX_NAMES:,} more" if len(classes) > MAX_NAMES else ""
+    raise InputError(
+        f"--label {label}: expected one of {', '.join(classes[:MAX_NAMES])}{more}, or an index below {len(classes)}"
+    )
+
+
+def check_request(description: Mapping[str, Any], count: int, label: str | None) -> None:
+    """Raises InputError for what a model cannot generate, or is too much at once.
+
+    description: what the model's model.json says.
+    """
+    spec, classes, family = description["spec"], description["classes"], description["family"]
+    most = MAX_BYTES // (spec["size"] ** 2 * spec["channels"])
+    if count > most:
+        raise InputError(f"--count {count}: expected at most {most:,} images of {spec['size']}x{spec['size']} at once")
+    if label is None:
+        return
+    known = family not in catalogue.MODELS or catalogue.get(catalogue.MODELS, family).conditional
+    if not (known and classes):
+        raise InputError("--label: this model takes no labels; leave it out")
+    class_index(label, classes)
 
 
 def sample(sampler: Any, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:

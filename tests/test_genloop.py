@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,12 @@ def sampler(project: Project, monkeypatch: pytest.MonkeyPatch) -> FlatSampler:
             raise InputError(f"no version {number}; its versions: 7")
         return found
 
+    def description(self: Registry, number: int | None = None) -> dict[str, Any]:
+        classes = load(self, number).classes
+        return {"family": "gan", "classes": classes, "spec": {"size": 4, "channels": 1, "classes": len(classes)}}
+
     monkeypatch.setattr(Registry, "load", load)
+    monkeypatch.setattr(Registry, "description", description)
     monkeypatch.chdir(project.root)
     return found
 

@@ -357,6 +357,20 @@ def test_a_version_holds_no_pickle(made: Project, params: Any) -> None:
     assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # how a pickle begins
 
 
+def test_whoever_can_read_one_file_of_a_version_can_read_all(made: Project, params: Any) -> None:
+    """A server is often another user."""
+    register.run(made, params)
+    files = [path for path in (made.root / "mlruns/models").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o444 for path in files} == {(made.root / "params.yaml").stat().st_mode & 0o444}
+
+
+def test_the_receipt_is_true_in_a_copy(made: Project, registry: Registry, params: Any) -> None:
+    register.run(made, params)
+    receipt = registry.receipt()
+    assert receipt is not None
+    assert (receipt["registry"], receipt["version"]) == ("sqlite:///mlflow.db", 1)
+
+
 def test_a_model_that_draws_something_else_moves_no_alias(
     made: Project, registry: Registry, params: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

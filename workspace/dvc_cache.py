@@ -35,6 +35,13 @@ def remotes(project: Project) -> dict[str, dict[str, str]]:
         return dict(sorted(repo.config["remote"].items()))
 
 
+def default_remote(project: Project) -> str | None:
+    """The name of the remote that `dvc push` and `dvc pull` use, if there is one."""
+    with dvc.repository(project) as repo:
+        name: str | None = repo.config["core"].get("remote")
+        return name
+
+
 def objects(project: Project, wanted: Callable[[Out], bool]) -> set[Path]:
     with dvc.repository(project) as repo:
         outs = [out for out in repo.index.outs if out.use_cache and out.hash_info and wanted(out)]

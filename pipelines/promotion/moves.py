@@ -128,8 +128,10 @@ def smoke_test(registry: Registry, version: int) -> None:
     try:
         images = registry.load(version).draw(np.arange(TRIED), None)
         fault = None if len(images) == TRIED else f"it generates {len(images)} images when asked for {TRIED}"
-    except GenloopError:
+    except InputError:
         raise
+    except GenloopError as error:
+        fault = str(error)
     except Exception as error:  # of the version's own code, of any kind
         fault = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300] if str(error).strip() else 'no words'}"
     if fault:

@@ -13,6 +13,7 @@ from pipelines.core import backend
 from pipelines.core.project import Project
 from pipelines.feedback import curated
 from pipelines.registration import machine
+from pipelines.registry.versions import NO_COMMIT
 from workspace import git
 
 # What the stages depend on and git may not have as it is: kept with the version when it was changed, or is not in git.
@@ -22,6 +23,8 @@ CODE = ("pipelines", "dvc.yaml", "requirements.lock")
 def tags(project: Project, benchmark_id: str, learned: curated.CuratedSummary) -> dict[str, str]:
     """Of the run and the version. Of people there are numbers alone."""
     found = {"genloop.benchmark_id": benchmark_id, "genloop.git_commit": git.head(project) or "none"}
+    if (reason := git.missing_commit(project)) is not None:
+        found[NO_COMMIT] = reason
     found["genloop.git_dirty"] = str(git.dirty(project)).lower()
     found["genloop.events"] = str(learned.events)
     found["genloop.raters"] = str(stage_report(project.reports, "feedback").get("raters", 0))

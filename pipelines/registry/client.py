@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import sqlite3
 import tempfile
 import threading
 import warnings
@@ -17,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.progress import say
 from pipelines.core.project import Project
+from pipelines.registry import places
 from pipelines.registry.versions import ALIASES, CHAMPION, FEEDBACK, KEY, NoVersionError, Version, VersionBatches
 from pipelines.settings.load import load_params
 from pipelines.settings.schema import Params, RegistryParams
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+MODEL_FOLDER = "artifacts/model"  # among a version's files: where MLflow puts what `publish` gives it as `model`
 GLOBAL = threading.RLock()  # MLflow's fluent functions know one place for the whole process
 
 
@@ -49,13 +54,20 @@ class Registry:
     def local(self) -> bool:
         return self.uri.startswith("sqlite:")
 
+    @property
+    def store(self) -> Path | None:
+        """The file of a local registry, whether or not it exists yet."""
+        path = self.uri.removeprefix("sqlite:///").partition("?")[0]
+        return Path(path) if self.local and path.startswith("/") else None
+
     def reachable(self) -> bool:
         """Whether there is a registry to ask: a local one that does not exist yet is not made by asking."""
-        return not self.local or Path(self.uri.removeprefix("sqlite:///")).exists()
+        return self.store is None or self.store.exists()
 
     @cached_property
     def client(self) -> MlflowClient:
-        """A local database is made under a lock, because several processes may come first.
+        """A local database is made under a lock, because several processes may come first. One that was copied or moved is
+        claimed first.
 
         Raises:
             GenloopError: the stores do not answer.
@@ -68,11 +80,33 @@ class Registry:
 
             for name in ("mlflow", "alembic"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-            with self.lock(), self.mlflow_errors():  # the first question to each store makes its tables
+            with self.setup_lock(), self.mlflow_errors():  # the first question to each store makes its tables
+                is_new = not self.reachable()
+                self.claim_store()
                 client = mlflow.MlflowClient(self.uri)
                 client.search_experiments(max_results=1)
                 client.search_registered_models(max_results=1)
+                if self.store and is_new:
+                    places.place_default(self.store)
         return client
+
+    def claim_store(self) -> None:
+        """Have a local store name its artifacts where they are now; see `places`. GenloopError where it is no database."""
+        if self.store is None or not self.store.exists():
+            return
+        try:
+            previous = places.claim(self.store)
+        except sqlite3.OperationalError:
+            return  # it may be read-only, and can still be read; else whoever opens it says why
+        except sqlite3.DatabaseError as error:
+            raise GenloopError(f"{self.store} is no database, or is damaged ({error}); restore it from a backup") from None
+        if previous:
+            say(f"{self.store.name} was made in {previous}; the places of its artifacts now are in {self.store.parent}")
+
+    def setup_lock(self) -> contextlib.AbstractContextManager[None]:
+        """`lock`, but nothing for a store that cannot be written anyway: a project may be mounted read-only, to be read."""
+        read_only = self.store is not None and self.store.exists() and not os.access(self.store, os.W_OK)
+        return contextlib.nullcontext() if read_only else self.lock()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -116,7 +150,7 @@ class Registry:
         experiment = self.client.get_experiment_by_name(self.experiment_name)
         if experiment:
             return str(experiment.experiment_id)
-        location = (self.project.root / "mlruns").as_uri() if self.local else None
+        location = (self.store.parent / places.ARTIFACTS).as_uri() if self.store else None
         return str(self.client.create_experiment(self.experiment_name, artifact_location=location))
 
     def find(self, key: str) -> int | None:
@@ -200,20 +234,31 @@ class Registry:
 
         Raises:
             InputError: there is no such version.
+            GenloopError: its files are missing, or do not load.
         """
-        numbers = self.numbers() if self.reachable() else []
-        if not numbers:
-            raise InputError(f"no registered model {self.name!r} at {self.uri}; `genloop run` makes one")
-        if number is None:
-            number = self.alias(CHAMPION)
-            if number is None:
-                hint = "`genloop promote` lets the gate judge one"
-                raise NoVersionError(f"{self.name!r} has no champion; its versions: {list_numbers(numbers)}; {hint}")
-        if number not in numbers:
-            raise self._no_version(number, numbers)
-        sampler = self.load_model(f"models:/{self.name}/{number}")
+        number = self._number(number)
+        folder = self._folder(number)
+        try:
+            # By its folder, where it has one: to what is loaded as `models:/` MLflow adds a file.
+            sampler = self.load_model(str(folder or f"models:/{self.name}/{number}"))
+        except GenloopError:
+            raise
+        except Exception as error:  # of MLflow's, of the file system's, of the version's own code
+            self._check_files(number, folder)
+            words = str(error).strip().splitlines() or ["no words"]
+            raise GenloopError(
+                f"version {number} of {self.name!r} does not load: {type(error).__name__}: {words[0][:300]}; "
+                "restore its files, or choose another version"
+            ) from error
         sampler.version = number
         return sampler
+
+    def description(self, number: int | None = None) -> dict[str, Any]:
+        """What model.json of the champion, or of another version, says: family, classes and images. Raises as `load` does."""
+        number = self._number(number)
+        with self._own_files(number) as folder:
+            description: dict[str, Any] = json.loads((folder / "model.json").read_bytes())
+        return description
 
     def load_model(self, model_uri: str) -> Any:
         """The version's own sampler (`pipelines/registry/pyfunc.py` as it was): draw, classes, conditional."""
@@ -235,12 +280,8 @@ class Registry:
         number = number or self.alias(CHAMPION)
         if number is None or not self.has(number):
             return None
-        with self.mlflow_errors(), self.fluent(), tempfile.TemporaryDirectory() as temporary:
-            import mlflow
-
-            copy = Path(mlflow.artifacts.download_artifacts(f"models:/{self.name}/{number}", dst_path=temporary))
-            about = next(copy.rglob("model.json"))
-            shutil.copytree(about.parent, folder, ignore=shutil.ignore_patterns("code"))
+        with self._own_files(number) as own:
+            shutil.copytree(own, folder, ignore=shutil.ignore_patterns("code"))
         return number
 
     def artifact(self, version: Version, name: str, folder: Path) -> Path | None:
@@ -278,6 +319,50 @@ class Registry:
         """Whether the version that `register` last wrote down is one that this registry knows."""
         receipt = self.receipt()
         return receipt is not None and self.reachable() and self.find(receipt["key"]) == receipt["version"]
+
+    def _number(self, number: int | None) -> int:
+        """This version, or the champion. Raises InputError where there is none."""
+        numbers = self.numbers() if self.reachable() else []
+        if not numbers:
+            raise InputError(f"no registered model {self.name!r} at {self.uri}; `genloop run` makes one")
+        if number is None:
+            number = self.alias(CHAMPION)
+            if number is None:
+                hint = "`genloop promote` lets the gate judge one"
+                raise NoVersionError(f"{self.name!r} has no champion; its versions: {list_numbers(numbers)}; {hint}")
+        if number not in numbers:
+            raise self._no_version(number, numbers)
+        return number
+
+    @contextlib.contextmanager
+    def _own_files(self, number: int) -> Iterator[Path]:
+        """The folder of a version's model.json and what lies beside it; a copy where they are on another machine."""
+        if (folder := self._folder(number)) is not None:
+            self._check_files(number, folder)
+            yield folder / MODEL_FOLDER
+            return
+        with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+            with self.mlflow_errors(), self.fluent():
+                import mlflow
+
+                place = f"models:/{self.name}/{number}/{MODEL_FOLDER}"
+                folder = Path(mlflow.artifacts.download_artifacts(place, dst_path=temporary))
+            yield folder
+
+    def _folder(self, number: int) -> Path | None:
+        """The folder on this machine in which a version's files should be; None for those on another one."""
+        with self.mlflow_errors():
+            return places.local_path(self.client.get_model_version_download_uri(self.name, str(number)))
+
+    def _check_files(self, number: int, folder: Path | None) -> None:
+        """Raises GenloopError where a version's files are not in their folder."""
+        if folder is None or (folder / "MLmodel").is_file():
+            return
+        raise GenloopError(
+            f"version {number} of {self.name!r} is registered, but its files are missing: expected them in {folder}, as "
+            f"{self.store.name if self.store else self.uri} says; bring that folder back from a backup, or from "
+            "the project that this one was copied from, or choose another version"
+        )
 
     def _no_version(self, number: int, numbers: list[int]) -> NoVersionError:
         return NoVersionError(f"{self.name!r} has no version {number}; its versions: {list_numbers(numbers)}")

@@ -14,7 +14,7 @@ from pipelines.core.errors import GenloopError
 from pipelines.core.numbers import four_digits
 from pipelines.core.timestamps import iso
 from pipelines.registry.client import Registry
-from pipelines.registry.versions import FEEDBACK, PACKAGES, NoVersionError, Version
+from pipelines.registry.versions import FEEDBACK, NO_COMMIT, PACKAGES, NoVersionError, Version
 
 MACHINE, DATA = "genloop.machine.", "genloop.data."  # how names of tags begin
 SHOWN = ("model.family", "model.preset", "train.steps", "train.batch_size", "train.seed", "image.size")  # settings, for people
@@ -23,7 +23,8 @@ SCORES = ("fid", "recall", "coverage", "memorisation", "approval")  # likewise
 
 @dataclass(frozen=True)
 class Lineage:
-    """created: UTC. commit: None where it was made outside of git. dirty: whether something was changed and not committed.
+    """created: UTC. commit: None where it was made outside of git, and no_commit says why. dirty: whether
+    something was changed and not committed.
 
     parents: the version that its training went on from, the one that that went on from, and so on; none from scratch.
     generation: models that stand between it and real images alone.
@@ -38,6 +39,7 @@ class Lineage:
     created: datetime
     aliases: list[str]
     commit: str | None
+    no_commit: str | None
     dirty: bool
     parents: list[int]
     generation: int
@@ -65,7 +67,7 @@ class Lineage:
     def facts(self) -> Iterator[tuple[str, str]]:
         yield "made", iso(self.created, "seconds")
         changes = ", with changes that were not committed" if self.dirty else ""
-        yield "commit", "none: it was made outside of git" if self.commit is None else self.commit + changes
+        yield "commit", f"none: {self.no_commit}" if self.commit is None else self.commit + changes
         earlier = ", that from version ".join(map(str, self.parents))
         yield "training", f"went on from version {earlier}" if self.parents else "from scratch"
         yield "settings", ", ".join(f"{name} {self.settings[name]}" for name in SHOWN if name in self.settings)
@@ -97,6 +99,7 @@ def read(registry: Registry, version: int) -> Lineage:
         created=found.created,
         aliases=registry.aliases_of(version),
         commit=None if commit == "none" else commit,
+        no_commit=tags.get(NO_COMMIT, "it was made outside of git") if commit == "none" else None,
         dirty=tags.get("genloop.git_dirty") == "true",
         parents=parents(registry, found),
         generation=found.generation,

@@ -42,7 +42,7 @@ def open_version(project: Project, place: str) -> tuple[str, Any]:
     if number not in numbers:
         raise InputError(f"{place}: {name} has no version {number}; its versions: {', '.join(map(str, numbers))}")
     with registry.mlflow_errors():
-        sampler = registry.load_model(f"models:/{name}/{number}")
+        sampler = registry.load(number)
     if not hasattr(sampler, "draw"):
         raise InputError(f"{place}: version {number} is no model that Genloop registered: it cannot generate images")
     return f"{name}/{number}", sampler

@@ -97,26 +97,43 @@ def log_curves(curves: TrainingCurves) -> None:
 def log_model(weights: Path, name: str) -> Any:
     """A trained model's folder with the code of its families, as a model that MLflow builds from code."""
     import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    required = [ColSpec(DataType.long, name) for name in ("count", "seed")]
-    draws = Schema([*required, ColSpec(DataType.long, "label", required=False)])
-    images = Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, -1))])
+    from pipelines.models import base
+
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(temporary) / "model"
         shutil.copytree(weights, folder)
         shutil.copytree(CODE, folder / "code", ignore=shutil.ignore_patterns("__pycache__"))
+        for path in folder.glob("*.safetensors"):  # which its owner alone may read; a server may be another user
+            path.chmod((folder / base.DESCRIPTION).stat().st_mode)
         return mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc.py")),
             artifacts={"model": str(folder)},
-            signature=ModelSignature(inputs=draws, outputs=images),
+            signature=signature(base.describe(weights).spec.shape),
             # Given, not inferred: that would load the model in another process and take ten seconds.
             pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in requirements()],
             metadata={"genloop.model": name},
         )
+
+
+def signature(shape: tuple[int, int, int]) -> Any:
+    """What a version takes and gives, with names, types and defaults; MLflow shows it, and checks `params` by it.
+
+    Columns are of any type, and `pyfunc.py` checks what is in them: to a column of whole numbers a server would cast 2.5, true
+    and "3" without a word, and it would refuse a label that is a name or is missing.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
+
+    defaults = {"count": 1, "seed": 0, "label": None}
+    return ModelSignature(
+        inputs=Schema([ColSpec(AnyType(), name, required=False) for name in defaults]),
+        outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *shape))]),
+        params=ParamSchema([ParamSpec(name, DataType.long, default) for name, default in defaults.items()]),
+    )
 
 
 def requirements() -> list[str]:

@@ -8,18 +8,30 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
+ANSWER = 2**26  # bytes of the images in one answer; JSON takes four times as many, and memory ten times
+SEEDS = 2**31  # all seeds are below
+
 
 class Registered(PythonModel):
-    """Draws: a table with the columns count, seed (the first image's) and label (a class's index; left out: by turns)."""
+    """Generates: a table with a row for each group of images. All columns may be left out, and `params` then says the same.
+
+    count: how many images (1). seed: of the first image, each next one has the next seed (0).
+    label: a class, by index or name; where it is missing the classes take turns.
+
+    What cannot be generated is an MlflowException of INVALID_PARAMETER_VALUE, which servers answer with status 400. Nothing has
+    been generated then.
+    """
 
     folder: Path
 
@@ -31,16 +43,54 @@ class Registered(PythonModel):
         self.family = self.base.load(self.folder, getattr(module, about.class_name))
         self.conditional = bool(self.family.conditional and about.spec.classes)
         self.classes: list[str] = about.classes
+        self.most = max(1, ANSWER // int(np.prod(about.spec.shape)))  # images in one answer
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
         """Images (n, size, size, channels) uint8, 0..255, row after row of the table."""
-        drawn = []
-        for row in model_input.to_dict("records"):
-            seeds = int(row["seed"]) + np.arange(int(row["count"]))
-            label = row.get("label")
-            named = label is not None and label == label  # a missing value is None or NaN
-            drawn.append(self.draw(seeds, np.full(len(seeds), int(label), np.int32) if named else None))
-        return np.concatenate(drawn)
+        seeds, labels = self.read_table(model_input, params or {})
+        return self.draw(seeds, labels if self.conditional else None)
+
+    def read_table(self, table: pd.DataFrame, params: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Seeds (n,) int64 and labels (n,) int32 of all images that are asked for. MLflow has dropped unknown columns."""
+        if not isinstance(table, pd.DataFrame) or not len(table):
+            raise invalid("came no row with one of the columns count, seed and label, expected at least one")
+        if len(table) > self.most:
+            raise self.too_many(len(table))
+        seeds, labels, total = [], [], 0
+        for number, row in enumerate(table.to_dict("records")):
+            place = f"row {number}: "
+            count = self.count(choose(row, params, "count", 1, place), f"{place}count")
+            total += count
+            if total > self.most:
+                raise self.too_many(total)
+            first = seed_number(choose(row, params, "seed", 0, place), count, f"{place}seed")
+            label = self.label(choose(row, params, "label", None, place), f"{place}label")
+            turns = np.arange(count) % max(1, len(self.classes))
+            seeds.append(first + np.arange(count))
+            labels.append(turns if label is None else np.full(count, label))
+        return np.concatenate(seeds), np.concatenate(labels).astype(np.int32)
+
+    def count(self, value: Any, place: str, least: int = 1) -> int:
+        """A number of images."""
+        return whole(value, least, self.most, place)
+
+    def label(self, value: Any, place: str = "label") -> int | None:
+        """The index of a class that came as an index or a name; None where it is missing."""
+        if is_missing(value):
+            return None
+        if not self.conditional:
+            raise invalid(f"{place}: came {show(value)}, but this model has no classes; leave it out")
+        if isinstance(value, str):
+            if value in self.classes:
+                return self.classes.index(value)
+            more = ", …" if len(self.classes) > 20 else ""
+            raise invalid(f"{place}: came {show(value)}, expected one of {', '.join(self.classes[:20])}{more}, or an index")
+        return whole(value, 0, len(self.classes) - 1, place)
+
+    def too_many(self, count: int) -> MlflowException:
+        return invalid(
+            f"came {count:,} images or more, expected at most {self.most:,} in one request; ask for parts, seed by seed"
+        )
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """One image for each seed, uint8; an image depends on its seed and its label only."""
@@ -54,13 +104,55 @@ class Registered(PythonModel):
 
     def interpolate(self, seed_a: int, seed_b: int, steps: int, label: int | None = None) -> np.ndarray:
         """The way from the image of one seed to that of another, both included, uint8."""
-        images: np.ndarray = self.base.interpolate(self.family, seed_a, seed_b, steps, label)
+        ends = seed_number(seed_a, 1, "seed_a"), seed_number(seed_b, 1, "seed_b")
+        images: np.ndarray = self.base.interpolate(self.family, *ends, self.count(steps, "steps", least=2), self.label(label))
         return images
 
     def variations(self, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray:
         """Images near that of a seed, uint8; strength 0 is the image itself, 1 has nothing to do with it."""
-        images: np.ndarray = self.base.variations(self.family, seed, strength, count, label)
+        known = seed_number(seed, 1, "seed")
+        images: np.ndarray = self.base.variations(self.family, known, strength, self.count(count, "count"), self.label(label))
         return images
+
+
+def choose(row: Mapping[str, Any], params: Mapping[str, Any], name: str, default: Any, place: str) -> Any:
+    """What a row says, or for a column that is not there, or a missing label, what `params` says.
+
+    A seed or a count that is missing in a column is an error upstream, and the same seed for all such rows would hide it.
+    """
+    value, general = row.get(name), params.get(name, default)
+    if name not in row or (name == "label" and is_missing(value)):
+        return general
+    if general != default and not is_missing(value) and general != value:
+        raise invalid(f"{place}{name}: came {show(value)} in the table and {show(general)} in params; expected one of them")
+    return value
+
+
+def seed_number(value: Any, count: int, place: str) -> int:
+    """The first of `count` seeds."""
+    return whole(value, 0, SEEDS - count, place)
+
+
+def whole(value: Any, least: int, most: int, place: str) -> int:
+    """A whole number; a float such as 3.0 is one, because pandas makes floats of a column with missing values."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not (is_number and least <= value <= most and value == int(value)):  # NaN is not within any limits
+        raise invalid(f"{place}: came {show(value)}, expected a whole number from {least} to {most:,}")
+    return int(value)
+
+
+def is_missing(value: Any) -> bool:
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def show(value: Any) -> str:
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def invalid(message: str) -> MlflowException:
+    error: MlflowException = MlflowException.invalid_parameter_value(message)
+    return error
 
 
 def package(code: Path) -> ModuleType:

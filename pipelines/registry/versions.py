@@ -11,6 +11,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 ALIASES = (CHAMPION, CHALLENGER)
 KEY = "genloop.key"  # tag of a version: what it was made of, so that the same is never registered twice
 GENERATION = "genloop.generation"  # tag of a version: how many models stand between it and real images
+NO_COMMIT = "genloop.git_missing"  # tag of a version: why it names no commit
 FEEDBACK = "feedback.json"  # a run's artifact: which folds the version has learned from
 PACKAGES = "packages.json"  # another one: every package that was installed, and its version
 WORKSPACE = "workspace"  # and another: a folder of the project's files that a rebuild needs and git may not have as they were

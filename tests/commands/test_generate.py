@@ -19,6 +19,8 @@ from pipelines.feedback.store.event_store import EventStore
 from pipelines.registry.client import Registry
 from tests.conftest import REPOSITORY
 
+DESCRIPTION = {"family": "gan", "classes": ["zero", "one", "two"], "spec": {"size": 4, "channels": 1, "classes": 3}}
+
 
 class GreySampler:
     """Draws an image of one grey, its seed, whose second pixel is the label."""
@@ -49,6 +51,7 @@ def withhold(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     (project.root / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(project.root)
     monkeypatch.setattr(Registry, "load", lambda self, number=None: GreySampler())
+    monkeypatch.setattr(Registry, "description", lambda self, number=None: DESCRIPTION)
 
     def set_to(must_not: Callable[[np.ndarray], np.ndarray]) -> None:
         monkeypatch.setattr(withheld.WithheldFilter, "read", lambda project, params: Withheld(must_not))
@@ -141,3 +144,62 @@ def test_seeds_run_out_at_the_end_of_their_range(withhold: Callable[..., None]) 
     said, _ = draw("--count", "3", "--seed", str(last))
     assert said.code == 1
     assert "take another --seed" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--count", "-2"], "--count -2: expected 1 to 1,000,000 for a .npz file"),
+        (["--count", "0"], "--count 0: expected 1 to 1,000,000"),
+        (["--count", "200000000"], "--count 200000000: expected 1 to 1,000,000"),
+        (["--count", "3", "--seed", "-1"], "--seed -1: expected 0 to 2147483645"),
+        (["--count", "3", "--seed", str(2**31)], "--seed 2147483648: expected 0 to 2147483645"),
+        (["--count", "3", "--out", "some.jpg"], "--out some.jpg: expected a name that ends in .png or .npz"),
+        (["--count", "3", "--out", "none/some.npz"], "its folder does not exist"),
+        (["--count", "3", "--label", "BAD"], "--label BAD: expected one of zero, one, two, or an index below 3"),
+        (["--count", "3", "--label", "3"], "--label 3: expected one of zero, one, two, or an index below 3"),
+        (["--count", "3", "--label", "-1"], "--label -1: expected one of zero, one, two, or an index below 3"),
+        (["--count", "3", "--label", ""], "--label : expected one of zero, one, two"),
+    ],
+)
+def test_nonsense_is_refused_before_a_model_is_loaded(
+    withhold: Callable[..., None], monkeypatch: pytest.MonkeyPatch, project: Project, arguments: list[str], words: str
+) -> None:
+    monkeypatch.setattr(Registry, "load", lambda self, number=None: pytest.fail("it was loaded"))
+    before = sorted(project.root.rglob("*"))
+    arguments = arguments if "--out" in arguments else [*arguments, "--out", "some.npz"]
+    result = CliRunner().invoke(genloop.app, ["generate", *arguments], env={"COLUMNS": "200"})
+    assert (result.exit_code, result.stderr.count(words)) == (2, 1), result.stderr
+    assert sorted(project.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "words"),
+    [
+        ({"classes": []}, ["--label", "zero"], "--label: this model takes no labels; leave it out"),
+        ({"family": "gan-dense"}, ["--label", "zero"], "--label: this model takes no labels; leave it out"),
+        ({"classes": [f"c{n}" for n in range(30)]}, ["--label", "BAD"], "c18, c19 and 10 more, or an index below 30"),
+        ({"spec": {"size": 256, "channels": 3}}, [], "--count 20000: expected at most 10,922 images of 256x256 at once"),
+    ],
+)
+def test_what_a_model_cannot_do_is_known_before_it_is_loaded(
+    withhold: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.setattr(Registry, "load", lambda self, number=None: pytest.fail("it was loaded"))
+    monkeypatch.setattr(Registry, "description", lambda self, number=None: {**DESCRIPTION, **changes})
+    said, _ = draw("--count", "20000", *arguments)
+    assert said.code == 2
+    assert words in said.err
+
+
+def test_a_folder_that_cannot_be_written_is_said_at_once(
+    withhold: Callable[..., None], monkeypatch: pytest.MonkeyPatch, project: Project
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    said, _ = draw("--count", "3")
+    assert said.code == 2
+    assert f"no permission to write in {project.root}" in said.err

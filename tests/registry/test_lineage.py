@@ -56,6 +56,7 @@ def test_the_lineage_says_all_that_the_run_has_kept(registry: FakeRegistry) -> N
         "created": "2026-01-31T12:00:00Z",
         "aliases": ["champion"],
         "commit": "c0ffee",
+        "no_commit": None,
         "dirty": True,
         "parents": [2, 1],
         "generation": 1,
@@ -108,3 +109,14 @@ def test_an_artifact_that_is_no_json_is_named(registry: FakeRegistry) -> None:
     registry.artifacts[3]["packages.json"] = b"<html>"
     with pytest.raises(GenloopError, match=r"version 3: its artifact packages\.json is no JSON"):
         lineage.read(registry, 3)
+
+
+def test_a_version_without_a_commit_says_why(registry: FakeRegistry) -> None:
+    registry.tags[1] |= {
+        "genloop.git_commit": "none",
+        "genloop.git_missing": "there is no commit yet; `git add . && git commit`",
+    }
+    assert lineage.read(registry, 1).no_commit == "there is no commit yet; `git add . && git commit`"
+    assert "none: there is no commit yet; `git add . && git commit`" in "\n".join(lineage.read(registry, 1).lines())
+    registry.tags[1] |= {"genloop.git_commit": "c0ffee"}  # a run has committed since
+    assert (lineage.read(registry, 1).commit, lineage.read(registry, 1).no_commit) == ("c0ffee", None)

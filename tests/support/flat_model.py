@@ -1,0 +1,91 @@
+"""A model without Keras as a version of a registry. Its images are flat; their grey tells seed and label."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.registry import publish
+from pipelines.registry.client import Registry
+
+CLASSES = ["cat", "dog", "7"]
+CODE = """
+import json
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+
+def describe(folder):
+    stored = json.loads((Path(folder) / "model.json").read_text())
+    spec = SimpleNamespace(shape=(4, 4, 1), classes=len(stored["classes"]))
+    return SimpleNamespace(module="flat", class_name="Flat", classes=stored["classes"], spec=spec)
+
+def load(folder, kind):
+    return kind()
+
+def draw(family, seeds, labels):
+    labels = 9 if labels is None else np.asarray(labels)
+    grey = (np.asarray(seeds) % 10 + 10 * labels).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(grey[:, None, None, None], (len(grey), 4, 4, 1)))
+
+def interpolate(family, a, b, steps, label):
+    return draw(family, np.linspace(a, b, steps).astype(int), np.full(steps, label or 0))
+
+def variations(family, seed, strength, count, label):
+    return draw(family, np.full(count, seed), np.full(count, label or 0))
+"""
+
+
+def write(folder: Path, classes: list[str]) -> None:
+    """What `publish.log_model` gives MLflow as the model: model.json and the code."""
+    (folder / "code").mkdir(parents=True)
+    spec = {"size": 4, "channels": 1, "classes": len(classes)}
+    (folder / "model.json").write_text(json.dumps({"family": "flat", "classes": classes, "spec": spec}))
+    (folder / "code/__init__.py").touch()
+    (folder / "code/base.py").write_text(CODE)
+    (folder / "code/flat.py").write_text("class Flat:\n    conditional = True\n")
+
+
+def save(folder: Path, classes: list[str] = CLASSES) -> str:
+    """A folder that MLflow loads, made as `publish` makes a version."""
+    import mlflow
+
+    write(folder / "given", classes)
+    mlflow.pyfunc.save_model(folder / "saved", **as_published(folder / "given"))
+    return str(folder / "saved")
+
+
+def register(registry: Registry, classes: list[str] = CLASSES) -> int:
+    """A version with files, and a run with an artifact; returns its number."""
+    import mlflow
+
+    with registry.lock():
+        experiment = registry.experiment()
+    with registry.fluent(), tempfile.TemporaryDirectory() as folder, mlflow.start_run(experiment_id=experiment) as run:
+        write(Path(folder) / "given", classes)
+        mlflow.log_dict({"batches": ["x"]}, "feedback.json")
+        made = mlflow.pyfunc.log_model(name="model", **as_published(Path(folder) / "given"))
+        if not registry.client.search_registered_models(f"name = '{registry.name}'"):
+            registry.client.create_registered_model(registry.name)
+        version = registry.client.create_model_version(registry.name, made.model_uri, run.info.run_id, model_id=made.model_id)
+    return int(version.version)
+
+
+def as_published(given: Path) -> dict[str, object]:
+    return {
+        "python_model": str(Path(publish.__file__).with_name("pyfunc.py")),
+        "artifacts": {"model": str(given)},
+        "signature": publish.signature((4, 4, 1)),
+        "pip_requirements": ["mlflow"],
+    }
+
+
+def greys(images: object) -> list[int]:
+    """Of images, their greys: 10 times the label and the last digit of the seed."""
+    array = np.asarray(images)
+    assert array.ndim == 4, array.shape
+    assert (array == array[:, :1, :1]).all()
+    return [int(grey) for grey in array[:, 0, 0, 0]]
