@@ -12,8 +12,16 @@ run: env  ## the main job: from images to a registered model
 
 env: .venv/complete  ## the environment, from the hashed lock
 
+# The programs in .venv have its path in them: one that came with a copied or moved project is made anew.
+MADE_FOR := $(shell sed -n '1,2s|^[^/]*\(/.*\)/python.*|\1|p' $(BIN)/genloop 2>/dev/null)
+MOVED := $(shell test -z "$(MADE_FOR)" || test "$(MADE_FOR)" -ef $(BIN) || echo moved)
+.PHONY: moved
+moved:
+	@echo ".venv was made for another folder; making one for this"
+	@rm -rf .venv
+
 # Complete or not there: the mark is set last. Bytecode is made as modules are first used, which halves the time to install.
-.venv/complete: requirements.lock pyproject.toml
+.venv/complete: requirements.lock pyproject.toml $(MOVED)
 	@echo "making the environment in .venv from requirements.lock (once, about two minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock

@@ -13,6 +13,7 @@ from commands import why, influence, forget, tune, simulate, status, doctor  # n
 
 from commands.app import app
 from pipelines.core import processes
+from pipelines.core.errors import InputError
 
 
 def interrupt(*_: object) -> None:
@@ -20,10 +21,14 @@ def interrupt(*_: object) -> None:
 
 
 def main() -> None:
-    processes.set_defaults()
+    processes.open_standard_streams()
     signal.signal(signal.SIGTERM, interrupt)
     try:
+        processes.set_defaults()
         app()
+    except InputError as error:
+        print(f"genloop: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except SystemExit as end:
         if end.code != 130:  # Typer ends so, without a message, when Ctrl-C comes before a command has begun
             raise

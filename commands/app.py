@@ -10,8 +10,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from pipelines.core.processes import flush_stdout
 from pipelines.core.progress import say
 from pipelines.core.project import Project
+from workspace import copies
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -54,6 +56,8 @@ def command(find: Callable[[Path | None], Project] = Project.find) -> Callable[[
                 say(
                     f"genloop: the working directory is in no project, so it is {project.root}; --project DIR names another one"
                 )
+            for warning in copies.warnings(project):
+                say(f"genloop: {warning}")
             with exit_on_error(project.shorten):
                 function(project, **arguments)
 
@@ -70,7 +74,10 @@ def command(find: Callable[[Path | None], Project] = Project.find) -> Callable[[
 def exit_on_error(shorten: Callable[[str], str] = str) -> Iterator[None]:
     """Print an error as one line on stderr and exit with its code; only a bug of Genloop shows a traceback."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            flush_stdout()  # now, while an error can become a message
     except typer.Exit:
         raise
     except BaseException as error:

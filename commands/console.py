@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDTH = 140  # columns of a wide table where stdout is no terminal
+DEFAULT_WIDTH = 80  # columns of a terminal that does not say how many it has
 
 
 def table(columns: Iterable[str], rows: Iterable[Sequence[str | Text]], wide: bool = False) -> None:
@@ -24,7 +25,10 @@ def table(columns: Iterable[str], rows: Iterable[Sequence[str | Text]], wide: bo
     table = Table(*columns, box=None, header_style="dim", pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False, markup=False, width=WIDTH if wide and not sys.stdout.isatty() else None).print(table)
+    console = Console(highlight=False, markup=False, width=WIDTH if wide and not sys.stdout.isatty() else None)
+    if console.width < 1:  # COLUMNS=0, which is how some terminals say that they do not know
+        console.width = DEFAULT_WIDTH
+    console.print(table)
 
 
 def confirm(question: str, no_terminal_message: str) -> bool:

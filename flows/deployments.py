@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -34,6 +36,11 @@ SCHEDULED: dict[str, Flow[..., None]] = {"retrain": retrain, "feedback": feedbac
 
 class StoppableRunner(Runner):
     """Prefect's runner, which on SIGTERM, as on Ctrl-C, first ends the runs that it has started."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Prefect's own choice is one folder for all users, in which only the first of them may write.
+        self._tmp_dir = Path(tempfile.mkdtemp(prefix="genloop-"))
 
     def handle_sigterm(self, *_: Any, **__: Any) -> None:
         signal.raise_signal(signal.SIGINT)

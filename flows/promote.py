@@ -18,7 +18,7 @@ from flows import artifacts
 from flows.run_lifecycle import announce, deployment_name, exclusive_run, find_runs
 from flows.tasks import log_start, run_limited, run_stage
 from operations import versioning
-from operations.promote import apply_verdict, judge_contest, needs_noise_floor
+from operations.promote import apply_verdict, judge_contest, judge_without_noise, needs_noise_floor
 from pipelines.core.project import Project
 from pipelines.promotion import decisions, moves
 from pipelines.promotion.decisions import Contest, Decision
@@ -83,13 +83,24 @@ def gate(project: Project, params: Params, registry: Registry) -> None:
 def decide(project: Project, params: Params, registry: Registry, contest: Contest) -> Decision:
     """The gate's decision, a valid earlier one or a new one; it is shown on the run's page."""
     decision = decisions.find_valid(project, params, contest)
-    if decision is None:
-        if needs_noise_floor(project, params, contest):
+    if decision is None and needs_noise_floor(project, params, contest):
+        decision = run_limited(first_look, "first look", params.flow, project, params, registry, contest)
+        if decision is None:
             run_stage(project, dvc.NOISE, params.flow, dvc.noise_state(project) == "fresh")
             versioning.commit(project, params, registry, announce)
+    if decision is None:
         decision = run_limited(judge, "judge", params.flow, project, params, registry, contest)
     announce(decisions.summary(decision))
     artifacts.show_decision(registry, decision)
+    return decision
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def first_look(project: Project, params: Params, registry: Registry, contest: Contest) -> Decision | None:
+    """A decision that no noise floor can change spares its trainings; None where one could."""
+    decision = judge_without_noise(project, params, registry, contest)
+    if decision is not None:
+        decisions.remember(registry, decision)
     return decision
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from flows.artifacts import show_results
 from flows.promote import gate
 from flows.run_lifecycle import announce, exclusive_run
 from flows.tasks import run_stage
-from operations import versioning
+from operations import preflight, versioning
+from operations.preflight import RunPlan
 from operations.staleness import stale_stages
 from pipelines.core.progress import say
 from pipelines.core.project import Project
@@ -35,10 +36,14 @@ def retrain(everything: bool = False, project: str | None = None) -> None:
 
 
 def run_stages(project: Project, params: Params, registry: Registry, everything: bool = False) -> None:
-    """Run what is stale, or everything, in the flow that calls this."""
-    for name in dvc.stages(project):
+    """Run what is stale, or everything, in the flow that calls this. Raises InputError first where that cannot succeed."""
+    names = dvc.stages(project)
+    for position, name in enumerate(names):
         # Found out anew each time: a stage whose output did not change leaves the stages after it fresh.
         work = stale_stages(project, params, registry, everything)
+        # And so is what can be known before a stage runs: `clean` makes known how many rows there are. Warnings come once.
+        ahead = [later for later in names[position:] if later in work]
+        preflight.require(RunPlan(project, params, registry, ahead), None if position else get_run_logger().warning)
         if name in work:
             run_stage(project, name, params.flow, force=work[name])
         else:

@@ -27,9 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a script starts in the background
     # Not KeyboardInterrupt: inside generated code Python dies of that one even where it is caught.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    set_defaults()
     project = None
     try:
+        set_defaults()
         from flows.deployments import serve  # only now: Prefect reads the environment when it is imported
         from flows.run_lifecycle import SERVED_BY
 

@@ -6,10 +6,10 @@ import secrets
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 from prefect.events.worker import EventsWorker
@@ -17,49 +17,59 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
+    PREFECT_HOME,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     temporary_settings,
 )
 
-from pipelines.core.errors import GenloopError
+from flows import health
+from pipelines.core.environment import proxy_faults
+from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.processes import ignore_socks_proxies
+from pipelines.core.progress import say
 from pipelines.core.project import Project
 from workspace import processes
 
 FACTORY = "prefect.server.api.server:create_app"
 DRAIN_TIMEOUT = 5.0  # seconds to send the last messages to the server
+PATIENCE = 30.0  # seconds of starting after which the user is told that it goes on
 
 
 @contextmanager
 def server(project: Project) -> Iterator[None]:
-    """A block in which Prefect's API answers.
+    """A block in which Prefect's API answers. Raises GenloopError where it does not, InputError where a proxy is no address.
 
     Prefect would start such a server by itself, but leaves it running when the flow is killed, and open to every web
     page in the user's browser; ours dies with the flow and asks for a password. Both write to PREFECT_HOME.
     """
+    if faults := proxy_faults(project.environment):
+        raise InputError("; ".join(faults))
+    ignore_socks_proxies()
     if configured := PREFECT_API_URL.value():
-        if not reachable(configured):
-            raise GenloopError(f"Prefect's server at {configured} does not answer; start it, or unset PREFECT_API_URL")
+        if (wrong := health.fault(configured)) is not None:
+            raise GenloopError(wrong)
         yield
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     password = secrets.token_urlsafe(32)
     private = {
         "PREFECT_SERVER_API_AUTH_STRING": password,
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # into its own file
     }
-    uvicorn = [sys.executable, "-m", "uvicorn", "--factory", FACTORY, "--host", "127.0.0.1", "--port", str(port)]
-    with tempfile.TemporaryFile("w+") as output:
+    log = project.logs / "prefect-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # The server inherits the socket: a port that is only found free may be another program's when the server begins.
+    with socket.socket() as listener, log.open("wb") as output:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        options = f"--factory {FACTORY} --fd {listener.fileno()} --log-level error".split()
+        uvicorn = [sys.executable, "-m", "uvicorn", *options]
         process = processes.start(
-            project.with_variables(private), [*uvicorn, "--log-level", "error"], stdout=output, stderr=output
+            project.with_variables(private), uvicorn, stdout=output, stderr=output, pass_fds=[listener.fileno()]
         )
         try:
-            url = f"http://127.0.0.1:{port}/api"
-            if not wait_until_ready(url, process):
-                output.seek(0)
-                raise GenloopError(f"Prefect's server did not start:\n{output.read()[-2000:]}")
+            wait_until_ready(url, process, log)
             with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
                 yield
         finally:
@@ -68,22 +78,38 @@ def server(project: Project) -> Iterator[None]:
             processes.stop(process)
 
 
-def reachable(url: str) -> bool:
-    try:
-        httpx.get(f"{url}/health", timeout=10)
-    except httpx.TransportError:
-        return False
-    return True
-
-
-def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
-    until = time.monotonic() + PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Raises GenloopError where the server ends, or does not answer in time."""
+    limit, started = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value(), time.monotonic()
+    told = False
     with httpx.Client(trust_env=False) as client:
-        while process.poll() is None and time.monotonic() < until:
+        while process.poll() is None:
             try:
                 if client.get(f"{url}/health").status_code == httpx.codes.OK:
-                    return True
+                    return
             except httpx.TransportError:
                 pass
+            waited = time.monotonic() - started
+            if waited > limit:
+                name = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.name
+                raise GenloopError(
+                    f"Prefect's server did not start within {limit} s, most often because the machine is busy; run again, or "
+                    f"give it longer: {name}=N (its output is in {log})"
+                )
+            if waited > PATIENCE and not told:
+                say(f"Prefect's server is still starting; it may take {limit} s")
+                told = True
             time.sleep(0.1)
-    return False
+    raise GenloopError(f"Prefect's server did not start: {reason(log.read_text(errors='replace'))} (its output is in {log})")
+
+
+def reason(output: str) -> str:
+    """Of the server's output the line that says most, with a way out where there is a known one."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    home = PREFECT_HOME.value()
+    if "Can't locate revision" in output:
+        return f"its database in {home} was made by a newer Prefect; set PREFECT_HOME to another folder"
+    if "database is locked" in output:
+        return f"its database in {home} is held by another program; wait for that one, or set PREFECT_HOME to another folder"
+    errors = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception"))]
+    return (errors or lines or ["it said nothing"])[-1][:300]

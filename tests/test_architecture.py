@@ -89,7 +89,18 @@ def test_no_stage_imports_another() -> None:
 def test_a_plug_in_imports_its_own_folder_and_what_is_below_it(kind: str) -> None:
     """A metric knows what features are; no other kind knows another, none the settings, the registry or the stages."""
     below = {"metrics": ("pipelines.features.base",)}.get(kind, ())
-    names = ("errors", "facts", "files", "images", "lazy", "processes", "progress", *(["project"] if kind == "sources" else []))
+    names = (
+        "errors",
+        "facts",
+        "files",
+        "formats",
+        "images",
+        "lazy",
+        "limits",
+        "processes",
+        "progress",
+        *(["project"] if kind == "sources" else []),
+    )
     core = () if kind == "models" else tuple(f"pipelines.core.{name}" for name in names)
     allowed = (f"pipelines.{kind}", *below, *core)
     wrong = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from ruamel.yaml import YAML
 
 from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.limits import cores
 from pipelines.core.project import Project
 from pipelines.registry.client import Registry
 from pipelines.registry.lineage import Lineage
@@ -25,11 +25,15 @@ REUSED_STAGE = "ingest"  # the stage whose outputs are taken as they were
 def check_rebuildable(project: Project, registry: Registry, lineage: Lineage) -> None:
     """Raises InputError where the version's commit or its parent does not exist any more."""
     if lineage.commit is None:
-        raise InputError(f"version {lineage.version} was made outside of git, so its code is not known")
+        raise InputError(f"version {lineage.version} has no commit, so its code is not known: {lineage.no_commit}")
+    if (reason := git.missing_commit(project)) is not None:
+        raise InputError(f"version {lineage.version} was made at commit {lineage.commit}, which git cannot give: {reason}")
     if git.git(project, "cat-file", "-e", f"{lineage.commit}^{{commit}}").returncode:
+        way = (
+            "`git fetch --unshallow` brings older commits" if git.is_shallow(project) else "`git fetch` brings those of others"
+        )
         raise InputError(
-            f"version {lineage.version} was made at commit {lineage.commit}, which is not in this repository; "
-            "`git fetch` brings commits that others have"
+            f"version {lineage.version} was made at commit {lineage.commit}, which is not in this repository; {way}"
         )
     if lineage.parents:
         try:
@@ -69,7 +73,7 @@ def environment(registry: Registry, lineage: Lineage) -> dict[str, str]:
     machine, found = lineage.machine, {"MLFLOW_TRACKING_URI": registry.uri}
     if "backend" in machine:
         found["KERAS_BACKEND"] = machine["backend"]
-    if "threads" in machine and machine["threads"] != len(os.sched_getaffinity(0)):
+    if "threads" in machine and machine["threads"] != cores():
         found["TF_NUM_INTRAOP_THREADS"] = str(machine["threads"])
     if machine.get("onednn", "default") != "default":
         found["TF_ENABLE_ONEDNN_OPTS"] = machine["onednn"]

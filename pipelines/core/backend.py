@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+from pipelines.core.limits import cores
+
 
 def load(deterministic: bool = False) -> None:
     """Import Keras and its backend without the lines that TensorFlow writes whatever its settings say.
@@ -132,7 +134,7 @@ def describe() -> dict[str, Any]:
     return {
         "backend": backend,
         "device": keras.distribution.list_devices()[0],
-        "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or len(os.sched_getaffinity(0))),
+        "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores()),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "versions": {name: importlib.metadata.version(name) for name in ("keras", backend, "numpy")},
     }

@@ -75,9 +75,17 @@ def sync(folder: Path) -> None:
 
 def absolute(place: str, root: Path) -> str:
     """A path or URL of the settings as it is, or, where it is a relative path, below `root`."""
-    return place if "://" in place or Path(place).expanduser().is_absolute() else str(root / place)
+    return place if "://" in place or os.path.isabs(os.path.expanduser(place)) else str(root / place)
 
 
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def same(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one file or folder; they may be different paths to it, by a link."""
+    try:
+        return path == other or path.samefile(other)
+    except OSError:
+        return False

@@ -13,7 +13,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from pipelines.core.errors import GenloopError
-from pipelines.core.processes import cores, die_with_parent
+from pipelines.core.limits import cores
+from pipelines.core.processes import die_with_parent
+from pipelines.core.progress import say
 
 Item = TypeVar("Item")
 Chunk = TypeVar("Chunk")
@@ -42,6 +44,7 @@ def map_ordered(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], wo
     Memory holds at most `workers + EXTRA_CHUNKS` chunks and their results, however many there are. `function` must be one that
     a new process can import (a module's function, or a `functools.partial` of one), and chunks and results must pickle.
     A single chunk is worked on in this process, as all are with a single worker: starting a process costs more than a chunk.
+    So are all where the system lets no processes share their work.
     Raises GenloopError where a worker was killed; what `function` raises comes through as it is.
     """
     workers = workers or cores()
@@ -51,10 +54,14 @@ def map_ordered(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], wo
     if workers == 1 or len(first) < 2:
         yield from map(function, chunks)
         return
-    # Spawned, not forked, because a fork copies locks that Arrow's and tqdm's threads may hold.
-    pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker, initargs=(os.getpid(),)
-    )
+    try:  # spawned, not forked, because a fork copies locks that Arrow's and tqdm's threads may hold
+        pool = ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker, initargs=(os.getpid(),)
+        )
+    except OSError as error:  # its semaphores are files in /dev/shm, which a container may lack
+        say(f"one core works instead of {workers}, because /dev/shm cannot be written: {error.strerror}")
+        yield from map(function, chunks)
+        return
     waiting: deque[Future[Result]] = deque()
     try:
         for chunk in chunks:

@@ -1,4 +1,4 @@
-"""This process: its cores, its environment variables, and its end with the process that started it."""
+"""This process: its environment variables, its standard streams, and its end with the process that started it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import ctypes
 import os
 import signal
 import sys
+
+from pipelines.core import environment
+from pipelines.core.limits import cores
+from pipelines.core.progress import say
 
 PR_SET_PDEATHSIG = 1
 
@@ -25,11 +29,6 @@ DEFAULTS = {
 }
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def die_with_parent(parent: int | None = None) -> None:
     """Ask Linux to kill this process when its parent dies, so that no stage outlives a killed `dvc` or flow.
 
@@ -45,6 +44,47 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def set_defaults() -> None:
-    """Set what the user has not set. Called once, when a program starts, before any of those libraries is imported."""
+    """Set what the user has not set, and what this machine gets wrong. Called once, before any of those libraries is imported.
+
+    Raises InputError where no folder at all can be written.
+    """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if hasattr(os, "sched_getaffinity") and (allowed := cores()) < len(os.sched_getaffinity(0)):
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(allowed))  # TensorFlow knows no quota, and would wait for its turn
+    found = environment.substitutes(os.environ)
+    os.environ.update(found.variables)
+    for message in found.messages:  # once: the programs that this one starts find the variables set
+        say(f"genloop: {message}")
+
+
+def ignore_socks_proxies() -> None:
+    """Have this process, and those that it starts from now on, go without SOCKS proxies where httpx cannot use them.
+
+    httpx raises an ImportError for one even when it is to ask this very machine.
+    """
+    for name in environment.socks_proxies(os.environ):
+        os.environ[name] = ""
+        say(f"{name}: a SOCKS proxy is not used, because Prefect needs the package socksio for it (pip install socksio)")
+
+
+def flush_stdout() -> None:
+    """Write what stdout holds. Where that is not possible, nothing more goes there, and the error is raised: once."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def open_standard_streams() -> None:
+    """Give a closed stdin, stdout or stderr /dev/null: the next file that is opened would take its place, and its messages."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+    if sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file's name may be any bytes

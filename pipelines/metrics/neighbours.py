@@ -15,7 +15,7 @@ from itertools import combinations, product
 from typing import Any, TypeVar
 
 from pipelines.core.lazy import np
-from pipelines.core.processes import cores
+from pipelines.core.limits import cores
 
 TILE = 1280  # rows on either side of one product: its result stays in the processor's cache
 DENSE = 1 / 16  # share of a product's pairs in doubt above which a product in float64 costs less than single distances

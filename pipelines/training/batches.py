@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import keras
 import numpy as np
 
-from pipelines.core.processes import cores
+from pipelines.core.limits import cores
 
 if TYPE_CHECKING:
     from pipelines.training.dataset import Dataset

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import psutil
+
+from pipelines.core import limits
 
 
 class ImageArray(Protocol):
@@ -34,8 +35,8 @@ class ImageStore(Protocol):
 
 
 def create(most: int, shape: tuple[int, ...], memory_share: float, folder: Path) -> ImageStore:
-    """A store for `most` images of `shape`, in memory if they take at most this share of the machine's, else in `folder`."""
-    fits = most * int(np.prod(shape)) <= memory_share * psutil.virtual_memory().total
+    """A store for `most` images of `shape`, in memory if they take at most this share of what there is, else in `folder`."""
+    fits = most * int(np.prod(shape)) <= memory_share * limits.memory().total
     return MemoryStore(most, shape) if fits else FileStore(shape, folder)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing.synchronize  # noqa: F401  (before its semaphore is replaced)
 import os
 import signal
 import subprocess
@@ -111,3 +113,20 @@ def test_workers_die_with_their_parent(tmp_path: Path, signal_name: str, working
 
 def test_cores_are_those_that_may_be_used() -> None:
     assert 1 <= parallel.cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.ENOSYS])
+def test_where_processes_cannot_share_their_work_one_does_all_and_says_so(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container may have no /dev/shm, or a full one."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("_multiprocessing.SemLock", fail)
+    results = list(map_ordered(slow_for_even, range(5), workers=2))
+    assert results == [(number, os.getpid()) for number in range(5)]
+    assert capsys.readouterr().err == (
+        f"one core works instead of 2, because /dev/shm cannot be written: {os.strerror(number)}\n"
+    )

@@ -97,7 +97,7 @@ def test_a_person_is_waited_for_and_what_they_say_counts(
 
     serving.start()
     retrain = serving.ask("retrain")
-    serving.says("or on the page of the run of `promote` that now asks for it")
+    serving.says("or on the page of the run of `promote` that asks for it now")
     serving.says("waiting for a person's approval")
     until(lambda: serving.state(retrain) == "COMPLETED", 180)
     (asking,) = serving.client.read_flow_runs(flow_run_filter=named("PAUSED"))

@@ -100,7 +100,7 @@ def test_an_interrupted_run_says_so_in_one_line_and_leaves_nothing(served: Tiny,
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert [line for line in err.splitlines() if line.startswith("genloop:")] == [
-        "genloop: interrupted; what was there before is untouched, run again to go on"
+        "genloop: interrupted; the stages that had ended are kept, and the next run goes on from there"
     ]
     assert "Traceback" not in err
     served.nothing_left()

@@ -36,7 +36,7 @@ def test_the_next_time_is_of_the_zone(project: Project) -> None:
     assert timedelta() < at - datetime.now(UTC) <= timedelta(days=1)
 
 
-@pytest.mark.parametrize("line", ["61 * * * *", "0 3 * * mon-xyz", "0 0 31 2 *", "a b c d e"])
+@pytest.mark.parametrize("line", ["0 0 31 2 *", "0 0 30 feb *", "0 0 31 4,6 *"])
 def test_a_cron_that_never_comes_stops_at_the_start(project: Project, line: str) -> None:
     with pytest.raises(InputError, match=r"params\.yaml: schedule\.feedback: .* is no cron line with a next time"):
         deployments.serve(project, schedule(feedback=line))
@@ -51,14 +51,14 @@ def test_a_fault_is_a_line_and_an_exit_code(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny.graph(one="pass")
-    edit(tiny, retrain="61 * * * *")
+    edit(tiny, retrain="0 0 31 2 *")
     monkeypatch.setenv(run_lifecycle.SERVED_BY, "")  # so that what `main` sets is taken back
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
         schedules.main(["--project", str(tiny.folder)])
     signal.signal(signal.SIGTERM, before)
     assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith("schedules: params.yaml: schedule.retrain: '61 * * * *' is no cron line")
+    assert capsys.readouterr().err.startswith("schedules: params.yaml: schedule.retrain: '0 0 31 2 *' is no cron line")
 
 
 def test_a_project_is_served_once(project: Project) -> None:
