@@ -31,7 +31,9 @@ def influence(
     from pipelines.feedback import rater_lineage
     from pipelines.feedback.sealed import manifest
     from pipelines.registry.client import open_registry
+    from workspace import conflicts
 
+    conflicts.check(project)
     _, registry = open_registry(project)
     manifest.require(project.feedback, project.manifest)
     with open_store(project) as store:

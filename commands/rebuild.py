@@ -29,7 +29,9 @@ def rebuild(
 ) -> None:
     """Make a version again from its commit and data, and say whether it is equal; exit code 1 if it is not."""
     from pipelines.registry.client import open_registry
+    from workspace import conflicts
 
+    conflicts.check(project)
     params, registry = open_registry(project)
 
     from operations.rebuild import rebuild

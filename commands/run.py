@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.app import Overlays, Settings, command
+from pipelines.core.errors import GenloopError
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
@@ -27,29 +28,50 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Run every stage, fresh or not.")] = False,
 ) -> None:
     """Bring everything up to date: data, model, scores, registry. Settings are written into params.yaml."""
-    from operations import versioning
+    from workspace import conflicts
+    from workspace.locks import run_lock
+
+    try:
+        with run_lock(project):
+            conflicts.check(project)  # first, because settings are written into a file that may have some
+            bring_up_to_date(project, update(project, overlays, settings), force)
+    except KeyboardInterrupt:
+        raise GenloopError(describe_interruption(project)) from None
+
+
+def bring_up_to_date(project: Project, params: Params, force: bool) -> None:
+    """Run what is stale, if anything is, and show the results."""
+    from operations import preflight, versioning
     from operations.staleness import stale_stages
     from pipelines.promotion import decisions
     from pipelines.registry.client import Registry
-    from workspace.locks import run_lock
 
-    with run_lock(project):
-        params = update(project, overlays, settings)
-        registry = Registry.open(project, params.registry)
-        work = [*stale_stages(project, params, registry, force)] or ["promote"] * decisions.is_due(project, params, registry)
-        if work:
-            say(f"to do: {', '.join(work)}; starting Prefect")
-            from flows.server import server  # only now: the import takes seconds, and a run with nothing to do needs none of it
+    registry = Registry.open(project, params.registry)
+    work = [*stale_stages(project, params, registry, force)] or ["promote"] * decisions.is_due(project, params, registry)
+    if work:
+        preflight.require(preflight.RunPlan(project, params, registry, work), say)
+        say(f"to do: {', '.join(work)}; starting Prefect")
+        from flows.server import server  # only now: the import takes seconds, and a run with nothing to do needs none of it
 
-            with server(project):
-                from flows.retrain import retrain
+        with server(project):
+            from flows.retrain import retrain
 
-                retrain(force, str(project.root))
-        else:  # what a run that was killed at its end has left to do needs no Prefect
-            if versioning.has_uncommitted(project, params):
-                versioning.commit(project, params, registry, say)
-            versioning.push(project, params, say)
-        show(project, registry, ran=bool(work))
+            retrain(force, str(project.root))
+    else:  # what a run that was killed at its end has left to do needs no Prefect
+        if versioning.has_uncommitted(project, params):
+            versioning.commit(project, params, registry, say)
+        versioning.push(project, params, say)
+    show(project, params, registry, ran=bool(work))
+
+
+def describe_interruption(project: Project) -> str:
+    from operations import versioning
+    from workspace import git
+
+    changed = git.changed(project, [project.params_file, *versioning.recorded_files(project)])
+    names = ", ".join(git.relative_names(project, changed))
+    left = f"; changed and not committed yet: {names}" if names else ""
+    return f"interrupted; the stages that had ended are kept, and the next run goes on from there{left}"
 
 
 def update(project: Project, overlays: Iterable[Path], settings: Iterable[str]) -> Params:
@@ -61,13 +83,16 @@ def update(project: Project, overlays: Iterable[Path], settings: Iterable[str]) 
 
 def path_from_root(project: Project, setting: str) -> str:
     """The same setting; a path in it becomes relative to the project's root."""
-    key, equals, value = setting.partition("=")
-    if not key.endswith(".path") or not value or "://" in value or Path(value).is_absolute():
+    from pipelines.settings.load import unquote
+
+    key, equals, text = setting.partition("=")
+    path = unquote(text)
+    if not key.endswith(".path") or not path or "://" in path or path.startswith("~") or Path(path).is_absolute():
         return setting
-    return f"{key}{equals}{os.path.relpath(value, project.root)}"
+    return f"{key}{equals}{os.path.relpath(path, project.root)}"
 
 
-def show(project: Project, registry: Registry, ran: bool) -> None:
+def show(project: Project, params: Params, registry: Registry, ran: bool) -> None:
     """Print the results of a run, and what to do next."""
     from pipelines.promotion import decisions
     from pipelines.registry.versions import CHALLENGER, CHAMPION
@@ -87,12 +112,24 @@ def show(project: Project, registry: Registry, ran: bool) -> None:
     width = max((len(name) for name, _ in facts), default=0)
     for name, words in facts:
         print(f"  {name:<{width}}  {words}")
-    programs = program_folder(project)
     print("next:")
-    which = "" if champion or not challenger else f" --version {challenger}"
-    print(f"  {programs}genloop generate --count 64 --out grid.png{which}")
-    print(f"  {programs}genloop run --params examples/mnist.yaml --set sources.0.path=mnist.npz")
-    print(f"  {programs}mlflow ui --backend-store-uri sqlite:///mlflow.db")
+    for command_line in suggestions(project, params, None if champion else challenger):
+        print(f"  {command_line}")
+
+
+def suggestions(project: Project, params: Params, version: int | None) -> Iterator[str]:
+    """Commands that a user may want next. version: the one to generate from; None for the champion."""
+    from workspace import git
+
+    programs = program_folder(project)
+    if params.versioning.commit and git.changed(project, [project.params_file]):
+        yield f"git commit {project.relative(project.params_file)}   # your settings; runs commit only what DVC has recorded"
+    yield f"{programs}genloop generate --count 64 --out grid.png" + ("" if version is None else f" --version {version}")
+    if all(source.type == "digits" for source in params.sources):  # nothing of the user's own yet
+        yield f"{programs}genloop run --params examples/mnist.yaml --set sources.0.path=mnist.npz"
+    else:
+        yield f"{programs}genloop history"
+    yield f"{programs}mlflow ui --backend-store-uri sqlite:///mlflow.db"
 
 
 def scores(folder: Path) -> list[tuple[str, str]]:

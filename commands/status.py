@@ -23,8 +23,9 @@ COLOURS = {"fresh": "green", "stale": "yellow", "never": "dim"}
 def status(project: Project, as_json: Json = False) -> None:
     """Say which versions there are and which stages are stale."""
     from pipelines.registry.client import open_registry
-    from workspace import dvc
+    from workspace import conflicts, dvc
 
+    conflicts.check(project)
     _, registry = open_registry(project)
     state = {**versions(registry), "events": events(project), "stages": dvc.status(project)}
     print(json.dumps(state, indent=2)) if as_json else show(state)

@@ -13,7 +13,7 @@ from pipelines.core import timestamps
 from pipelines.core.project import Project
 
 if TYPE_CHECKING:
-    from pipelines.feedback.events import Event, Sample
+    from pipelines.feedback.events import Sample
     from pipelines.feedback.row_lineage import RowEvent, RowLineage
 
 EFFECTS = {
@@ -34,7 +34,9 @@ def why(
     """Say which events are behind a training row."""
     from pipelines.feedback import row_lineage
     from pipelines.feedback.sealed import manifest
+    from workspace import conflicts
 
+    conflicts.check(project)
     manifest.require(project.feedback, project.manifest)
     lineage = row_lineage.find(project, row)
     print(json.dumps(record(lineage), indent=2)) if as_json else show(lineage)
@@ -55,7 +57,12 @@ def record(lineage: RowLineage) -> dict[str, Any]:
         "reported": lineage.flagged,
         "sample": lineage.sample and {**lineage.sample.model_dump(), "liked": lineage.liked},
         "events": [
-            {**entry.event.model_dump(mode="json", exclude_none=True), "part": entry.effect, "weight": entry.weight}
+            {
+                **entry.event.model_dump(mode="json", exclude_none=True),
+                **({"class": entry.class_name} if entry.class_name else {}),
+                "part": entry.effect,
+                "weight": entry.weight,
+            }
             for entry in lineage.events
         ],
         "lost": lineage.lost,
@@ -77,7 +84,7 @@ def show(lineage: RowLineage) -> None:
 def cells(lineage: RowLineage, row_event: RowEvent) -> tuple[str, ...]:
     weight = "" if row_event.weight is None else f"{row_event.weight:.2f}"
     event = row_event.event
-    return timestamps.seconds(event.at), event.rater, statement(lineage, event), EFFECTS[row_event.effect], weight, event.id
+    return timestamps.seconds(event.at), event.rater, statement(lineage, row_event), EFFECTS[row_event.effect], weight, event.id
 
 
 def facts(lineage: RowLineage) -> list[tuple[str, str]]:
@@ -112,8 +119,10 @@ def class_name(lineage: RowLineage, label: int | None) -> str:
     return "none" if label is None else lineage.name(label) or str(label)
 
 
-def statement(lineage: RowLineage, event: Event) -> str:
+def statement(lineage: RowLineage, row_event: RowEvent) -> str:
     """What the rater says with the event."""
+    event = row_event.event
+    named = row_event.class_name or class_name(lineage, getattr(event, "label", None))
     match event.type:
         case "vote":
             return "likes it" if event.value > 0 else "does not like it"
@@ -122,9 +131,9 @@ def statement(lineage: RowLineage, event: Event) -> str:
                 return f"prefers it to {sample_name(event.loser)}"
             return f"prefers {sample_name(event.winner)} to it"
         case "upload":
-            return "uploads it" + (f" as {class_name(lineage, event.label)}" if event.label is not None else "")
+            return "uploads it" + (f" as {named}" if event.label is not None else "")
         case "label":
-            return f"it is {class_name(lineage, event.label)}"
+            return f"it is {named}"
         case "report":
             return f"must not be shown{f': {event.reason}' if event.reason else ''}"
     return event.type

@@ -25,7 +25,11 @@ def commit(project: Project, params: Params, registry: Registry, log: Callable[[
         return False
     files, committed = recorded_files(project), False
     if git.has_changes(project, files):
-        committed = git.commit(project, files, commit_message(project, registry.receipt()), log)
+        changed = ", ".join(git.relative_names(project, git.changed(project, files)))
+        message = commit_message(project, registry.receipt())
+        if committed := git.commit(project, files, message, log):
+            head, subject = (git.head(project) or "")[:7], message.partition("\n")[0]
+            log(f"committed {changed}: {head} {subject} (versioning.commit: false in params.yaml turns this off)")
     elif files and (reason := git.obstacle(project, files)):
         log(f"nothing is committed: {reason}")
     tag_version(project, params, registry)
@@ -99,7 +103,8 @@ def push(project: Project, params: Params, log: Callable[[str], None]) -> None:
         )
     pushed = git.git(project, "push", "--quiet")
     if pushed.returncode:
-        raise GenloopError(f"git push: {git.error_message(pushed)}; {later}")
+        advice = "; `git pull` brings what others have pushed" if "[rejected]" in pushed.stderr else ""
+        raise GenloopError(f"git push: {git.error_message(pushed)}{advice}; {later}")
     log("pushed: the data to DVC's remote, then the commits")
 
 

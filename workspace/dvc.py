@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
-from workspace import processes
+from workspace import conflicts, git, processes
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -27,6 +27,7 @@ Out = Any  # dvc.output.Output, which carries no types
 
 GRAPH = "dvc.yaml"
 NOISE = "noise/dvc.yaml:noise"  # DVC's name of the stage that only promotion needs
+WITHOUT_GIT = Path(__file__).with_name("without_git")  # a folder with settings of DVC
 LOCK_TIMEOUT = 30.0  # seconds; another DVC process holds the lock for about one
 
 
@@ -93,7 +94,7 @@ def raise_missing(name: str, missing: list[str]) -> None:
 def run_command(project: Project, *arguments: str) -> str | None:
     """Run `dvc ARGUMENTS` without a terminal; returns None if it succeeded, else its error message."""
     with tempfile.TemporaryFile("w+") as output:
-        process = processes.start(project, [sys.executable, "-m", "dvc", *arguments], stdout=output, stderr=output)
+        process = processes.start(with_config(project), [sys.executable, "-m", "dvc", *arguments], stdout=output, stderr=output)
         try:
             if process.wait() == 0:
                 return None
@@ -104,18 +105,25 @@ def run_command(project: Project, *arguments: str) -> str | None:
         return "; ".join(lines[:3]) or f"ended with {process.returncode}"
 
 
+def with_config(project: Project) -> Project:
+    """The project with the environment in which DVC works: outside of git it would refuse, unless it is told to do without."""
+    return project if git.has_repository(project) else project.with_variables({"DVC_SYSTEM_CONFIG_DIR": str(WITHOUT_GIT)})
+
+
 @contextmanager
 def repository(project: Project) -> Iterator[Repo]:
-    """The project's DVC repository, locked for reading."""
+    """The project's DVC repository, locked for reading; it needs no git. Raises InputError where a merge is not finished."""
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.lock import LockError
     from dvc.repo import Repo
 
     for name in ("dvc", "dvc_data", "dvc_objects"):  # errors are raised; other messages would hide those of the stages
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    conflicts.check(project)
+    check_not_ignored(project)
     deadline = time.monotonic() + LOCK_TIMEOUT
     try:
-        with Repo(str(project.root)) as repo:
+        with Repo(str(project.root), config=None if git.has_repository(project) else {"core": {"no_scm": True}}) as repo:
             while True:
                 try:
                     repo.lock.lock()
@@ -131,6 +139,13 @@ def repository(project: Project) -> Iterator[Repo]:
         raise InputError(f"{project.root}: no DVC repository; make it one: git init && dvc init") from None
     except DvcException as error:
         raise InputError(f"{GRAPH}: {error}") from None
+
+
+def check_not_ignored(project: Project) -> None:
+    """Raises InputError where git ignores a file of the graph: DVC would overlook stages without a word, or refuse to work."""
+    graphs = (project.root / GRAPH, project.root / "noise" / GRAPH)
+    if reason := git.ignored(project, [*graphs, project.dvc_lock, project.noise_lock], tracked=True):
+        raise InputError(f"DVC cannot work: {reason}")
 
 
 def pipeline_stages(repo: Repo) -> list[PipelineStage]:

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from pipelines.core.errors import GenloopError
-from pipelines.core.project import Project
+from pipelines.core.project import CODE, Project
 
-# Operations that are unfinished while such a file is in git's folder; a commit would end them, or become a part of them.
+
+@dataclass(frozen=True)
+class Operation:
+    """What git is in the middle of. end: the command that ends it."""
+
+    name: str
+    end: str
+
+
+# Unfinished while such a file is in git's folder; a commit of ours would end them, or become a part of them.
 UNFINISHED = {
-    "MERGE_HEAD": "a merge",
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-    "BISECT_LOG": "a bisection",
+    "rebase-merge": Operation("a rebase", "git rebase --continue"),
+    "rebase-apply": Operation("a rebase", "git rebase --continue"),
+    "MERGE_HEAD": Operation("a merge", "git commit"),
+    "CHERRY_PICK_HEAD": Operation("a cherry-pick", "git cherry-pick --continue"),
+    "REVERT_HEAD": Operation("a revert", "git revert --continue"),
+    "BISECT_LOG": Operation("a bisection", "git bisect reset"),
 }
+MERGE_DRIVER = "merge.genloop.driver"  # git's setting that .gitattributes refers to as `genloop`
 # Nothing may wait for a person: no hook, and no signature, which may need a passphrase.
 NO_PROMPTS = ("-c", f"core.hooksPath={os.devnull}", "-c", "commit.gpgSign=false")
 FALLBACK_AUTHOR = ("-c", "user.name=Genloop", "-c", "user.email=genloop@localhost")
@@ -28,8 +42,16 @@ LOCK_TIMEOUT = 20.0  # seconds to wait for another git process
 
 def has_changes(project: Project, files: Sequence[Path]) -> bool:
     """Whether a commit of these files is possible and would not be empty."""
-    arguments = ("status", "--porcelain", "--untracked-files=all", "--", *relative_names(project, files))
-    return obstacle(project, files) is None and bool(git(project, *arguments).stdout)
+    return obstacle(project, files) is None and bool(changed(project, files))
+
+
+def changed(project: Project, files: Sequence[Path]) -> list[Path]:
+    """Those of these files that differ from the last commit, or are not in it."""
+    return [
+        file
+        for file in files
+        if git(project, "status", "--porcelain", "--untracked-files=all", "--", *relative_names(project, [file])).stdout
+    ]
 
 
 def show(project: Project, file: Path, commit: str = "HEAD") -> str | None:
@@ -48,6 +70,24 @@ def dirty(project: Project) -> bool:
     """Whether tracked files differ from the last commit, or pipelines/ has new ones."""
     changed = git(project, "status", "--porcelain", "--untracked-files=no").stdout
     return bool(changed or git(project, "status", "--porcelain", "--untracked-files=all", "--", "pipelines").stdout)
+
+
+def missing_commit(project: Project) -> str | None:
+    """Why a version cannot name the commit that it was made at, with git's own remedy; None where it can."""
+    if head(project) is not None:
+        return None
+    found = git(project, "rev-parse", "--git-dir")
+    return error_message(found) if found.returncode else "there is no commit yet; `git add . && git commit` makes the first"
+
+
+def is_shallow(project: Project) -> bool:
+    """Whether older commits are missing, as in a clone with --depth."""
+    return git(project, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+
+
+def has_repository(project: Project) -> bool:
+    """Whether the project is in a git repository as DVC looks for one: without asking git, which may be missing, or refuse."""
+    return any((folder / ".git").exists() for folder in (project.root, *project.root.parents))
 
 
 def has_unpushed(project: Project) -> bool:
@@ -74,6 +114,7 @@ def commit(project: Project, files: Sequence[Path], message: str, log: Callable[
     if not has_changes(project, files):
         log("nothing is committed: git has these files as they are")
         return False
+    set_merge_driver(project, log)
     retry(project, "add", "--", *relative_names(project, files))
     options = ("--quiet", "--only", "--file=-", "--", *relative_names(project, files))
     retry(project, *NO_PROMPTS, *author(project), "commit", *options, text=message)
@@ -84,14 +125,65 @@ def commit(project: Project, files: Sequence[Path], message: str, log: Callable[
 
 def obstacle(project: Project, files: Sequence[Path]) -> str | None:
     """Why these files cannot be committed now; None where they can."""
-    parsed = git(project, "rev-parse", *(word for name in UNFINISHED for word in ("--git-path", name)))
+    parsed = git(project, "rev-parse", "--is-inside-work-tree")
     if parsed.returncode:
         return error_message(parsed)
-    for place, operation in zip(parsed.stdout.splitlines(), UNFINISHED.values(), strict=True):
-        if (project.root / place).exists():
-            return f"{operation} is going on; the next fold or run commits"
-    ignored = git(project, "check-ignore", "--", *relative_names(project, files)).stdout.split()
-    return f"git ignores {ignored[0]}" if ignored else None
+    if operation := unfinished(project):
+        return f"{operation.name} is going on; `{operation.end}` ends it, and the next fold or run commits"
+    return ignored(project, files)
+
+
+def unfinished(project: Project) -> Operation | None:
+    """What git is in the middle of, if anything."""
+    parsed = git(project, "rev-parse", *(word for name in UNFINISHED for word in ("--git-path", name)))
+    places = zip(parsed.stdout.splitlines(), UNFINISHED.values(), strict=False)
+    return next((operation for place, operation in places if (project.root / place).exists()), None)
+
+
+def ignored(project: Project, files: Sequence[Path], tracked: bool = False) -> str | None:
+    """Which of these files git ignores, because of which line; None where it ignores none.
+
+    tracked: also those that git has in spite of the line, because DVC goes by the line alone.
+    """
+    command = ("check-ignore", *["--no-index"] * tracked)
+    names = git(project, *command, "--", *relative_names(project, files)).stdout.splitlines()
+    if not names:
+        return None
+    # SOURCE:NUMBER:LINE, a tab, and the name
+    source, _, line = git(project, *command, "--verbose", "--", names[0]).stdout.partition("\t")[0].rpartition(":")
+    place = source.rpartition(":")[0]
+    lines = " and ".join(f"`!/{name}`" for name in names)
+    return f"git ignores {', '.join(names)}, because {place} has the line `{line}`; add to .gitignore: {lines}"
+
+
+def unmerged(project: Project, files: Sequence[Path]) -> list[Path]:
+    """Those of these files that a merge has left in conflict."""
+    listed = git(project, "diff", "--name-only", "--relative", "-z", "--diff-filter=U", "--", *relative_names(project, files))
+    names = {name for name in listed.stdout.split("\0") if name}
+    return [file for file in files if str(project.relative(file)) in names]
+
+
+def set_merge_driver(project: Project, log: Callable[[str], None]) -> None:
+    """Let git in this clone merge by workspace/merge_driver.py what .gitattributes says; no clone inherits such a setting."""
+    python = f"PYTHONPATH={quote(str(CODE))} {quote(sys.executable)} -P -m workspace.merge_driver".replace("%", "%%")
+    # Where that fails, as when the environment was deleted, git's ordinary merge shows the conflict.
+    driver = f"{python} %P %O %A %B || git merge-file -L ours -L base -L theirs %A %O %B"
+    before = git(project, "config", "--local", "--get", MERGE_DRIVER).stdout.strip()
+    if before == driver or not has_merge_driver(project, project.dvc_lock):
+        return
+    if git(project, "config", "--local", MERGE_DRIVER, driver).returncode == 0 and not before:
+        log(f"from now on git merges what runs and folds commit here stage by stage (git config {MERGE_DRIVER})")
+
+
+def has_merge_driver(project: Project, file: Path) -> bool:
+    """Whether .gitattributes gives the file to our merge driver."""
+    found = git(project, "check-attr", "merge", "--", str(project.relative(file))).stdout
+    return found.strip().endswith(": merge: genloop")
+
+
+def commits_of(project: Project, file: Path) -> list[str]:
+    """The last commits that changed a file, the newest first."""
+    return git(project, "log", "--format=%h", "--max-count=50", "--", str(project.relative(file))).stdout.split()
 
 
 def relative_names(project: Project, files: Sequence[Path]) -> list[str]:
@@ -109,7 +201,8 @@ def retry(project: Project, *arguments: str, text: str = "") -> None:
     deadline = time.monotonic() + LOCK_TIMEOUT
     while (done := git(project, *arguments, text=text)).returncode:
         if "index.lock" not in done.stderr or time.monotonic() > deadline:
-            raise GenloopError(f"git: {error_message(done)}; nothing is lost, and the next fold or run commits it")
+            advice = "; if no git is running, delete that file" if "index.lock" in done.stderr else ""
+            raise GenloopError(f"git: {error_message(done)}{advice}; nothing is lost, and the next fold or run commits it")
         time.sleep(0.5)
 
 
@@ -131,6 +224,13 @@ def git(project: Project, *arguments: str, text: str = "") -> subprocess.Complet
 
 
 def error_message(done: subprocess.CompletedProcess[str]) -> str:
-    """The first line that git printed about a failure, without its prefix."""
+    """What git printed about a failure, in one line: the fault, a server's reason, and the command that git advises."""
     lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"it ended with {done.returncode}"]
-    return lines[0].removeprefix("fatal: ").removeprefix("error: ")
+    rejected = [line.strip(" !") for line in lines if "rejected]" in line]
+    faults = rejected or [line for line in lines if line.startswith(("fatal: ", "error: "))] or lines
+    fault = faults[0].removeprefix("fatal: ").removeprefix("error: ").rstrip(".")
+    if fault.startswith("not a git repository"):
+        return "not a git repository; `git init`, `git add .` and `git commit` make it one"
+    remote = [line.removeprefix("remote: error: ") for line in lines if line.startswith("remote: error: ")]
+    advice = [f"git advises: {line.strip()}" for line in lines if re.match(r"\s+git ", line)]
+    return "; ".join([fault, *remote, *advice])

@@ -11,7 +11,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from pipelines.core import files
-from pipelines.core.errors import GenloopError
+from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from workspace import dvc, dvc_cache, git
 
@@ -31,6 +31,8 @@ def take(project: Project, message: str, log: Callable[[str], None]) -> bool:
     If that fails, nothing is lost: the folder is unchanged, and the next fold takes the snapshot.
     """
     if project.feedback.is_dir():
+        if reason := git.ignored(project, [project.feedback_pointer], tracked=True):  # DVC would refuse, or overlook it
+            raise InputError(f"DVC cannot keep {project.relative(project.feedback)}: {reason}; then fold again")
         check_room(project)
         with restore_on_failure(project.feedback_pointer):
             add(project)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from pipelines.core.project import Project
-from workspace import processes
+from workspace import dvc, processes
 from workspace.processes import ProgramError
 
 
@@ -24,7 +24,7 @@ def repro(project: Project, name: str, force: bool, log: Callable[[str], None], 
     with tempfile.TemporaryFile("w+") as messages:
         options = ["--single-item", *(["--force"] * force), *(["--no-commit"] * (not commit))]
         command = ["--repro", str(messages.fileno()), *options, name]
-        if processes.call(project, command, log, [messages.fileno()]) != 0:
+        if processes.call(dvc.with_config(project), command, log, [messages.fileno()]) != 0:
             messages.seek(0)
             raise_stage_error(name, messages.read())
 

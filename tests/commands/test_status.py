@@ -81,8 +81,8 @@ def test_what_the_gate_said_is_shown(
     assert [of["verdict"] for of in status.versions(registry).values()] == [None, "promote"]
     assert re.search(r"challenger +3 .* promote", CliRunner().invoke(genloop.app, ["status"]).stdout)
 
-    run.show(asked, registry, ran=True)
+    run.show(asked, make_params(), registry, ran=True)
     assert "  gate        version 3 against champion 2: promote (fid: surely better)\n" in capsys.readouterr().out
     fake.set_alias(CHAMPION, None)
-    run.show(asked, registry, ran=True)
+    run.show(asked, make_params(), registry, ran=True)
     assert "genloop generate --count 64 --out grid.png --version 3\n" in capsys.readouterr().out

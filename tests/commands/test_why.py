@@ -7,6 +7,7 @@ import re
 import shutil
 
 from pipelines.core.project import Project
+from pipelines.feedback.sealed import seal
 from tests.feedback.lineage_project import PEOPLE, LineageProject
 from tests.support.calls import Called, call
 
@@ -39,6 +40,16 @@ def test_what_happened_to_other_rows_is_told_too(project: Project, lineage: Line
     reported = why(project, lineage.reported).out
     assert "it is no row" in reported
     assert "no image like it is shown again" in reported
+
+
+def test_labels_are_named_as_their_classes_were_when_people_gave_them(project: Project, lineage: LineageProject) -> None:
+    for path in seal.sealed_files(project.feedback):
+        batch, _ = seal.footer(path)
+        seal.write(project.feedback, batch, seal.events(project.feedback, batch), ["ant", "bee"])
+    assert "uploads it as bee" in why(project, lineage.uploaded).out
+    assert "it is bee" in why(project, lineage.corrected).out
+    (event,) = json.loads(why(project, lineage.uploaded, "--json").out)["events"]
+    assert (event["label"], event["class"]) == (1, "bee")
 
 
 def test_programs_get_the_same_as_json(project: Project, lineage: LineageProject) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from pipelines.registration import machine, origin
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.versions import PACKAGES, WORKSPACE, NoVersionError, Version
 from tests.conftest import REPOSITORY, MakeParams, project_in
+from tests.support import kept_project
 from workspace.stages import StageError
 
 GRAPH = """
@@ -117,6 +119,7 @@ class KeptVersion:
             created=datetime.now(UTC),
             aliases=[],
             commit=git(project.root, "rev-parse", "HEAD"),
+            no_commit="it was made outside of git",
             dirty=True,
             parents=[],
             generation=0,
@@ -258,7 +261,7 @@ def test_a_stage_that_fails_leaves_nothing(project: Project, rebuild: Rebuild) -
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"commit": None}, "made outside of git"),
+        ({"commit": None}, "no commit, so its code is not known: it was made outside of git"),
         ({"commit": "0" * 40}, r"commit 0{40}, which is not in this repository; `git fetch`"),
         ({"parents": [7]}, "was trained on from a missing version: there is no version 7"),
     ],
@@ -269,6 +272,35 @@ def test_what_cannot_be_made_again_is_said_at_once(
     registry.known = replace(registry.known, **change)
     with pytest.raises(InputError, match=said):
         rebuild()
+
+
+def test_why_git_does_not_give_the_commit_is_said(kept: Project, tmp_path: Path) -> None:
+    def check(project: Project, commit: str) -> None:
+        version: Any = SimpleNamespace(version=1, commit=commit, parents=[])
+        registry: Any = None  # asked for parents alone
+        worktree.check_rebuildable(project, registry, version)
+
+    def message(project: Project, commit: str) -> str:
+        with pytest.raises(InputError) as raised:
+            check(project, commit)
+        return str(raised.value)
+
+    first = kept_project.git(kept.root, "rev-parse", "HEAD").strip()
+    kept_project.git(kept.root, "commit", "-q", "--allow-empty", "-m", "Next")
+    kept_project.git(tmp_path, "clone", "-q", "--depth=1", f"file://{kept.root}", "shallow")
+    shallow = project_in(tmp_path / "shallow")
+    assert message(shallow, first) == (
+        f"version 1 was made at commit {first}, which is not in this repository; `git fetch --unshallow` brings older commits"
+    )
+    kept_project.git(shallow.root, "fetch", "-q", "--unshallow")
+    check(shallow, first)
+    foreign = kept.with_variables({"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
+    assert message(foreign, first).endswith(f"git advises: git config --global --add safe.directory {kept.root}")
+    shutil.rmtree(shallow.root / ".git")
+    alone = shallow.with_variables({"GIT_CEILING_DIRECTORIES": str(tmp_path)})
+    assert message(alone, first).startswith(
+        f"version 1 was made at commit {first}, which git cannot give: not a git repository; "
+    )
 
 
 def test_data_that_nobody_has_any_more_is_said(project: Project, rebuild: Rebuild) -> None:

@@ -63,7 +63,11 @@ def test_a_version_s_commit_has_its_data_and_nothing_that_the_user_is_at(
     assert git(kept.root, "status", "--short").split("\n") == ["A  mine.txt", "?? data/feedback.dvc", ""]  # a fold's to commit
     assert registry.tags[3] == {versioning.COMMIT: git(kept.root, "rev-parse", "HEAD").strip(), versioning.DIRTY: "true"}
     assert registry.tags[2][versioning.COMMIT] != registry.tags[3][versioning.COMMIT]
-    assert said == []
+    commit_id = registry.tags[3][versioning.COMMIT][:7]
+    assert said == [
+        f"committed dvc.lock, noise/dvc.lock, own.dvc: {commit_id} Make version 3 of genloop-digits "
+        "(versioning.commit: false in params.yaml turns this off)"
+    ]
     assert not commit(kept, registry, said)
     assert not versioning.has_uncommitted(kept, load_params(kept.params_file))
 
@@ -127,3 +131,33 @@ def test_without_a_repository_it_is_said_and_the_run_goes_on(kept: Project, regi
     assert not commit(alone, registry, said)
     assert len(said) == 1
     assert said[0].startswith("nothing is committed: not a git repository")
+
+
+def test_a_repository_that_git_does_not_trust_gets_no_commit_and_the_remedy(
+    kept: Project, registry: FakeRegistry, said: list[str]
+) -> None:
+    write_record(kept.dvc_lock, train="2", evaluate="3", register="4")
+    registry.registered = 3
+    before = dict(registry.tags[3])
+    foreign = kept.with_variables({"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
+    assert not commit(foreign, registry, said)
+    assert said == [
+        f"nothing is committed: detected dubious ownership in repository at '{kept.root}'; "
+        f"git advises: git config --global --add safe.directory {kept.root}"
+    ]
+    assert registry.tags[3] == before
+    assert commit(kept, registry, said)  # once it is trusted, the next run catches up
+    assert registry.tags[3][versioning.COMMIT] == git(kept.root, "rev-parse", "HEAD").strip()
+
+
+def test_in_the_middle_of_a_merge_a_run_commits_nothing_and_the_next_one_does(
+    kept: Project, registry: FakeRegistry, said: list[str]
+) -> None:
+    write_record(kept.dvc_lock, train="2")
+    (kept.root / ".git/MERGE_HEAD").write_text(git(kept.root, "rev-parse", "HEAD"))
+    assert not commit(kept, registry, said)
+    assert said == ["nothing is committed: a merge is going on; `git commit` ends it, and the next fold or run commits"]
+    (kept.root / ".git/MERGE_HEAD").unlink()
+    assert versioning.has_uncommitted(kept, load_params(kept.params_file))
+    assert commit(kept, registry, said)
+    assert git(kept.root, "show", "--name-only", "--format=%s").split("\n") == ["Run train", "", "dvc.lock", ""]

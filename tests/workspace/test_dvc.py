@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -11,8 +12,10 @@ import pytest
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.settings.load import update_params
+from tests.support.kept_project import git
 from tests.support.tiny_project import Tiny
 from workspace import dvc
+from workspace.stages import repro
 
 
 @pytest.fixture
@@ -139,3 +142,44 @@ def test_two_projects_in_one_process_are_two(ran: Tiny, template: Path, tmp_path
     assert dvc.status(ran.project) == {"one": "fresh", "two": "fresh", "three": "fresh"}
     assert dvc.status(other.project) == {"four": "never"}
     assert dvc.stages(ran.project) == ["one", "two", "three"]
+
+
+def test_a_project_that_was_downloaded_without_its_git_works(chain: Tiny) -> None:
+    config = chain.folder / ".dvc/config"
+    config.write_text("[core]\n    analytics = false\n")  # as a project in git has it
+    assert dvc.status(chain.project) == {"one": "never", "two": "never", "three": "never"}
+    repro(chain.project, "one", False, print)
+    assert dvc.status(chain.project) == {"one": "fresh", "two": "never", "three": "never"}
+    assert dvc.run_command(chain.project, "status", "--quiet", "one") is None
+    assert config.read_text() == "[core]\n    analytics = false\n"  # so that it works as it should once it is in git
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "name"),
+    [
+        (".gitignore", "*.lock", "dvc.lock"),
+        (".git/info/exclude", "dvc.lock", "dvc.lock"),
+        (".gitignore", "dvc.*", "dvc.yaml"),  # DVC would overlook it, and nothing would be stale
+        ("noise/.gitignore", "*", "noise/dvc.yaml"),
+    ],
+)
+def test_what_git_ignores_of_the_graph_is_said_with_the_line_that_does_it(
+    kept: Project, place: str, line: str, name: str
+) -> None:
+    (kept.root / "dvc.yaml").write_text("stages:\n  one: {cmd: touch a, outs: [a]}\n")
+    assert dvc.run_command(kept, "repro", "--quiet") is None
+    git(kept.root, "add", "dvc.lock", "dvc.yaml")  # although git has them, DVC goes by the line
+    (kept.root / place).parent.mkdir(exist_ok=True)
+    before = (kept.root / place).read_text() if (kept.root / place).exists() else ""
+    for rest in (before, ""):  # the line comes last, or alone
+        (kept.root / place).write_text(f"{rest}{line}\n")
+        if place.startswith(".git/"):
+            (kept.root / ".gitignore").write_text("")
+        with pytest.raises(InputError) as raised:
+            dvc.status(kept)
+        assert re.match(
+            f"DVC cannot work: git ignores {name},.* because {place} has the line `{re.escape(line)}`", str(raised.value)
+        )
+        assert f"`!/{name}`" in str(raised.value)
+    (kept.root / place).unlink()
+    assert dvc.status(kept) == {"one": "fresh"}

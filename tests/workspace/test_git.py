@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
+from tests.conftest import REPOSITORY
 from workspace import git
 
 NAMES = ("data/a.dvc", "data/a.json", "data/.gitignore")
@@ -109,10 +111,28 @@ def test_in_the_middle_of_a_merge_it_is_left_for_the_next_time(repository: Proje
     (repository.root / ".git/MERGE_HEAD").write_text(run(repository, "rev-parse", "HEAD"))
     assert not git.has_changes(repository, files(repository))
     assert not git.commit(repository, files(repository), "One", said.append)
-    assert said == ["nothing is committed: a merge is going on; the next fold or run commits"]
+    assert said == ["nothing is committed: a merge is going on; `git commit` ends it, and the next fold or run commits"]
     (repository.root / ".git/MERGE_HEAD").unlink()
     assert git.has_changes(repository, files(repository))
     assert git.commit(repository, files(repository), "One", said.append)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("rebase-merge", "a rebase is going on; `git rebase --continue` ends it"),
+        ("rebase-apply", "a rebase is going on; `git rebase --continue` ends it"),
+        ("CHERRY_PICK_HEAD", "a cherry-pick is going on; `git cherry-pick --continue` ends it"),
+        ("REVERT_HEAD", "a revert is going on; `git revert --continue` ends it"),
+        ("BISECT_LOG", "a bisection is going on; `git bisect reset` ends it"),
+    ],
+)
+def test_what_is_going_on_is_named_with_the_command_that_ends_it(
+    repository: Project, said: list[str], place: str, words: str
+) -> None:
+    (repository.root / ".git" / place).touch()
+    assert not git.commit(repository, files(repository), "One", said.append)
+    assert said == [f"nothing is committed: {words}, and the next fold or run commits"]
 
 
 def test_a_commit_on_no_branch_is_said(repository: Project, said: list[str]) -> None:
@@ -136,7 +156,125 @@ def test_a_first_commit_holds_ours_alone(project: Project, said: list[str]) -> N
 def test_what_git_is_told_to_ignore_is_not_forced_into_it(repository: Project, said: list[str]) -> None:
     (repository.root / ".gitignore").write_text("*.dvc\n")
     assert not git.commit(repository, files(repository), "One", said.append)
-    assert said == ["nothing is committed: git ignores data/a.dvc"]
+    assert said == [
+        "nothing is committed: git ignores data/a.dvc, because .gitignore has the line `*.dvc`; "
+        "add to .gitignore: `!/data/a.dvc`"
+    ]
+    with (repository.root / ".gitignore").open("a") as opened:
+        opened.write("!/data/a.dvc\n")
+    assert git.commit(repository, files(repository), "One", said.append)
+
+
+@pytest.mark.parametrize("lines", ["*.dvc\n*.json\n", "data/\n", "*\n!*/\n"])
+def test_what_a_user_s_own_git_ignores_everywhere_the_project_takes_in(
+    repository: Project, said: list[str], tmp_path_factory: pytest.TempPathFactory, lines: str
+) -> None:
+    own = tmp_path_factory.mktemp("home") / "ignore"
+    own.write_text(lines)
+    run(repository, "config", "core.excludesFile", str(own))
+    for name in ("a.dvc", "a.json"):
+        (repository.root / "data" / name).unlink()
+    written = [repository.root / name for name in ("dvc.lock", "noise/dvc.lock", "data/feedback.dvc", "data/feedback.json")]
+    for path in written:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("ours\n")
+    assert not git.commit(repository, written, "One", said.append)
+    assert f"because {own} has the line `" in said[0]
+    (repository.root / ".gitignore").write_text((REPOSITORY / ".gitignore").read_text())
+    assert git.commit(repository, written, "One", said.append)
+    names = [str(path.relative_to(repository.root)) for path in written]
+    assert run(repository, "show", "--name-only", "--format=").split() == sorted(names)
+
+
+def test_a_repository_of_another_owner_is_refused_with_git_s_own_remedy(repository: Project, said: list[str]) -> None:
+    other = repository.with_variables({"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
+    assert not git.commit(other, files(other), "One", said.append)
+    reason = (
+        f"detected dubious ownership in repository at '{other.root}'; "
+        f"git advises: git config --global --add safe.directory {other.root}"
+    )
+    assert said == [f"nothing is committed: {reason}"]
+    assert git.missing_commit(other) == reason
+    assert git.missing_commit(repository) is None
+
+
+def test_why_a_version_can_name_no_commit_is_said(project: Project) -> None:
+    alone = unknown(project.with_variables({"GIT_CEILING_DIRECTORIES": str(project.root.parent)}))
+    assert git.missing_commit(alone) == "not a git repository; `git init`, `git add .` and `git commit` make it one"
+    assert git.missing_commit(alone.with_variables({"PATH": "/nowhere"})) == "git is not installed"
+    run(alone, "init", "-q")
+    assert git.missing_commit(alone) == "there is no commit yet; `git add . && git commit` makes the first"
+
+
+def test_git_learns_to_merge_once_and_says_so(repository: Project, said: list[str]) -> None:
+    git.set_merge_driver(repository, said.append)
+    assert said == []  # because .gitattributes asks for nothing
+    (repository.root / ".gitattributes").write_text((REPOSITORY / ".gitattributes").read_text())
+    assert git.commit(repository, files(repository), "One", said.append)
+    assert said == ["from now on git merges what runs and folds commit here stage by stage (git config merge.genloop.driver)"]
+    driver = run(repository, "config", git.MERGE_DRIVER)
+    run(repository, "config", git.MERGE_DRIVER, "of an environment that was moved")
+    git.set_merge_driver(repository, said.append)
+    assert run(repository, "config", git.MERGE_DRIVER) == driver
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        ("fatal: bad object HEAD\n", "bad object HEAD"),
+        (
+            "To ../origin.git\n ! [rejected]        main -> main (fetch first)\nerror: failed to push to 'x'\nhint: y\n",
+            "[rejected]        main -> main (fetch first)",
+        ),
+        (
+            "remote: error: GH006: Protected branch update failed for refs/heads/main.\nTo github.com:a/b.git\n"
+            " ! [remote rejected] main -> main (protected branch hook declined)\nerror: failed to push some refs\n",
+            "[remote rejected] main -> main (protected branch hook declined); "
+            "GH006: Protected branch update failed for refs/heads/main.",
+        ),
+        (
+            "fatal: The current branch x has no upstream branch.\nTo push the current branch, use\n\n"
+            "    git push --set-upstream origin x\n",
+            "The current branch x has no upstream branch; git advises: git push --set-upstream origin x",
+        ),
+        ("", "it ended with 1"),
+    ],
+)
+def test_what_git_says_becomes_one_line(printed: str, words: str) -> None:
+    assert git.error_message(subprocess.CompletedProcess([], 1, "", printed)) == words
+
+
+@pytest.mark.parametrize("value", ["true", "input"])
+def test_lines_end_alike_on_every_machine(repository: Project, said: list[str], tmp_path: Path, value: str) -> None:
+    """DVC compares code by its bytes: a checkout with other line ends would make every stage stale."""
+    shutil.copy(REPOSITORY / ".gitattributes", repository.root)
+    assert git.commit(repository, [repository.root / ".gitattributes"], "One", said.append)
+    run(repository, "-c", f"core.autocrlf={value}", "clone", "-q", ".", str(tmp_path / "clone"))
+    assert (tmp_path / "clone/mine.txt").read_bytes() == b"one\n"
+
+
+def test_a_project_in_a_worktree_or_below_the_top_of_its_repository_commits_there(
+    repository: Project, said: list[str], tmp_path: Path
+) -> None:
+    run(repository, "worktree", "add", "-q", str(tmp_path / "tree"))
+    below = tmp_path / "tree/sub"
+    (below / "data").mkdir(parents=True)
+    (below.parent / ".gitignore").write_text("*.lock\n")
+    shutil.copy(REPOSITORY / ".gitignore", below)
+    (below / "dvc.lock").write_text("ours\n")
+    project = Project(below, repository.environment)
+    assert git.has_repository(project)
+    assert git.changed(project, [project.dvc_lock]) == [project.dvc_lock]
+    assert git.commit(project, [project.dvc_lock], "One", said.append)
+    assert run(project, "show", "--name-only", "--format=").split() == ["sub/dvc.lock"]
+    assert said == []
+
+
+def test_what_a_shallow_clone_is(repository: Project, tmp_path: Path) -> None:
+    run(repository, "clone", "-q", "--depth=1", f"file://{repository.root}", str(tmp_path / "clone"))
+    assert git.is_shallow(Project(tmp_path / "clone", repository.environment))
+    assert not git.is_shallow(repository)
 
 
 @pytest.mark.parametrize(("path", "words"), [(None, "not a git repository"), ("/nowhere", "git is not installed")])
@@ -156,7 +294,7 @@ def test_another_git_is_waited_for_and_then_said(repository: Project, monkeypatc
     monkeypatch.setattr(git, "LOCK_TIMEOUT", 0.2)
     lock = repository.root / ".git/index.lock"
     lock.touch()
-    with pytest.raises(GenloopError, match=r"git: Unable to create .*index\.lock.* the next fold or run commits it"):
+    with pytest.raises(GenloopError, match=r"index\.lock.*; if no git is running, delete that file; .* the next fold or"):
         git.commit(repository, files(repository), "One", said.append)
     monkeypatch.setattr("time.sleep", lambda _: lock.unlink(missing_ok=True))  # that one has ended
     assert git.commit(repository, files(repository), "One", said.append)

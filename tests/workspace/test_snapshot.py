@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from pipelines.core.errors import GenloopError
+from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 from pipelines.feedback.sealed import manifest, seal
@@ -97,6 +97,21 @@ def test_a_gitignore_that_hides_the_folder_from_dvc_is_said(sealed: Project) -> 
         snapshot.take(sealed, "Fold", say)
 
 
+@pytest.mark.parametrize("line", ["*.dvc", "feedback.*", "/data/feedback.dvc"])
+def test_a_pointer_that_git_ignores_is_said_with_the_line_that_does_it(sealed: Project, line: str) -> None:
+    ignored = sealed.root / ".gitignore"
+    before = ignored.read_text()
+    ignored.write_text(f"{before}{line}\n")
+    with pytest.raises(InputError) as raised:
+        snapshot.take(sealed, "Fold", say)
+    assert str(raised.value) == (
+        f"DVC cannot keep data/feedback: git ignores data/feedback.dvc, because .gitignore has the line `{line}`; "
+        "add to .gitignore: `!/data/feedback.dvc`; then fold again"
+    )
+    ignored.write_text(f"{before}{line}\n!/data/feedback.dvc\n!/data/feedback.json\n")
+    assert snapshot.take(sealed, "Fold", say)
+
+
 def test_another_dvc_is_waited_for_and_then_said(sealed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = ["ERROR: Unable to acquire lock", "'data/feedback' is busy, it is being blocked by", None]
     monkeypatch.setattr(dvc, "run_command", lambda *_: answers.pop(0))
@@ -122,6 +137,18 @@ def test_without_git_it_is_kept_all_the_same(project: Project) -> None:
     assert said == ["nothing is committed: git is not installed"]
     assert len(objects(alone)) == 1
     assert snapshot.up_to_date(alone)
+
+
+def test_a_project_that_was_downloaded_without_its_git_is_kept_too(sealed: Project) -> None:
+    shutil.rmtree(sealed.root / ".git")
+    said: list[str] = []
+    assert not snapshot.take(sealed, "Fold", said.append)
+    assert said == ["nothing is committed: not a git repository; `git init`, `git add .` and `git commit` make it one"]
+    assert len(objects(sealed)) == 1
+    assert snapshot.recorded_size(sealed.feedback_pointer) == snapshot.size(sealed.feedback)
+    git(sealed.root, "init", "-q")  # and once it is in git, the next fold commits
+    git(sealed.root, "add", "params.yaml")
+    assert snapshot.take(sealed, "Fold", said.append)
 
 
 def test_a_project_without_feedback_has_nothing_to_keep(kept: Project) -> None:
