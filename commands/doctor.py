@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from commands.app import Json, command
-from pipelines.core.errors import GenloopError
+from operations import preflight
+from operations.preflight import Result, State
+from operations.staleness import stale_stages
+from pipelines.core import environment, limits
+from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
+from pipelines.registry.client import Registry, open_registry
+from pipelines.registry.versions import CHAMPION
+from pipelines.settings.schema import Params
 
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$", re.MULTILINE)
+PASSWORD = re.compile(r":[^/@:]+@")  # of a URL
 DISK = (2, 10)  # GiB free: below the first nothing fits, below the second larger data will not
+MOST = 500  # characters of a finding
 MEMORY = (2, 4)  # GiB: Keras on TensorFlow takes one and a half
 GENERATE = """
 import sys
 from pathlib import Path
 import numpy as np
 from pipelines.core.project import Project
-from pipelines.registry.client import open_registry
+from pipelines.registry.client import Registry, open_registry
 _, registry = open_registry(Project.find(Path(sys.argv[1])))
 sampler = registry.load()
 images = sampler.draw(np.arange(2), None)
@@ -34,7 +46,10 @@ print(f"version {sampler.version} generates {images.shape[1]}x{images.shape[2]}"
 """
 KERAS = "from pipelines.core import backend; found = backend.describe(); print(found['backend'], 'on', found['device'])"
 
-State = Literal["ok", "warn", "fail"]
+LIMIT = 30.0  # seconds for a check: a server that does not answer must not hold the others up
+LIMIT_IN_PROCESS = 300.0  # seconds for a check that loads Keras
+
+Check = Callable[[Project], Result]
 
 
 @command()
@@ -45,27 +60,72 @@ def doctor(
 ) -> None:
     """Check this machine and this project, and say what to do about each fault."""
     findings = []
-    for check in (*CHECKS, *SLOW) if full else CHECKS:
-        try:
-            state, words = check(project)
-        except GenloopError as error:
-            state, words = "fail", str(error)
-        findings.append({"check": check.__name__, "state": state, "words": words})
+    for finding in examine(project, full):
+        findings.append(finding)
         if not as_json:
-            print(f"{state:<4}  {check.__name__:<9}  {words}", flush=True)
+            print(f"{finding.state:<4}  {finding.check:<10}  {finding.words}", flush=True)
     if as_json:
-        print(json.dumps(findings, indent=2))
-    if any(finding["state"] == "fail" for finding in findings):
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    if any(finding.state == "fail" for finding in findings):
         raise typer.Exit(1)
 
 
-def python(project: Project) -> tuple[State, str]:
+def examine(project: Project, full: bool) -> Iterator[preflight.Finding]:
+    """What every check finds, one after the other."""
+    for check in CHECKS:
+        yield finding_of(project, check.__name__, partial(check, project))
+    try:
+        params, registry = open_registry(project)
+    except InputError:  # `params` says why
+        names = ", ".join(check.__name__ for check in (*CHECKS_OF_SETTINGS, *preflight.CHECKS))
+        yield preflight.Finding("others", "warn", f"not checked, because {project.params_file.name} cannot be used: {names}")
+        return
+    for check in CHECKS_OF_SETTINGS:
+        yield finding_of(project, check.__name__, partial(check, project))
+    yield from findings_before_a_run(project, params, registry)
+    for check in SLOW if full else ():
+        yield finding_of(project, check.__name__, partial(check, project), LIMIT_IN_PROCESS + LIMIT)
+
+
+def findings_before_a_run(project: Project, params: Params, registry: Registry) -> Iterator[preflight.Finding]:
+    """What a run would look at before its first stage. What only concerns stages that are fresh is no fault now."""
+    stale: set[str] = set(preflight.ALL)
+    with contextlib.suppress(Exception):  # `graph` says why
+        stale = set(stale_stages(project, params, registry))
+    plan = preflight.RunPlan(project, params, registry, stale)
+    for check, stages in preflight.CHECKS.items():
+        finding = finding_of(project, check.__name__, partial(check, plan))
+        yield finding if stages & stale or finding.state != "fail" else replace(finding, state="warn")
+
+
+def finding_of(project: Project, name: str, check: Callable[[], Result], limit: float = LIMIT) -> preflight.Finding:
+    """What a check finds, in one line. Whatever goes wrong in it, and that it takes too long, is a fault that it has found."""
+    results: list[Result] = []
+
+    def work() -> None:
+        try:
+            results.append(check())
+        except GenloopError as error:
+            results.append(("fail", str(error)))
+        except BaseException as error:
+            results.append(("fail", f"the check itself failed: {type(error).__name__}: {error}"))
+
+    thread = threading.Thread(target=work, daemon=True)  # no way to stop it; it ends with the process at the latest
+    with contextlib.redirect_stdout(sys.stderr):  # what libraries print must not come between the findings
+        thread.start()
+        thread.join(limit)
+    state, words = results[0] if results else ("fail", f"no answer within {limit:g} seconds")
+    words = " ".join(project.shorten(words).split())
+    return preflight.Finding(name, state, words if len(words) <= MOST else f"{words[:MOST]}…")
+
+
+def python(project: Project) -> Result:
     version = sys.version_info
     words = f"{version.major}.{version.minor}.{version.micro} at {sys.executable}"
     return ("ok", words) if (3, 11) <= version[:2] < (3, 14) else ("fail", f"{words}; Genloop needs 3.11 to 3.13")
 
 
-def packages(project: Project) -> tuple[State, str]:
+def packages(project: Project) -> Result:
     from packaging.markers import Marker
 
     lock = project.root / "requirements.lock"
@@ -90,24 +150,22 @@ def installed(package: str) -> str | None:
         return None
 
 
-def git(project: Project) -> tuple[State, str]:
+def git(project: Project) -> Result:
     from workspace import git
 
-    if shutil.which("git") is None:
-        return "fail", "not installed; DVC and the lineage of versions need it"
-    if (head := git.head(project)) is None:
-        return "warn", "no commit yet; a version's lineage names one: git add . && git commit"
-    return "ok", f"at {head[:7]}"
+    if reason := git.missing_commit(project):
+        return "warn", f"no version can name a commit: {reason}"
+    return "ok", f"at {str(git.head(project))[:7]}"
 
 
-def params(project: Project) -> tuple[State, str]:
+def params(project: Project) -> Result:
     from pipelines.settings.load import load_params
 
     found = load_params(project.params_file)
     return "ok", f"{project.params_file.name} is valid: {found.model.family} at {found.image.size}x{found.image.size}"
 
 
-def graph(project: Project) -> tuple[State, str]:
+def graph(project: Project) -> Result:
     from workspace import dvc
 
     states = dvc.status(project)
@@ -115,96 +173,133 @@ def graph(project: Project) -> tuple[State, str]:
     return "ok", f"{len(states)} stages, " + (f"to run: {', '.join(stale)}" if stale else "all fresh")
 
 
-def remote(project: Project) -> tuple[State, str]:
+def remote(project: Project) -> Result:
     """DVC's remotes; a warning where one is not verified, because DVC would then restore damaged files silently."""
     from workspace import dvc_cache
 
-    remotes = dvc_cache.remotes(project)
-    unverified = [name for name, options in remotes.items() if not options.get("verify")]
-    if unverified:
-        return "warn", f"bytes are not checked when pulled: dvc remote modify {unverified[0]} verify true"
-    return ("ok", f"{', '.join(remotes)}, checked") if remotes else ("ok", "none; data and models are in this folder only")
+    remotes, default = dvc_cache.remotes(project), dvc_cache.default_remote(project)
+    if not remotes:
+        return "ok", "none; data and models are in this folder only (`dvc remote add --default NAME URL`)"
+    words = ", ".join(
+        f"{name} ({PASSWORD.sub(':…@', str(options.get('url')))}), verify is {'on' if options.get('verify') else 'off'}"
+        for name, options in remotes.items()
+    )
+    faults = [
+        f"bytes are not checked when pulled: `dvc remote modify {name} verify true`"
+        for name, options in remotes.items()
+        if not options.get("verify")
+    ]
+    if default is None:
+        faults.append(f"none is the default, so nothing is pushed: `dvc remote default {next(iter(remotes))}`")
+    return ("warn", "; ".join([words, *faults])) if faults else ("ok", words)
 
 
-def disk(project: Project) -> tuple[State, str]:
+def folder(project: Project) -> Result:
+    """Whether the project was copied or moved, and works with what is its own."""
+    from operations.provenance import provenance
+
+    _, models = open_registry(project)
+    found = provenance(project, models)
+    if found.faults:
+        return "warn", "; ".join(found.faults)
+    return "ok", "; ".join(found.facts) or "in the place where it was made"
+
+
+def disk(project: Project) -> Result:
     free = shutil.disk_usage(project.root).free / 2**30
     return grade(free, DISK, f"{free:.1f} GiB free", "make room; `dvc gc --workspace` drops what no version needs")
 
 
-def memory(project: Project) -> tuple[State, str]:
-    import psutil
-
-    free = psutil.virtual_memory().available / 2**30
+def memory(project: Project) -> Result:
+    free = limits.memory().available / 2**30
     return grade(free, MEMORY, f"{free:.1f} GiB available", "close other programs")
 
 
-def grade(value: float, limits: tuple[float, float], words: str, advice: str) -> tuple[State, str]:
-    fail, good = limits
+def grade(value: float, thresholds: tuple[float, float], words: str, advice: str) -> Result:
+    fail, good = thresholds
     state: State = "ok" if value >= good else "warn" if value >= fail else "fail"
     return state, words if state == "ok" else f"{words}; {advice}"
 
 
-def processor(project: Project) -> tuple[State, str]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def processor(project: Project) -> Result:
     cards = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
-    return "ok", f"{cores} cores, " + (f"{len(cards)} NVIDIA cards" if cards else "no NVIDIA card")
+    return "ok", f"{limits.cores()} cores, " + (f"{len(cards)} NVIDIA cards" if cards else "no NVIDIA card")
 
 
-def backend(project: Project) -> tuple[State, str]:
-    name = project.environment.get("KERAS_BACKEND", "tensorflow")
-    if importlib.util.find_spec(name) is None:
-        return "fail", f"KERAS_BACKEND={name} is not installed"
-    return "ok", f"{name} {installed(name)} (`--full` loads it and looks for devices)"
+def home(project: Project) -> Result:
+    replaced = environment.substituted(project.environment)
+    if replaced:
+        return (
+            "warn",
+            f"{', '.join(replaced)} lead to a temporary folder, because there is no home that can be written; set HOME",
+        )
+    return "ok", str(project.environment.get("HOME"))
 
 
-def registry(project: Project) -> tuple[State, str]:
-    from pipelines.registry.client import open_registry
-    from pipelines.registry.versions import CHAMPION
+def proxies(project: Project) -> Result:
+    if faults := environment.proxy_faults(project.environment):
+        return "fail", "; ".join(faults)
+    if names := environment.socks_proxies(project.environment):
+        return "warn", f"{', '.join(names)}: a SOCKS proxy, which Prefect cannot use without the package socksio"
+    names = list(environment.proxies(project.environment))
+    return "ok", f"{', '.join(names)}; not for this machine's own addresses" if names else "none"
 
+
+def database(project: Project) -> Result:
+    """The database of events, and of the history of promotions."""
+    from pipelines.feedback.store import inspection
+
+    return "ok", inspection.describe(project.database_url)
+
+
+def registry(project: Project) -> Result:
     _, models = open_registry(project)
     if not models.reachable():
         return "ok", f"none yet at {models.uri}; the first run makes it"
+    preflight.reach(models)
     number = models.alias(CHAMPION)
     return "ok", f"{models.uri}, {'no champion yet' if number is None else f'champion is version {number}'}"
 
 
-def prefect(project: Project) -> tuple[State, str]:
+def prefect(project: Project) -> Result:
     url = project.environment.get("PREFECT_API_URL")
     if not url:
         return "ok", "embedded: each run starts its own server (PREFECT_API_URL for a lasting one)"
-    import httpx
+    from flows import health
 
-    try:
-        httpx.get(f"{url}/health", timeout=5)
-    except httpx.HTTPError as error:
-        return "fail", f"{url} does not answer ({error}); start it, or unset PREFECT_API_URL"
-    return "ok", f"{url} answers"
+    return ("fail", fault) if (fault := health.fault(url)) else ("ok", f"{url} answers")
 
 
-def keras(project: Project) -> tuple[State, str]:
+def keras(project: Project) -> Result:
     return run_in_process(project, KERAS)
 
 
-def champion(project: Project) -> tuple[State, str]:
-    from pipelines.registry.client import open_registry
-    from pipelines.registry.versions import CHAMPION
-
+def champion(project: Project) -> Result:
     _, models = open_registry(project)
     if models.alias(CHAMPION) is None:
         return "ok", "none yet; `genloop run` makes one"
     return run_in_process(project, GENERATE)
 
 
-def run_in_process(project: Project, code: str) -> tuple[State, str]:
+def run_in_process(project: Project, code: str) -> Result:
     """Run code in a process of its own, because a broken installation may crash it."""
     command = [sys.executable, "-c", code, str(project.root)]
     done = subprocess.run(
-        command, cwd=project.root, env=project.environment, capture_output=True, text=True, timeout=300, check=False
+        command,
+        cwd=project.root,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_IN_PROCESS,
+        check=False,
     )
     if done.returncode:
         return "fail", (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
     return "ok", done.stdout.strip()
 
 
-CHECKS = (python, packages, git, params, graph, remote, disk, memory, processor, backend, registry, prefect)
-SLOW = (keras, champion)
+CHECKS: tuple[Check, ...] = (
+    python, packages, git, params, graph, remote, disk, memory, processor, home, proxies, database, prefect,
+)  # fmt: skip
+CHECKS_OF_SETTINGS: tuple[Check, ...] = (folder, registry)
+SLOW: tuple[Check, ...] = (keras, champion)

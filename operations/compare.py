@@ -57,9 +57,15 @@ def compare(project: Project, a: str, b: str, options: CompareOptions, log: Call
     """Score the set at `a` against that at `b`: paths, URLs or models:/NAME@alias.
 
     project: the surrounding one; outside of any, a folder without registry and benchmark.
+
+    Raises:
+        InputError: a set cannot be read, or no metric can be computed; too few images are found out before any work.
     """
     comparison = compare_features(a, b) if options.extractor == NONE else compare_images(project, a, b, options, log)
-    return score(comparison, options)
+    found = score(comparison, options)
+    if found.missing and not found.values and not found.tables:
+        raise InputError(f"nothing to score: {'; '.join(found.missing.values())}")
+    return found
 
 
 def compare_features(a: str, b: str) -> Comparison:
@@ -96,6 +102,7 @@ def compare_images(project: Project, a: str, b: str, options: CompareOptions, lo
     candidate_survey = candidate.survey(identify=False)
     if candidate_survey.colour and not survey.colour:
         log(f"{a} has colours and {b} has none: both are compared in grey")
+    check_rows(project, options, len(candidate_survey), survey, log)
 
     backend.load()
     space = choose_space(project, options, reference, survey, log)
@@ -113,6 +120,31 @@ def compare_images(project: Project, a: str, b: str, options: CompareOptions, lo
     return Comparison(GeneratedFeatures(space.features(candidate, len(candidate_survey)), labels, steps), benchmark)
 
 
+def check_rows(project: Project, options: CompareOptions, a: int, b: Survey, log: Callable[[str], None]) -> None:
+    """Say which metrics have too few images, before minutes of work. a: number of images of A.
+
+    Raises:
+        InputError: all that can apply have.
+    """
+    name = options.extractor or "domain"
+    pinned = options.extractor is None and (project.reference / "benchmark.json").is_file()  # by whatever extractor
+    extractor = catalogue.get(catalogue.FEATURES, name)
+    width = 0 if pinned else extractor.width
+    halved = extractor.learns and not pinned
+    compared = len(b) - len(b) // 2 if halved else len(b)
+    scores = {metric: catalogue.yields(metric)[0] for metric in options.names}
+    wanted = [metric for metric, score in scores.items() if options.metrics is not None or score.real_rows(width)]
+    lacking = [name for name in wanted if a < scores[name].rows(width) or compared < scores[name].real_rows(width)]
+    if not lacking:
+        return
+    words = f"too few images for {', '.join(lacking)}: A has {a:,}, and B has {len(b):,}"
+    words += f", of which `{name}` learns from a half" if halved else ""
+    others = options.metrics is None and (not extractor.learns or bool((b.labels >= 0).any()))  # of classes
+    if lacking == wanted and not others:
+        raise InputError(f"{words}; give more images, or other --metrics; docs/metrics.md says how many each needs")
+    log(words)
+
+
 def open_set(project: Project, place: str) -> ImageSet:
     if not is_models_uri(place):
         return open_files(place)
@@ -126,8 +158,8 @@ def seeds(first: int, count: int) -> np.ndarray:
 
 
 def translate_labels(labels: np.ndarray, own: list[str], classes: list[str]) -> np.ndarray | None:
-    """(n,) int32: labels of the classes `own` as indices into `classes`; None where a label lacks or the classes differ."""
-    if not own or sorted(own) != sorted(classes) or (labels < 0).any():
+    """(n,) int32: labels of the classes `own` as indices into `classes`; None where a label lacks or is of no class there."""
+    if not own or not set(own) <= set(classes) or (labels < 0).any():
         return None
     return np.array([classes.index(name) for name in own], np.int32)[labels]
 
@@ -140,7 +172,7 @@ def choose_space(
         found = feature_space.benchmark_space(project, 3 if survey.colour else 1, options.size, len(survey), log)
         if found is not None:
             return found
-        log("no benchmark here fits these images: features by `domain`")
+        log("no project with a benchmark for such images is here; so `domain`, a small network, is trained for this")
     settings = ExtractorSettings(feature_space.STEPS, feature_space.SEED, options.weights, options.sha256, project.downloads)
     return feature_space.fit_space(options.extractor or "domain", reference, survey, options.size, settings, log)
 

@@ -51,7 +51,7 @@ def judge(
     force: bool = False,
     dry_run: bool = False,
 ) -> Promotion:
-    """Let the gate judge a version, by default the challenger; the noise floor is measured first.
+    """Let the gate judge a version, by default the challenger; the noise floor is measured first where the verdict rests on it.
 
     Args:
         force: the gate is overruled, so no noise floor is measured, and a gate that fails is no error.
@@ -59,9 +59,12 @@ def judge(
     """
     contest = decisions.contest(project, registry, version)
     try:
+        decision = None
         if not force and not dry_run and needs_noise_floor(project, params, contest):
-            measure_noise(project, params, registry, log)
-        decision = judge_contest(project, params, registry, contest, log)
+            decision = judge_without_noise(project, params, registry, contest)
+            if decision is None:
+                measure_noise(project, params, registry, log)
+        decision = decision or judge_contest(project, params, registry, contest, log)
     except GenloopError as error:
         if not force:
             raise
@@ -80,6 +83,21 @@ def judge_contest(
     result = gate.judge(project, params, registry, contest, log)
     at = timestamps.iso(timestamps.now(), "seconds")
     return Decision(result.as_json(), [rule.why for rule in result.rules], basis, at)
+
+
+def judge_without_noise(project: Project, params: Params, registry: Registry, contest: Contest) -> Decision | None:
+    """The gate's decision by the samples that there are, where no noise floor could change it; None where one could.
+
+    A version that is surely not better, or beyond a limit, is rejected whatever another seed would have changed. All other
+    verdicts wait for the noise floor.
+    """
+    first_look = {"noise": 0, "max_samples": params.evaluate.samples}
+    without = params.model_copy(update={"promotion": params.promotion.model_copy(update=first_look)})
+    decision = judge_contest(project, without, registry, contest, lambda line: None)
+    rejected = [rule["kind"] for rule in decision.figures["rules"] if rule["verdict"] == "reject"]
+    if all(kind == "not_worse" for kind in rejected):
+        return None
+    return replace(decision, basis=decisions.basis(project, params, contest))
 
 
 def needs_noise_floor(project: Project, params: Params, contest: Contest) -> bool:

@@ -6,7 +6,6 @@ and every new version becomes champion without a gate, so that the effect of vot
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -79,7 +78,7 @@ def copy_project(project: Project, params: Params, folder: Path, excluded: Path)
     copy = scratch.copy(project, folder, excluded)
     manifest.update(copy.feedback, copy.manifest)
     sources = enumerate(source.at(project.root).model_dump(mode="json") for source in params.sources)
-    paths = [f"sources.{number}.path={json.dumps(source['path'])}" for number, source in sources if source.get("path")]
+    paths = [f"sources.{number}.path={source['path']}" for number, source in sources if source.get("path")]
     update_params(copy.params_file, settings=paths)
     scratch.commit(copy)
     return copy

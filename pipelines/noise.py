@@ -83,7 +83,6 @@ def train_and_evaluate(project: Project, trial: Project, seed: int, run_stage: R
         return True
     prepare(project, trial, seed)
     for name in ("train", "evaluate"):
-        print(f"noise: {name} with seed {seed}")
         code = run_stage(trial, name)
         if code == InputError.exit_code:
             raise InputError(f"{name} cannot use its input, for the reason above")
@@ -94,11 +93,13 @@ def train_and_evaluate(project: Project, trial: Project, seed: int, run_stage: R
 
 
 def run_stage(project: Project, name: str) -> int:
-    """Run a stage in a process of its own; its exit code."""
+    """Run a stage in a process of its own; its exit code. What it prints is kept in its folder, errors are shown."""
     begin = partial(die_with_parent, os.getpid())  # a stage does so itself, but only when it has loaded what it needs
     command = [sys.executable, "-m", f"pipelines.{name}"]
     environment = dict(project.environment)
-    return subprocess.run(command, cwd=project.root, env=environment, preexec_fn=begin, check=False).returncode
+    with (project.root / f"{name}.log").open("w", encoding="utf-8") as output:  # a screenful for each training
+        done = subprocess.run(command, cwd=project.root, env=environment, preexec_fn=begin, stdout=output, check=False)
+    return done.returncode
 
 
 def prepare(project: Project, trial: Project, seed: int) -> None:

@@ -47,8 +47,10 @@ class Extractor(ABC):
     from_file: whether it comes from a file that the settings name.
     learns: whether it comes from the images: features of those that it learned from are unlike those of any others.
     of_classes: whether its probabilities are over the data's own classes, so that they can be held against labels.
+    width: length of a feature vector, by which it is known before any work how many images a metric needs; 0 if unknown.
     """
 
+    width: ClassVar[int] = 0
     from_file: ClassVar[bool] = False
     learns: ClassVar[bool] = False
     of_classes: bool

@@ -30,6 +30,7 @@ Graph = Callable[["np.ndarray"], tuple["np.ndarray", "np.ndarray"]]
 
 
 class Inception(Extractor):
+    width = 2048
     from_file = True
     of_classes = False
 

@@ -24,6 +24,8 @@ class NetworkExtractor(Extractor):
     model: images -> (vectors, logits). of_classes: whether the logits are of the data's classes.
     """
 
+    width = VECTOR
+
     def __init__(self, model: keras.Model, description: str, of_classes: bool) -> None:
         self.model, self._description, self.of_classes = model, description, of_classes
 

@@ -59,6 +59,12 @@ class Score:
         """The least number of generated images, with an extractor of so many features and classes."""
         return self.least_rows + self.rows_per_feature * features + self.rows_per_class * classes
 
+    def real_rows(self, features: int = 0) -> int:
+        """The least number of real images; 0 for a score that is not computed from images of both sides alone."""
+        if self.needs or self.latent_steps:
+            return 0
+        return max(self.least_rows, features + 1 if self.rows_per_feature else 0)
+
 
 @dataclass(frozen=True)
 class FeatureRows:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import io
+import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from pipelines.core import files
 from pipelines.core.errors import InputError
-from pipelines.settings.faults import faults
+from pipelines.settings.faults import describe_yaml_error, duplicate_keys, faults
+from pipelines.settings.key_types import types_at
 from pipelines.settings.schema import Params
 
 
@@ -26,36 +33,69 @@ def update_params(path: Path, overlays: Iterable[Path] = (), settings: Iterable[
     """Write overlays, then `key=value` settings, into `path`, comments kept; nothing is written unless all of it is allowed.
 
     overlays: YAML files; their mappings are laid over the file's, their lists and values replace the file's.
-    settings: `key=value` with dots and list indices in the key (`sources.0.path=digits.npz`), YAML in the value.
+    settings: `key=value` with dots and list indices in the key (`sources.0.path=digits.npz`), values as `set_text` takes them.
     """
     before = read_text(path)
+    check_mapping(parse_yaml(before, str(path)), str(path))  # says better what is wrong than the editor does
     editor = YAML()
     editor.preserve_quotes = True
     editor.width = 120
     editor.indent(mapping=2, sequence=4, offset=2)
-    try:
-        document = editor.load(before)
-    except YAMLError:
-        return check_params(parse_yaml(before, str(path)), str(path))  # says what is wrong with it
+    document = editor.load(before)
     name = str(path)
     for overlay in overlays:
         changes = parse_yaml(read_text(overlay), str(overlay))
-        if not isinstance(changes, dict):
-            raise InputError(f"{overlay}: expected a mapping of settings, came {type(changes).__name__}")
+        check_mapping(changes, str(overlay))
         lay_over(document, changes)
         name = f"{overlay} over {name}"
     for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set {setting}: expected key=value, as in --set train.steps=500")
-        set_key(document, key, parse_yaml(value, f"--set {setting}"))
+        key = set_text(document, setting, Params, "train.steps=500")
         name = f"--set {key} in {name}" if name == str(path) else name
     text = io.StringIO()
     editor.dump(document, text)
     params = check_params(parse_yaml(text.getvalue(), name), name)
     if text.getvalue() != before:
-        files.write(path, text.getvalue())
+        write_text(path, text.getvalue())
     return params
+
+
+def set_text(document: Any, setting: str, model: type[BaseModel], example: str) -> str:
+    """Set `key=value` in `document`, which holds the content of a `model`; returns the key.
+
+    The value is taken literally where the model expects text, else it is YAML.
+    """
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {setting}: expected key=value, as in --set {example}")
+    set_key(document, key, parse_value(text, types_at(model, document, key_parts(key)), f"--set {setting}"))
+    return key
+
+
+def parse_value(text: str, types: set[Any], name: str) -> Any:
+    """The value that `text` stands for where the schema allows `types`.
+
+    Text is literal, whatever YAML would make of `2024`, `a: b` or ` #`, apart from quotes around all of it, which are taken
+    off. Nothing at all is null, and so is the word where the schema allows it.
+    """
+    optional = NoneType in types
+    if not text or (optional and text == "null"):
+        return None
+    wanted = types - {NoneType}
+    if wanted == {str}:
+        value = unquote(text)
+        return value if value.isprintable() else DoubleQuotedScalarString(value)  # plain, some would be read as line ends
+    value = parse_yaml(text, name, "base" if wanted == {list[str]} else "safe")
+    whole = isinstance(value, float) and value.is_integer() and int in types and float not in types  # as in 1e3
+    return int(value) if whole else value
+
+
+def unquote(text: str) -> str:
+    """The text in the quotes of YAML, which shells often leave around a value; any other text as it is."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        with contextlib.suppress(InputError):
+            value = parse_yaml(text, "")
+            return value if isinstance(value, str) else text
+    return text
 
 
 def lay_over(document: Any, changes: dict[Any, Any]) -> None:
@@ -69,7 +109,7 @@ def lay_over(document: Any, changes: dict[Any, Any]) -> None:
 def set_key(document: Any, key: str, value: Any) -> None:
     """Set the dotted `key` of `document`. Keys that are not known are left for the check to name."""
     node = document
-    parts = [int(part) if part.isdigit() else part for part in key.split(".")]
+    parts = key_parts(key)
     for depth, part in enumerate(parts):
         if isinstance(node, list):
             if not isinstance(part, int) or part >= len(node):
@@ -84,27 +124,65 @@ def set_key(document: Any, key: str, value: Any) -> None:
             node = node[part]
 
 
+def key_parts(key: str) -> list[str | int]:
+    """sources.0.path -> ["sources", 0, "path"]"""
+    return [int(part) if part.isascii() and part.isdigit() else part for part in key.split(".")]
+
+
 def read_text(path: Path) -> str:
+    """The text of a YAML file, its lines ended by a line feed, without a byte order mark."""
     try:
-        return path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-
-
-def parse_yaml(text: str, name: str) -> Any:
-    """Plain YAML to plain Python: tags that would make objects are refused, and so are keys given twice."""
+    except IsADirectoryError:
+        raise InputError(f"{path}: this is a folder; expected a file of settings") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path}: this is text in UTF-16; save it as UTF-8")
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith(" " * 8)]
-        raise InputError(f"{name}: not usable YAML: {'; '.join(lines[:4])}") from None
+        text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError as error:
+        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
+        raise InputError(f"{path}: line {line}: byte 0x{byte:02x} is no UTF-8 text; save the file as UTF-8") from None
+    return text.replace("\r\n", "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a YAML file with the mode, line ends and byte order mark that it has. Where it is a link, its target changes."""
+    path = path.resolve()
+    before, mode = path.read_bytes(), path.stat().st_mode
+    if before.count(b"\r\n") * 2 > before.count(b"\n"):
+        text = text.replace("\n", "\r\n")
+    mark = codecs.BOM_UTF8 if before.startswith(codecs.BOM_UTF8) else b""
+    files.write(path, mark + text.encode())
+    if path.stat().st_mode != mode:
+        path.chmod(stat.S_IMODE(mode))
+
+
+def parse_yaml(text: str, name: str, kind: Literal["safe", "base"] = "safe") -> Any:
+    """Plain YAML to plain Python: tags that would make objects are refused, and so are keys that stand twice.
+
+    kind: `base` leaves all values as text.
+    """
+    try:
+        return YAML(typ=kind, pure=True).load(text)
+    except DuplicateKeyError:
+        raise InputError("\n".join(f"{name}: {line}" for line in duplicate_keys(text))) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{name}: not usable YAML: {describe_yaml_error(error, text)}") from None
+
+
+def check_mapping(content: Any, name: str) -> None:
+    if content is None:
+        raise InputError(f"{name}: there are no settings in it; expected a mapping, as in `train: {{steps: 500}}`")
+    if not isinstance(content, dict):
+        raise InputError(f"{name}: expected a mapping of settings, came {type(content).__name__}")
 
 
 def check_params(settings: Any, name: str) -> Params:
-    if not isinstance(settings, dict):
-        raise InputError(f"{name}: expected a mapping of settings, came {type(settings).__name__}")
+    check_mapping(settings, name)
     try:
         return Params.model_validate(settings)
     except ValidationError as error:

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from pipelines import catalogue
+from pipelines.rules import copies
 from pipelines.rules.base import Rule
 from pipelines.settings.faults import check_part, contradiction, fault
 from pipelines.sources.base import Source
@@ -51,6 +52,13 @@ def name_in(table: Mapping[str, str] | Callable[[], Mapping[str, Any]]) -> After
         return name
 
     return AfterValidator(check)
+
+
+# The bases of plug-ins that settings are made of: the table of their members, and the key that names one of them.
+MEMBERS: dict[type[BaseModel], tuple[dict[str, str], str]] = {
+    Source: (catalogue.SOURCES, "type"),
+    Rule: (catalogue.RULES, "rule"),
+}
 
 
 def member_of(table: dict[str, str], key: str) -> BeforeValidator:
@@ -108,11 +116,12 @@ class ValidateParams(Block):
 
 
 class CleanParams(Block):
-    rules: list[Annotated[SerializeAsAny[Rule], member_of(catalogue.RULES, "rule")]]
+    rules: list[Annotated[SerializeAsAny[Rule], member_of(*MEMBERS[Rule])]]
     denoise: Literal["none", "median"]
     fit: Literal["crop", "pad"]
     filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
     holdout: Annotated[float, Field(gt=0, lt=1)]
+    conflicting_labels: copies.Resolution = "neither"
 
 
 class ReferenceParams(Block):
@@ -286,17 +295,57 @@ class VersioningParams(Block):
     push: bool
 
 
+# The fields of a cron line: what each is, its least and its largest number.
+CRON = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
+CRON_NAMES = {
+    name: str(number)
+    for first, names in ((1, "jan feb mar apr may jun jul aug sep oct nov dec"), (0, "sun mon tue wed thu fri sat"))
+    for number, name in enumerate(names.split(), first)
+}
+
+
 def check_cron(line: str | None) -> str | None:
-    if line is not None and not re.fullmatch(r"\S+( \S+){4}", line):
+    if line is None:
+        return None
+    if not re.fullmatch(r"\S+( \S+){4}", line):
         raise fault('expected five fields, as in "0 3 * * *" for every day at three, or null for never')
+    for field, (name, least, most) in zip(line.split(" "), CRON, strict=True):
+        for part in field.split(","):
+            if (words := cron_fault(part.casefold(), least, most)) is not None:
+                raise fault(f"the {name} {part!r}: {words}")
     return line
 
 
+def cron_fault(part: str, least: int, most: int) -> str | None:
+    """What is wrong with a part of a field: `*`, a number, a name, or a range of them, each with a step or none."""
+    found = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/(\d+))?", part)
+    ends = [CRON_NAMES.get(end, end) for end in found.groups()[:2] if end is not None] if found else []
+    if found is None or not all(end.isascii() and end.isdigit() for end in ends):
+        return f"expected *, numbers from {least} to {most}, ranges as in {least}-{most}, or steps as in */5"
+    numbers = [int(end) for end in ends]
+    if any(not least <= number <= most for number in numbers):
+        return f"expected numbers from {least} to {most}"
+    if numbers != sorted(numbers):
+        return "expected a range from the smaller to the larger number"
+    return "expected a step of 1 or more" if found.group(3) is not None and int(found.group(3)) == 0 else None
+
+
+# Names that zoneinfo opens on some machines, but that say nothing of a place, or count leap seconds.
+NO_PLACES = ("localtime", "posixrules", "Factory")
+NO_PLACES_BELOW = ("posix/", "right/")
+
+
 def check_timezone(name: str) -> str:
+    expected = "expected a name of the time zone database, such as UTC or Europe/Berlin"
+    if name in NO_PLACES or name.startswith(NO_PLACES_BELOW):
+        raise fault(f"{expected}, because {name!r} means another time on another machine, or none")
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise fault("expected a time zone such as UTC or Europe/Berlin") from None
+        known = {zone.casefold(): zone for zone in available_timezones()}
+        near = difflib.get_close_matches(name.strip().casefold(), known, n=1)
+        hint = f"; did you mean {known[near[0]]!r}?" if near else ""
+        raise fault(f"{expected}{hint}") from None
     return name
 
 
@@ -399,7 +448,7 @@ class TuneParams(Block):
 
 
 class Params(Block):
-    sources: Annotated[list[Annotated[SerializeAsAny[Source], member_of(catalogue.SOURCES, "type")]], Field(min_length=1)]
+    sources: Annotated[list[Annotated[SerializeAsAny[Source], member_of(*MEMBERS[Source])]], Field(min_length=1)]
     image: ImageParams
     ingest: IngestParams
     validate_: Annotated[ValidateParams, Field(alias="validate")]

@@ -14,7 +14,7 @@ from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
 from pipelines.settings.faults import contradiction, faults
-from pipelines.settings.load import parse_yaml, read_text, set_key, update_params
+from pipelines.settings.load import parse_yaml, read_text, set_text, update_params
 from pipelines.settings.schema import Block, Params, Positive, Seed, Share, member_of
 from pipelines.tastes.base import Taste
 
@@ -90,10 +90,7 @@ def load(path: Path | None, changes: Iterable[str] = ()) -> Simulation:
     if not isinstance(document, dict):
         raise InputError(f"{name}: expected a mapping of settings, came {type(document).__name__}")
     for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set {change}: expected key=value, as in --set turns=3")
-        set_key(document, key, parse_yaml(value, f"--set {change}"))
+        set_text(document, change, Simulation, "turns=3")
     if isinstance(document.setdefault("taste", {}), dict):
         document["taste"].setdefault("name", "stroke_weight")
     try:

@@ -145,9 +145,11 @@ def test_fewer_rows_than_features_are_not_enough_for_a_distance(elsewhere: Path)
 def test_a_single_row_is_not_enough_for_anything(elsewhere: Path, one: str) -> None:
     for name in ("a.npz", "b.npz"):
         put(name, gaussian(1 if name == one else 100))
-    scores = found("a.npz", "b.npz", *NONE)
-    assert set(scores) == {"not_enough", "benchmark_id", "samples"}
-    assert all("came 1" in why for why in scores["not_enough"].values())
+    result = call("a.npz", "b.npz", *NONE)
+    assert (result.code, result.out) == (2, "")
+    reasons = result.err.removeprefix("genloop: nothing to score: ").split("; ")
+    assert {reason.split()[0] for reason in reasons} >= {"fid", "kid", "precision", "density"}
+    assert all("came 1" in reason for reason in reasons)
 
 
 def test_the_benchmark_is_named_by_the_content_of_b(elsewhere: Path) -> None:
@@ -237,18 +239,18 @@ def test_scores_by_class_need_the_same_classes_on_both_sides(elsewhere: Path) ->
     lines = [line.split() for line in same.out.splitlines()]
     assert [line[0] for line in lines if line[-1] == "lower"] == ["0", "1", "2"]
     np.savez("other.npz", images=a, labels=turns(210) * 2)
-    scores = found("other.npz", "b", "--extractor", "random", "--metrics", "class_fid,class_accuracy")
-    assert scores["not_enough"] == {
-        "class_fid": "class_fid needs labels of the same classes in A and B",
-        "class_accuracy": "class_accuracy needs labels of the same classes in A and B, and an extractor that tells those "
-        "classes apart",
-    }
+    result = call("other.npz", "b", "--extractor", "random", "--metrics", "class_fid,class_accuracy")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines()[-1] == (
+        "genloop: nothing to score: class_fid needs labels of the same classes in A and B; class_accuracy needs labels of the "
+        "same classes in A and B, and an extractor that tells those classes apart"
+    )
 
 
 def test_the_extractor_that_is_chosen_is_said_in_one_line(elsewhere: Path, quick: None) -> None:
-    result = call(as_npz("a", pictures(60, 8, 1, seed=1)), as_npz("b", pictures(60, 8, 1)), "--metrics", "kid")
+    result = call(as_npz("a", pictures(60, 8, 1, seed=1)), as_npz("b", pictures(110, 8, 1)), "--metrics", "kid")
     said = [
-        "score: no benchmark here fits these images: features by `domain`",
+        "score: no project with a benchmark for such images is here; so `domain`, a small network, is trained for this",
         "score: `domain` learns from a half of b.npz, and A is compared with the other half",
     ]
     assert result.err.splitlines()[:2] == said
@@ -260,7 +262,36 @@ def test_what_the_extractor_learned_from_is_not_what_a_is_compared_with(elsewher
     assert scores["fid"] > 1e-3  # all of B against a half of it
     result = call("b.npz", as_npz("one", images[:1]))
     assert result.code == 2
-    assert "`domain` learns from a half of B, which has one image" in result.err
+    assert result.err.endswith(
+        "A has 240, and B has 1, of which `domain` learns from a half; give more images, or other "
+        "--metrics; docs/metrics.md says how many each needs\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "arguments", "words"),
+    [
+        (40, 300, ["--metrics", "kid"], "too few images for kid: A has 40, and B has 300, of which `domain`"),
+        (300, 98, ["--metrics", "kid"], "too few images for kid: A has 300, and B has 98, of which `domain`"),
+        (300, 49, ["--metrics", "kid,fid", "--extractor", "random"], "too few images for kid, fid: A has 300, and B has 49;"),
+        (64, 300, ["--metrics", "fid", "--extractor", "random"], "too few images for fid: A has 64, and B has 300;"),
+        (10, 10, [], "too few images for density_coverage, fid, fid_infinity, kid, precision_recall: A has 10"),
+    ],
+)  # fmt: skip
+def test_too_few_images_are_said_before_the_work(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, a: int, b: int, arguments: list[str], words: str
+) -> None:
+    monkeypatch.setattr(backend, "load", lambda *_: pytest.fail("TensorFlow is loaded"))
+    result = call(as_npz("a", pictures(a, 8, 1, seed=1)), as_npz("b", pictures(b, 8, 1)), *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"genloop: {words}"), result.err
+    assert "give more images, or other --metrics" in result.err
+
+
+def test_what_has_too_few_images_is_said_before_the_rest_is_computed(elsewhere: Path) -> None:
+    result = call(as_npz("a", pictures(60, 8, 1, seed=1)), as_npz("b", pictures(60, 8, 1)), "--extractor", "random")
+    assert result.code == 0
+    assert result.err.splitlines()[0] == "score: too few images for fid, fid_infinity: A has 60, and B has 60"
 
 
 def test_b_decides_the_size_if_all_its_images_have_one(elsewhere: Path) -> None:

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operations.promote import needs_noise_floor
+from operations.promote import judge_without_noise, needs_noise_floor
 from pipelines.core import files
 from pipelines.core.project import Project
+from pipelines.metrics.intervals import Interval
+from pipelines.promotion import decisions, gate, rules
 from pipelines.promotion.decisions import Contest
+from pipelines.promotion.gate import GateResult
 from pipelines.scoring import approval
+from pipelines.settings.schema import PromotionRule
 from tests.support.fake_registry import FakeRegistry
 from workspace import dvc
 
@@ -44,3 +48,54 @@ def test_a_floor_from_before_people_s_taste_was_known_is_measured_anew(
     assert not needs_noise_floor(project, make_params({"promotion.noise": 0}), contest())
     bounds = [{"metric": "memorisation", "kind": "at_most", "margin": 0.6}]
     assert not needs_noise_floor(project, make_params({"promotion.rules": bounds}), contest())
+
+
+BETTER = PromotionRule(metric="fid", kind="better")
+NOT_WORSE = PromotionRule(metric="recall", kind="not_worse", margin=0.1)
+AT_MOST = PromotionRule(metric="memorisation", kind="at_most", margin=0.65)
+
+
+@pytest.mark.parametrize(
+    ("fid", "recall", "memorisation", "decided"),
+    [
+        ((1.0, 2.0), (0.0, 0.1), (0.5, 0.6), True),  # surely not better
+        ((-2.0, -1.0), (0.0, 0.1), (0.7, 0.8), True),  # surely a copy
+        ((-2.0, -1.0), (-0.5, -0.4), (0.5, 0.6), False),  # surely worse, perhaps by the luck of its seed
+        ((-2.0, -1.0), (0.0, 0.1), (0.5, 0.6), False),  # surely better, perhaps by the luck of its seed
+        ((-2.0, 1.0), (0.0, 0.1), (0.5, 0.6), False),  # more samples are needed
+        ((1.0, 2.0), (-0.5, -0.4), (0.5, 0.6), True),
+    ],
+)
+def test_no_noise_is_measured_where_no_floor_could_change_the_verdict(
+    project: Project,
+    make_params: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    fid: tuple[float, float],
+    recall: tuple[float, float],
+    memorisation: tuple[float, float],
+    decided: bool,
+) -> None:
+    def judge_with(floor: float) -> GateResult:
+        results = [
+            rules.judge_difference(BETTER, sum(fid) / 2, Interval(*fid), floor),
+            rules.judge_difference(NOT_WORSE, sum(recall) / 2, Interval(*recall), floor),
+            rules.judge_limit(AT_MOST, sum(memorisation) / 2, Interval(*memorisation)),
+        ]
+        return GateResult(rules.combine(results, champion=True), 2, 3, "abc", 1500, results, 0)
+
+    def judge(_: Project, asked: Any, *__: Any) -> GateResult:
+        assert (asked.promotion.noise, asked.promotion.max_samples) == (0, asked.evaluate.samples)  # only a look
+        return judge_with(0.0)
+
+    monkeypatch.setattr(gate, "judge", judge)
+    files.write(project.reports / "reference.json", '{"benchmark_id": "abc"}')
+    params = make_params()
+    found = judge_without_noise(project, params, FakeRegistry(), contest())  # type: ignore[arg-type]
+    assert (found is not None) == decided
+    by_floor = {judge_with(floor).verdict for floor in (0.0, 0.01, 0.5, 1.5, 100.0)}
+    if found is not None:
+        assert found.verdict == "reject"
+        assert by_floor == {"reject"}
+        assert found.basis == decisions.basis(project, params, contest())  # so it is found again and not judged anew
+    else:
+        assert by_floor != {"reject"}
