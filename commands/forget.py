@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def forget(
     project: Project,
     rater: Annotated[str, typer.Argument(metavar="RATER", help="The name that the events of this rater have.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, even if no event has this name.")] = False,
     as_json: Json = False,
 ) -> None:
     """Remove a rater from the database and the dataset, and say which versions to retire."""
@@ -32,16 +32,22 @@ def forget(
     from pipelines.feedback import rater_lineage
     from pipelines.feedback.sealed import manifest
     from pipelines.registry.client import open_registry
+    from workspace import conflicts
 
     params, registry = open_registry(project)
+    conflicts.check(project)
     manifest.require(project.feedback, project.manifest)
     with open_store(project) as store:
         found = rater_lineage.find(project, rater, store)
+        is_forgotten = rater_lineage.is_forgotten(rater, store)
+        similar = [] if found.events or is_forgotten else rater_lineage.similar_names(project, rater, store)
     learned = versions(registry, found.sealed)
 
     # Printed before anything is deleted: afterwards it cannot be found out any more.
     events = f"{plural(len(found.events), 'event')} in {plural(len(found.sealed), 'fold')}"
     about = f"{events}; versions that have learned from them: {describe_versions(learned)}"
+    if not found.events:
+        about = describe_unknown(similar, is_forgotten)
     no_terminal_message = f"{rater}: {about}; there is no terminal to ask at, so say --yes to forget it"
     if not yes and not confirm(f"Forget {rater}? {about}", no_terminal_message):
         raise GenloopError("nothing is forgotten")
@@ -63,6 +69,14 @@ def forget(
         "still": remaining_copies(rater, params, learned, list(dvc_cache.remotes(project))),
     }
     print(json.dumps(state, indent=2)) if as_json else show(state)
+
+
+def describe_unknown(similar: list[str], is_forgotten: bool) -> str:
+    """What to know before a rater without events is forgotten: a wrong name would leave the right one in the data."""
+    if is_forgotten:
+        return "was forgotten before, and no event of this name has come since"
+    hint = f" (did you mean {' or '.join(similar)}?)" if similar else ""
+    return f"no event is by a rater of this name{hint}; to forget it removes nothing and bars the name for good"
 
 
 def check(rater: str) -> None:
@@ -98,11 +112,12 @@ def show(state: dict[str, Any]) -> None:
 
     if not state["events"]:
         print(f"{state['rater']}: there was nothing to forget; events of this rater are rejected from now on")
+        print("  this cannot be undone; whoever comes under this name later needs another one")
     else:
         removed = f"{plural(state['events'], 'event')} and {plural(state['images'], 'image')}"
         print(f"forgot {removed}, out of {plural(len(state['folds']), 'fold')}")
         print(f"  versions that had learned from them: {describe_versions(state['versions'])}")
         print(f"  stages that ran again: {', '.join(state['stages']) or 'none'}")
-    print("what may still hold something of theirs:")
+    print(f"what may still hold something of theirs{'' if state['events'] else ', if there ever was anything'}:")
     for place in state["still"]:
         print(f"  {place}")

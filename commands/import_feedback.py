@@ -18,6 +18,9 @@ from pipelines.core.project import Project
 if TYPE_CHECKING:
     from pipelines.feedback.imports.base import AnswerWords
     from pipelines.feedback.imports.load import ImportSummary
+    from pipelines.registry.client import Registry
+
+SHOWN = 5  # unknown versions that are named
 
 
 @command()
@@ -45,11 +48,17 @@ def import_feedback(
 
     if form is not None and form not in catalogue.IMPORTS:
         raise InputError(f"--format: {catalogue.unknown_name(form, catalogue.IMPORTS)}")
-    limits = Limits(**params.ingest.model_dump())
-    options = ImportOptions(default_timestamp(file, at), limits, project.uploads, answer_words(project.clean, like, dislike))
+    limits, words = Limits(**params.ingest.model_dump()), answer_words(project.clean, like, dislike)
+    time = default_timestamp(file, at)
+    options = ImportOptions(time, limits, project.uploads, words, project.feedback)
     with EventStore.open(project.database_url) as store, Progress("import", total=None, unit="rows") as progress:
         summary = load(file, store, options, form, lambda rows, done: progress.advance(rows, f"{done:.0%}"))
-    print(json.dumps(record(file, summary), indent=2)) if as_json else show(file, summary)
+
+    from pipelines.registry.client import Registry
+
+    registry = Registry.open(project, params.registry)
+    notes = [*notes_on_content(summary, time, at is not None), *notes_on_versions(summary.versions, registry)]
+    print(json.dumps(record(file, summary, notes), indent=2)) if as_json else show(file, summary, notes)
     if not summary.rows:
         raise InputError(f"{file}: has no rows")
     if not summary.stored and not summary.duplicates:
@@ -84,13 +93,50 @@ def answer_words(clean: Path, like: str | None, dislike: str | None) -> AnswerWo
     return found
 
 
-def record(file: Path, summary: ImportSummary) -> dict[str, object]:
+def notes_on_content(summary: ImportSummary, time: datetime, is_given: bool) -> list[str]:
+    """What the file did not tell, and what of it was not read. is_given: whether `time` is that of the option --at."""
+    from pipelines.core import timestamps
+
+    notes = []
+    if summary.undated:
+        source = "as --at says" if is_given else "when it was written (--at names another time)"
+        notes.append(
+            f"answers without a time in this file: {summary.undated:,}; they count as given on {timestamps.minutes(time)}, "
+            f"{source}. What was changed and changed back between two exports is not seen; import exports oldest first"
+        )
+    if summary.outdated:
+        notes.append(f"of these, answers that differ from later ones of their raters, which count: {summary.outdated:,}")
+    if summary.not_read:
+        parts = ", ".join(f"{name} ({count:,})" for name, count in summary.not_read.items())
+        notes.append(f"not read: {parts}; only what people have submitted is an answer")
+    return notes
+
+
+def notes_on_versions(versions: dict[int, int], registry: Registry) -> list[str]:
+    """Events about versions that the registry does not have. A server is not asked: one that does not answer takes minutes."""
+    from pipelines.registry.client import list_numbers
+
+    if not versions or not registry.local or not registry.reachable():
+        return []
+    try:
+        known = registry.numbers()
+    except Exception as error:  # of MLflow's, or of its database's; the events are stored all the same
+        return [f"versions are not checked: {str(error).splitlines()[0]}"]
+    unknown = [f"{count:,} about version {version}" for version, count in versions.items() if version not in known]
+    if not unknown:
+        return []
+    listed = ", ".join([*unknown[:SHOWN], *["…"] * (len(unknown) > SHOWN)])
+    has = f"its versions are {list_numbers(known)}" if known else "it has none yet"
+    return [f"events that are about no version of {registry.name!r}: {listed}; {has}, and a fold cannot generate their images"]
+
+
+def record(file: Path, summary: ImportSummary, notes: list[str]) -> dict[str, object]:
     counts = {"rows": summary.rows, "stored": summary.stored, "known": summary.duplicates, "rejected": summary.rejected}
     rejects = str(summary.rejects) if summary.rejects else None
-    return {"file": str(file), "format": summary.format, **counts, "rejects": rejects}
+    return {"file": str(file), "format": summary.format, **counts, "rejects": rejects, "notes": notes}
 
 
-def show(file: Path, summary: ImportSummary) -> None:
+def show(file: Path, summary: ImportSummary, notes: list[str]) -> None:
     rejected = sum(summary.rejected.values())
     print(f"{file.name} ({summary.format}): {summary.rows:,} rows")
     print(f"{summary.stored:>11,}  stored")
@@ -98,3 +144,5 @@ def show(file: Path, summary: ImportSummary) -> None:
     print(f"{rejected:>11,}  rejected{f', listed in {summary.rejects}' if summary.rejects else ''}")
     for reason, count in summary.rejected.items():
         print(f"{count:>15,}  {reason}")
+    for note in notes:
+        print(note)

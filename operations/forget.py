@@ -11,7 +11,7 @@ from pipelines.core.project import Project
 from pipelines.feedback import forgetting
 from pipelines.feedback.forgetting import RaterRemoval
 from pipelines.feedback.store.event_store import EventStore
-from workspace import dvc, dvc_cache, locks
+from workspace import conflicts, dvc, dvc_cache, locks
 from workspace.stages import repro
 
 STAGES = ("curate", "approval")  # whose outputs name raters, or hold images that they sent or liked
@@ -31,10 +31,12 @@ def forget(project: Project, rater: str, log: Callable[[str], None]) -> ForgetRe
     """Forget one rater. Run again after a kill, it goes on from there.
 
     Raises:
+        InputError: a merge has left conflict markers.
         GenloopError: a run is going on, sealed files are missing, or a stage failed; then all but the newest dataset is done.
     """
     with locks.run_lock(project):
         with locks.fold_lock(project):
+            conflicts.check(project)
             before = dvc_cache.feedback_objects(project, STAGES)
             with EventStore.open(project.database_url) as store:
                 forgetting.catch_up(project, store)

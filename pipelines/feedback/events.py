@@ -159,7 +159,8 @@ def parse(record: Any, now: datetime | None = None) -> Event:
     name = record.get("type")
     model = TYPES.get(name) if isinstance(name, str) else None
     if model is None:
-        raise RecordError("unknown type", f"type: expected one of {', '.join(TYPES)}; came {short_repr(name)}")
+        keys = "" if "type" in record else f"; the record has {short_repr([key for key in record if key != 'id'])}"
+        raise RecordError("unknown type", f"type: expected one of {', '.join(TYPES)}; came {short_repr(name)}{keys}")
     try:
         event = model.model_validate(record)
     except ValidationError as error:

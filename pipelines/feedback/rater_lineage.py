@@ -64,12 +64,21 @@ def find(project: Project, rater: str, store: EventStore | None) -> RaterLineage
 
 def unknown_rater(project: Project, rater: str, store: EventStore | None) -> InputError:
     """The error for a rater without events: whether they were forgotten, or whose names are like theirs."""
-    if store and digest(rater) in store.tombstones():
+    if is_forgotten(rater, store):
         return InputError(f"{rater}: was forgotten, and nothing of theirs is left")
+    near = similar_names(project, rater, store)
+    return InputError(f"{rater}: there are no events of theirs" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+
+
+def is_forgotten(rater: str, store: EventStore | None) -> bool:
+    return store is not None and digest(rater) in store.tombstones()
+
+
+def similar_names(project: Project, rater: str, store: EventStore | None) -> list[str]:
+    """Up to three raters with events whose names are most like this one."""
     folder = project.feedback
     raters = {name for path in seal.sealed_files(folder) for name in seal.raters(folder, seal.footer(path)[0])}
-    near = difflib.get_close_matches(rater, sorted({*raters, *(store.raters() if store else ())}), n=3)
-    return InputError(f"{rater}: there are no events of theirs" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+    return difflib.get_close_matches(rater, sorted({*raters, *(store.raters() if store else ())}), n=3)
 
 
 def curation_row(reports: Path, rater: str) -> dict[str, str] | None:

@@ -13,6 +13,8 @@ no rater has more than a share of all weight. Nothing is random, and time goes w
 
 Agreement needs items that several people have voted on, or gold: where there are none all raters weigh alike, and only the
 times of their votes can speak against them. A taste that nobody shares cannot be told from noise.
+
+Files without times are imported with one timestamp for all votes of a rater, which says nothing of how fast these were cast.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ ACCEPTED = -1
 @dataclass(frozen=True)
 class TrustSettings:
     """burst_votes, burst_seconds: more votes than this within this time are faster than a person judges.
+    same_time: as many votes of a rater with exactly one timestamp have no times of their own.
     against_votes, against_seconds: as many votes within this time, all against what other raters say, are an attack; `decided`
         is how sure these must be for a vote to be with or against them.
     copy_votes, copy_seconds: fewer votes on the same items say nothing of copies; votes that are this near in time are in step.
@@ -47,6 +50,7 @@ class TrustSettings:
 
     burst_votes: int = 20
     burst_seconds: float = 10.0
+    same_time: int = 8
     against_votes: int = 8
     against_seconds: float = 60.0
     decided: float = 0.8
@@ -131,12 +135,22 @@ def replaced_votes(votes: Votes) -> np.ndarray:
 
 def burst_votes(votes: Votes, settings: TrustSettings) -> np.ndarray:
     """(n,) bool: among more than `burst_votes` of the rater's votes within `burst_seconds`."""
-    order = np.lexsort((votes.at, votes.rater))
+    order = timed_votes(votes, settings)
     number = settings.burst_votes + 1
     first = short_spans(votes[order], number, settings.burst_seconds)
     found = np.zeros(len(votes), bool)
-    found[order] = cover(len(votes), first, first + number)
+    found[order] = cover(len(order), first, first + number)
     return found
+
+
+def timed_votes(votes: Votes, settings: TrustSettings) -> np.ndarray:
+    """(k,) int, the places of the votes that have times of their own, by rater and time."""
+    order = np.lexsort((votes.at, votes.rater))
+    if not len(order):
+        return order
+    new = (np.diff(votes.rater[order]) != 0) | (np.diff(votes.at[order]) != 0)
+    group = np.cumsum(np.append(0, new))
+    return order[np.bincount(group)[group] < settings.same_time]
 
 
 def attack_votes(votes: Votes, found: Agreement, answers: np.ndarray, settings: TrustSettings) -> np.ndarray:
@@ -144,7 +158,7 @@ def attack_votes(votes: Votes, found: Agreement, answers: np.ndarray, settings: 
 
     Votes on items of which other raters do not say enough are passed over, but rejected with those about them.
     """
-    order = np.lexsort((votes.at, votes.rater))
+    order = timed_votes(votes, settings)
     right = agreement.posterior_by_others(votes, found, found.confusion, answers)
     expected = np.where(votes.value > 0, right, 1 - right)[order]
     decided = np.flatnonzero((expected >= settings.decided) | (expected <= 1 - settings.decided))
@@ -153,7 +167,7 @@ def attack_votes(votes: Votes, found: Agreement, answers: np.ndarray, settings: 
     first = short_spans(votes[order[decided]], number, settings.against_seconds)
     first = first[confirmed[first] == confirmed[first + number]]
     marked = np.zeros(len(votes), bool)
-    marked[order] = cover(len(votes), decided[first], decided[first + number - 1] + 1)
+    marked[order] = cover(len(order), decided[first], decided[first + number - 1] + 1)
     return marked
 
 
@@ -174,7 +188,8 @@ def copied_votes(votes: Votes, found: Agreement, answers: np.ndarray, settings: 
     """(n,) bool: the later vote of two raters who copy, which shows in one of two ways.
 
     In step: nearly all items that both have voted on come within seconds of each other, with nearly always the same value. Two
-    people who see the same images begin together, but do not stay together.
+    people who see the same images begin together, but do not stay together. Votes with exactly one timestamp are passed over:
+    they come from a file without times.
 
     By value: for each two votes on an item, how much more probable is the later one if its rater copies than if it is the
     rater's own, given all other votes on the item? Careful raters agree because they are right, which is expected and
@@ -195,16 +210,17 @@ def copied_votes(votes: Votes, found: Agreement, answers: np.ndarray, settings: 
         return np.bincount(pair, values, len(pairs))
 
     agree = votes.value[earlier] == votes.value[later]
-    near = votes.at[later] - votes.at[earlier] <= settings.copy_seconds
+    apart = votes.at[later] - votes.at[earlier]
+    near = (apart > 0) & (apart <= settings.copy_seconds)
     right = agreement.posterior_by_others(votes, found, found.confusion, answers)
     chances = found.confusion[votes.rater, votes.likes]
     expected = ((1 - right) * chances[:, 0] + right * chances[:, 1])[later]
     ratio = settings.copy_own + (1 - settings.copy_own) * agree / expected
 
-    number = of_pairs(np.ones(len(pair)))
-    in_step = of_pairs(near & agree) >= (1 - settings.copy_own) * number
-    by_value = of_pairs(np.log(ratio)) > np.log(max(len(pairs), 1) / settings.copy_errors)
-    copying = (number >= settings.copy_votes) & (in_step | by_value)
+    number, timed = of_pairs(np.ones(len(pair))), of_pairs(apart > 0)
+    in_step = (timed >= settings.copy_votes) & (of_pairs(near & agree) >= (1 - settings.copy_own) * timed)
+    by_value = (number >= settings.copy_votes) & (of_pairs(np.log(ratio)) > np.log(max(len(pairs), 1) / settings.copy_errors))
+    copying = in_step | by_value
     marked = np.zeros(len(votes), bool)
     marked[later[copying[pair]]] = True
     return marked

@@ -108,6 +108,22 @@ def test_somebody_who_has_said_nothing_is_kept_away_all_the_same(asked: Asked) -
     done = asked.call("nobody", "--yes")
     assert (done.code, asked.raters) == (0, ["nobody"])
     assert done.out.startswith("nobody: there was nothing to forget; events of this rater are rejected from now on")
+    assert "cannot be undone; whoever comes under this name later needs another one" in done.out
+    assert done.err == "forget: no event is by a rater of this name; to forget it removes nothing and bars the name for good\n"
+
+
+@pytest.mark.parametrize(("name", "hint"), [("anne", " (did you mean ann?)"), ("Bob", " (did you mean bob?)"), ("xavier", "")])
+def test_a_name_that_nobody_has_is_asked_about_with_the_names_that_are_like_it(asked: Asked, name: str, hint: str) -> None:
+    done = asked.call(name)
+    assert (done.code, done.out, asked.raters) == (2, "", [])
+    about = f"no event is by a rater of this name{hint}; to forget it removes nothing and bars the name for good"
+    assert done.err == f"genloop: {name}: {about}; there is no terminal to ask at, so say --yes to forget it\n"
+
+
+def test_who_was_forgotten_before_is_no_unknown_name(asked: Asked) -> None:
+    with EventStore.open(asked.project.database_url) as store:
+        store.erase("xavier")
+    assert "xavier: was forgotten before, and no event of this name has come since;" in asked.call("xavier").err
 
 
 def test_events_that_wait_are_counted_too(asked: Asked) -> None:

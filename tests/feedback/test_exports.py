@@ -135,6 +135,62 @@ def test_stars_are_a_like_when_the_user_says_which(configured: Project) -> None:
     assert "3 is neither; a like is 4, 5, a dislike 1, 2" in rejects("f.json")[0]["detail"]
 
 
+def test_label_studio_s_completions_are_annotations(configured: Project) -> None:
+    """Before version 1.0; times are seconds since 1970, and often nobody is named."""
+
+    def completion(answer: str, **changes: Any) -> dict[str, Any]:
+        about = {"id": 1001, "lead_time": 4.2, "created_at": 1769860800, "result": [result("choices", choices=[answer])]}
+        return {**about, "completed_by": 4, **changes}
+
+    completions = [
+        completion("like"),
+        completion("dislike", completed_by={"id": 5, "email": "bob@example.org"}, created_at=1769860801.5),
+        completion("like", skipped=True),
+        completion("like", completed_by=None),
+        completion("like", completed_by=6, created_at=1e300),
+    ]
+    Path("f.json").write_text(json.dumps([{"id": 1, "data": SAMPLE, "completions": completions, "predictions": []}]))
+    found = imported(configured, "f.json")
+    assert (found["format"], numbers(found)) == ("label-studio", (2, 0, 3))
+    assert without_id(stored(configured)) == [
+        {"type": "vote", "rater": "label-studio:4", "at": "2026-01-31T12:00:00Z", "sample": SAMPLE, "value": 1},
+        {"type": "vote", "rater": "label-studio:5", "at": "2026-01-31T12:00:01.500000Z", "sample": SAMPLE, "value": -1},
+    ]
+    assert [one["reason"] for one in rejects("f.json")] == ["skipped by its rater", "no rater", "wrong type"]
+    assert "write the answers as JSON lines with a `rater`" in rejects("f.json")[1]["detail"]
+
+
+def test_what_is_no_answer_of_a_person_is_counted_by_its_name(configured: Project) -> None:
+    like = result("choices", choices=["like"])
+    model = {"model_version": "m", "score": 0.9, "result": [like]}
+    tasks = [{**task(SAMPLE, annotation(like)), "predictions": [model, model], "drafts": [{"result": [like]}]}, task(SAMPLE)]
+    Path("f.json").write_text(json.dumps(tasks))
+    found = imported(configured, "f.json")
+    assert numbers(found) == (1, 0, 1)
+    assert found["notes"] == ["not read: predictions (2), drafts (1); only what people have submitted is an answer"]
+    records = [argilla(SAMPLE, {"judgement": [{"value": "like", "user_id": "u1"}]})]
+    Path("f.json").write_text(json.dumps(records))
+    assert imported(configured, "f.json")["notes"][-1].startswith("not read: suggestions (1); ")
+    flat = {**SAMPLE, "q.responses": ["like"], "q.responses.users": ["u1"], "q.responses.status": None, "q.suggestion": "like"}
+    Path("f.jsonl").write_text(lines(flat, {**flat, "q.suggestion": None}))
+    assert imported(configured, "f.jsonl")["notes"][-1].startswith("not read: suggestions (1); ")
+
+
+def test_boxes_beside_an_answer_are_rejected_and_the_answer_is_stored(configured: Project) -> None:
+    box = {"x": 1, "y": 2, "width": 3, "height": 4}
+    results = [
+        result("choices", choices=["like"]),
+        result("rectanglelabels", rectanglelabels=["cat"], **box),
+        result("choices", choices=["dislike"], **box),  # of a region
+        result("textarea", text=["nice"]),
+    ]
+    Path("f.json").write_text(json.dumps([task(SAMPLE, annotation(*results))]))
+    assert numbers(imported(configured, "f.json")) == (1, 0, 3)
+    assert [one["value"] for one in stored(configured)] == [1]
+    assert [one["reason"] for one in rejects("f.json")] == ["no mapping"] * 3
+    assert "about a part of the image" in rejects("f.json")[1]["detail"]
+
+
 def argilla(metadata: dict[str, Any], responses: dict[str, Any]) -> dict[str, Any]:
     about = {"id": "r1", "_server_id": "b2", "fields": {"image": "https://x/1.png"}, "metadata": metadata}
     return {
@@ -210,6 +266,43 @@ def test_argilla_s_flat_rows_say_the_same(configured: Project) -> None:
         assert found["format"] == "argilla"
         assert numbers(found) == (0, 2, 2)
         assert [one["reason"] for one in rejects(name)] == ["not submitted", "no rater"]
+
+
+def test_records_of_argilla_1_and_of_a_server_say_the_same(configured: Project) -> None:
+    """`responses` is a list there, with the answers to all questions in each."""
+
+    def record(metadata: dict[str, Any], *responses: dict[str, Any]) -> dict[str, Any]:
+        about = {"fields": {"image": "x"}, "metadata": metadata, "external_id": "e", "suggestions": []}
+        return {**about, "responses": list(responses)}
+
+    def response(user: str | None, status: str = "submitted", **values: Any) -> dict[str, Any]:
+        answers = {question: {"value": value} for question, value in values.items()}
+        return {"user_id": user, "status": status, "values": answers or None}
+
+    records = [
+        record(SAMPLE, response("u1", judgement="like", comment="nice"), response("u2", judgement="bad")),
+        record(PAIR, response("u1", better="left")),
+        record({"row": ROW}, response("u1", kind=7)),
+        record(
+            SAMPLE, response("u3", "discarded"), response("u4", "draft", judgement="like"), response(None, judgement="like")
+        ),
+        record(SAMPLE),
+    ]
+    Path("f.json").write_text(json.dumps(records))
+    Path("f.jsonl").write_text(lines(*records))
+    found = imported(configured, "f.json", "--at", AT)
+    assert (found["format"], numbers(found)) == ("argilla", (4, 0, 5))
+    reasons = ["ambiguous answer", "not submitted", "not submitted", "no rater", "no answer"]
+    assert [one["reason"] for one in rejects("f.json")] == reasons
+    ann, bob = ({"rater": f"argilla:{name}", "at": AT} for name in ("u1", "u2"))
+    expected = [
+        {"type": "vote", **ann, "sample": SAMPLE, "value": 1},
+        {"type": "vote", **bob, "sample": SAMPLE, "value": -1},
+        {"type": "choice", **ann, "winner": LEFT, "loser": RIGHT},
+        {"type": "label", **ann, "row": ROW, "label": 7},
+    ]
+    assert sorted(map(str, without_id(stored(configured)))) == sorted(map(str, expected))
+    assert numbers(imported(configured, "f.jsonl")) == (0, 4, 5)
 
 
 def test_classes_are_named_as_in_the_project_s_data(configured: Project) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,9 @@ from pipelines.feedback.sealed import uploads
 from pipelines.feedback.store.event_store import EventCounts, EventStore
 from tests.conftest import REPOSITORY
 from tests.feedback.calls import call, imported, lines, numbers, rejects, stored
+
+if TYPE_CHECKING:
+    from pipelines.registry.client import Registry
 
 pytestmark = pytest.mark.usefixtures("configured")
 
@@ -322,3 +325,50 @@ def test_two_imports_of_one_file_at_once_store_each_event_once(configured: Proje
     assert all(one["stored"] + one["known"] == 5000 for one in found)
     assert len(rejects("f.jsonl")) == 1
     assert not list(Path().glob(".*.partial"))
+
+
+def test_events_about_versions_that_the_registry_does_not_have_are_named(configured: Project, registry: Registry) -> None:
+    """`registry` has versions 1 to 9. All events are stored: the version may be in another registry, or come later."""
+    choice = {**SAID, "type": "choice", "winner": {"version": 12, "seed": 1}, "loser": {"version": 11, "seed": 1}}
+    report = {**SAID, "type": "report", "sample": {"version": 12, "seed": 3}}
+    known, unknown = ({"version": version, "seed": 1} for version in (9, 10))
+    Path("f.jsonl").write_text(lines(vote(1), vote(2, sample=known), vote(3, sample=unknown), choice, report, EACH[2]))
+    for counts in ((6, 0, 0), (0, 6, 0)):
+        found = imported(configured, "f.jsonl")
+        assert numbers(found) == counts
+        assert found["notes"] == [
+            f"events that are about no version of {registry.name!r}: 1 about version 10, 1 about version 11, "
+            "2 about version 12; its versions are 1, 2, 3, 4, 5, 6, 7, 8, 9, and a fold cannot generate their images"
+        ]
+    assert "events that are about no version of" in call(configured, "f.jsonl").out
+    Path("f.jsonl").write_text(lines(vote(5), EACH[2]))
+    assert imported(configured, "f.jsonl")["notes"] == []
+
+
+def test_many_unknown_versions_are_counted_and_a_few_are_named(configured: Project, registry: Registry) -> None:
+    Path("f.jsonl").write_text(lines(*(vote(seed, sample={"version": 100 + seed, "seed": 1}) for seed in range(7))))
+    (note,) = imported(configured, "f.jsonl")["notes"]
+    assert "1 about version 104, …; its versions are" in note
+    assert "105" not in note
+
+
+def test_versions_are_not_checked_where_there_is_no_registry_or_it_does_not_answer(configured: Project) -> None:
+    Path("f.jsonl").write_text(lines(vote(1)))
+    assert imported(configured, "f.jsonl")["notes"] == []
+    far = configured.with_variables({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    assert imported(far, "f.jsonl")["notes"] == []
+    (configured.root / "mlflow.db").write_text("no database")
+    (note,) = imported(configured, "f.jsonl")["notes"]
+    assert note.startswith("versions are not checked: ")
+
+
+def test_what_a_damaged_parquet_file_lost_is_counted(configured: Project) -> None:
+    rows = [{**flat(vote(seed)), "id": f"{seed}" * 20} for seed in range(3000)]
+    pq.write_table(pa.Table.from_pylist(rows), "f.parquet", row_group_size=1000, compression="gzip", use_dictionary=False)
+    place = pq.read_metadata("f.parquet").row_group(1).column(0).data_page_offset
+    content = bytearray(Path("f.parquet").read_bytes())
+    content[place + 60 : place + 400] = b"\xff" * 340
+    Path("f.parquet").write_bytes(content)
+    found = imported(configured, "f.parquet")
+    assert (found["rows"], found["rejected"]) == (3000, {"not Parquet": 3000 - found["stored"]})
+    assert [one["line"] for one in rejects("f.parquet")] == list(range(found["stored"] + 1, 3001))

@@ -141,6 +141,32 @@ def test_only_the_burst_is_set_aside_and_not_the_rater_s_other_votes() -> None:
     assert (trust.weigh_votes(votes_of(*slow, *fast[1:])).reasons == ACCEPTED).all()  # as many as may be
 
 
+@pytest.mark.parametrize("days", [1, 4])
+def test_votes_of_files_without_times_are_no_burst_and_no_copies(days: int) -> None:
+    """All votes of a file have one timestamp; `days` is the number of files."""
+    votes, _ = honest(1, items=80, each=60)
+    together = Votes(votes.rater, votes.item, votes.value, 86400.0 * (votes.item % days))
+    assert (trust.weigh_votes(together).reasons != ACCEPTED).mean() <= 0.01
+    enemy = [(votes.raters, item, -value, 0.0) for item, value in zip(votes.item[:40], votes.value[:40], strict=True)]
+    reasons = trust.weigh_votes(joined(together, votes_of(*enemy))).reasons
+    assert (reasons[: len(votes)] != ACCEPTED).mean() <= 0.01
+    assert (reasons[len(votes) :] != ACCEPTED).all()
+
+
+def test_a_second_in_which_some_votes_fall_is_part_of_a_burst() -> None:
+    """As where a tool gives times in whole seconds: few have one timestamp."""
+    found = trust.weigh_votes(votes_of(*((0, item, 1, float(item // 7)) for item in range(42))))
+    assert (found.reasons == REASONS.index("burst")).all()
+    alone = trust.weigh_votes(votes_of(*((0, item, 1, 5.0) for item in range(42))))
+    assert (alone.reasons == ACCEPTED).all()
+
+
+def test_a_burst_beside_votes_of_a_file_without_times_is_a_burst() -> None:
+    file = [(0, item, 1, 1000.0) for item in range(30)]
+    fast = [(0, 30 + item, 1, 1001 + 0.3 * item) for item in range(21)]
+    assert trust.weigh_votes(votes_of(*file, *fast)).reasons.tolist() == [ACCEPTED] * 30 + [REASONS.index("burst")] * 21
+
+
 def test_a_burst_against_the_others_takes_in_the_votes_that_nobody_can_check() -> None:
     others = [(rater, item, 1, 1e5 * rater + 20.0 * item) for rater in range(4) for item in range(30)]
     attack = [(4, item if item != 5 else 99, -1, 9e5 + 5.0 * item) for item in range(9)]

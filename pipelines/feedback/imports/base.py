@@ -17,6 +17,8 @@ from typing import IO, Any, ClassVar
 from pipelines import catalogue
 from pipelines.core.errors import InputError
 from pipelines.feedback.events import RecordError
+from pipelines.feedback.imports import foreign
+from pipelines.feedback.imports.columns import check_table
 
 ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark is how this one begins
@@ -55,6 +57,8 @@ class ImportFile:
         return self.path.open("rb")
 
     def check_text(self) -> None:
+        if what := foreign.describe_start(self.start):
+            raise InputError(f"{self.path}: this is {what}")
         for mark, encoding in ENCODINGS.items():
             if self.start.startswith(mark):
                 raise InputError(f"{self.path}: is in {encoding}; save it as UTF-8")
@@ -126,6 +130,11 @@ class Format(ABC):
         """What a record says: as a rule it is one event. Raises RecordError where the format has no such records."""
         return [Entry(content)]
 
+    def not_read(self, content: Any) -> Iterable[str]:
+        """Names of the parts of a record that `entries` leaves out because they are no answers of people, each as often as it
+        is there."""
+        return ()
+
 
 def best_match(formats: Iterable[Format], file: ImportFile) -> Format | None:
     matches = [(one.match(file), one) for one in formats]
@@ -140,6 +149,8 @@ def recognise(file: ImportFile) -> str:
     found = best_match(formats.values(), file)
     if found is None:
         file.check_text()
+        if "\t" in (first_line := file.start.decode(errors="replace").splitlines()[0]):
+            check_table([first_line], file.path)
         suffixes = [suffix for one in formats.values() for suffix in one.suffixes]
         raise InputError(f"{file.path}: give --format, or a name that ends in {', '.join(suffixes)}")
     return next(name for name, one in formats.items() if one is found)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines import catalogue
 from pipelines.core.errors import InputError
+from pipelines.feedback.imports import foreign
 
 ALWAYS = ("type", "rater", "at")
 SAMPLE = ("version", "seed", "label")
@@ -23,8 +24,7 @@ NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
 
 def check_columns(columns: Sequence[str], path: Path) -> None:
     """Raises InputError where these are not the columns of events."""
-    if len(columns) == 1 and any(sign in columns[0] for sign in ";\t|"):
-        raise InputError(f"{path}: its columns are separated by another sign than a comma; save it with commas")
+    check_table(columns, path)
     repeated = [name for name, count in Counter(columns).items() if count > 1]
     if repeated:
         raise InputError(f"{path}: two columns have the name {repeated[0]!r}")
@@ -35,6 +35,15 @@ def check_columns(columns: Sequence[str], path: Path) -> None:
     for name in columns:
         if name not in COLUMNS:
             raise InputError(f"{path}: column {catalogue.unknown_name(name, COLUMNS)}")
+
+
+def check_table(columns: Sequence[str], path: Path) -> None:
+    """Raises InputError where this is the table of another tool, or a line whose columns no comma separates."""
+    cells = re.split("[;\t|]", columns[0]) if len(columns) == 1 else columns
+    if what := foreign.describe_record(dict.fromkeys(cell.strip(' "') for cell in cells)):
+        raise InputError(f"{path}: this is {what}")
+    if len(cells) > len(columns):
+        raise InputError(f"{path}: its columns are separated by another sign than a comma; save it with commas")
 
 
 def nest(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import IO
 from pipelines.core.errors import InputError
 from pipelines.feedback.events import RecordError
 from pipelines.feedback.imports.base import Format, ImportFile, Record
+from pipelines.feedback.imports.columns import check_table
 from pipelines.feedback.imports.lines import LINE_BYTES, SHOWN, Lines
 
 
@@ -30,6 +31,8 @@ class CommaSeparated(Format):
 
 def header(rows: CsvRows, file: ImportFile) -> list[str]:
     first = rows.next()
+    if first and first.fault:
+        check_table([first.content], file.path)
     if first is None or first.fault:
         raise InputError(f"{file.path}: no header that can be read: {first.fault if first else 'the file has no lines'}")
     return [cell.strip() for cell in first.content]

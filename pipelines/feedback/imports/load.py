@@ -1,7 +1,7 @@
 """Imports a file of events into the store; records that are rejected are listed beside the file, each with the reason.
 
 A record without an id gets one that is made of its content, so that the same file twice, the same in another format, or a
-later and longer export adds nothing twice.
+later and longer export adds nothing twice. Where an export has no times, timelines.py tells which of its answers are new.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +19,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pipelines import catalogue
 from pipelines.core import files
+from pipelines.core.errors import InputError
 from pipelines.feedback import events
-from pipelines.feedback.events import Event, RecordError, Upload, short_repr
-from pipelines.feedback.imports import columns
+from pipelines.feedback.events import Choice, Event, RecordError, Report, Upload, Vote, short_repr
+from pipelines.feedback.imports import columns, foreign
 from pipelines.feedback.imports.base import AnswerWords, Entry, Format, ImportFile, Record, recognise
+from pipelines.feedback.imports.timelines import AnswerTimelines
 from pipelines.feedback.sealed import uploads
 from pipelines.feedback.store.event_store import AddResult, EventStore
 
@@ -39,17 +41,24 @@ Progress = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """at: the time of what the file has no time for. uploads: the folder where images are kept."""
+    """at: the time of what the file has no time for. uploads: the folder where images are kept. sealed: that of sealed events,
+    whose answers are known too."""
 
     at: datetime
     limits: Limits
     uploads: Path
     words: AnswerWords = field(default_factory=AnswerWords)
+    sealed: Path | None = None
 
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What became of the records. rejected: their number by reason. rejects: the file that lists them, if there are any."""
+    """What became of the records. rejected: their number by reason. rejects: the file that lists them, if there are any.
+
+    undated: usable answers that came without a time. outdated: those of them that differ from a later answer of their rater.
+    versions: number of usable events by the version whose samples they are about.
+    not_read: number of parts of the file by their name that are no answers of people, such as predictions.
+    """
 
     format: str
     rows: int
@@ -57,6 +66,10 @@ class ImportSummary:
     duplicates: int
     rejected: dict[str, int]
     rejects: Path | None
+    undated: int = 0
+    outdated: int = 0
+    versions: dict[int, int] = field(default_factory=dict)
+    not_read: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,31 +96,60 @@ def load(
     """
     file = ImportFile.open(path)
     name = name or recognise(file)
+    reader: Format = catalogue.get(catalogue.IMPORTS, name)()
     results: Counter[AddResult | None] = Counter()
+    versions: Counter[int] = Counter()
+    not_read: Counter[str] = Counter()
+    undated, timelines = 0, AnswerTimelines(store, options.sealed, content_id)
     with Rejects(path) as rejects:
-        for entries, done in portions(file, catalogue.get(catalogue.IMPORTS, name)(), options):
+        for found, done in portions(file, reader, options, not_read):
+            entries = place_undated(found, timelines)
             added, unwanted = add(entries, store), set()
             for one, result in zip(entries, added, strict=True):
                 if fault := rejection(one, result):
                     rejects.add(one.line, fault, None if result is AddResult.FORGOTTEN else one.excerpt)
                     unwanted |= {one.event.image} if isinstance(one.event, Upload) else set()
+                elif isinstance(one.event, Event):
+                    undated += one.undated
+                    versions.update(versions_of(one.event))
             for image in unwanted - store.images() if unwanted else ():
                 uploads.remove(options.uploads, image)
             results.update(added)
             progress(len(entries), done)
     rejected = dict(rejects.reasons.most_common())
     rows, stored = results.total(), results[AddResult.STORED]
-    duplicates = rows - stored - sum(rejected.values())
-    return ImportSummary(name, rows, stored, duplicates, rejected, rejects.path if rejected else None)
+    return ImportSummary(
+        format=name,
+        rows=rows,
+        stored=stored,
+        duplicates=rows - stored - sum(rejected.values()),
+        rejected=rejected,
+        rejects=rejects.path if rejected else None,
+        undated=undated,
+        outdated=timelines.outdated,
+        versions=dict(sorted(versions.items())),
+        not_read=dict(not_read),
+    )
 
 
-def portions(file: ImportFile, reader: Format, options: ImportOptions) -> Iterator[tuple[list[ImportEntry], float]]:
-    """Entries, as many as go into one transaction, and the share of the file that has been read with them."""
+def portions(
+    file: ImportFile, reader: Format, options: ImportOptions, not_read: Counter[str]
+) -> Iterator[tuple[list[ImportEntry], float]]:
+    """Entries, as many as go into one transaction, and the share of the file that has been read with them.
+
+    Raises InputError where the first record shows that this is no feedback.
+
+    not_read: counts what the reader leaves out of the records.
+    """
     if (names := reader.columns(file)) is not None:
         columns.check_columns(names, file.path)
     entries: list[ImportEntry] = []
     size, before = file.path.stat().st_size, 0.0
-    for record in reader.records(file):
+    for number, record in enumerate(reader.records(file)):
+        content = None if record.fault else record.content
+        if number == 0 and (what := foreign.describe_record(content, file.start)):
+            raise InputError(f"{file.path}: this is {what}")
+        not_read.update(reader.not_read(content))
         for entry in read_entries(record, reader, names is not None, options.words):
             excerpt = record.content if entry.excerpt is None else entry.excerpt
             entries.append(ImportEntry(record.line, excerpt, event_or_fault(entry, file.path.parent, options), entry.undated))
@@ -151,15 +193,36 @@ def event_of(entry: Entry, folder: Path, options: ImportOptions) -> Event:
     if uploaded:  # the rest is as it should be: now for the image
         data = uploads.find(options.uploads, entry.content["image"], folder, options.limits)
         event = event.model_copy(update={"image": uploads.keep(options.uploads, data, options.limits)})
-    return event.model_copy(update={"id": content_id(event, entry.undated)}) if nameless else event
+    return event.model_copy(update={"id": content_id(event)}) if nameless else event
 
 
-def content_id(event: Event, undated: bool) -> str:
-    """An id by what the event says, whatever file it is in; a time that is not of the file is no part of that."""
+def content_id(event: Event) -> str:
+    """An id by what the event says, whatever file it is in."""
     content = json.loads(events.to_json(event))
-    for key in ("id", "at") if undated else ("id",):
-        del content[key]
+    del content["id"]
     return f"import-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]}"
+
+
+def place_undated(entries: Sequence[ImportEntry], timelines: AnswerTimelines) -> list[ImportEntry]:
+    """These entries; events without a time of their own have got their place among the answers of their raters."""
+    timelines.read(one.event.rater for one in entries if one.undated and isinstance(one.event, Event))
+
+    def placed(one: ImportEntry) -> ImportEntry:
+        if not one.undated or isinstance(one.event, RecordError):
+            return one
+        try:
+            return replace(one, event=timelines.place(one.event, one.line))
+        except RecordError as fault:
+            return replace(one, event=fault)
+
+    return [placed(one) for one in entries]
+
+
+def versions_of(event: Event) -> set[int]:
+    """The versions whose samples the event is about."""
+    if isinstance(event, Choice):
+        return {event.winner.version, event.loser.version}
+    return {event.sample.version} if isinstance(event, Vote | Report) and event.sample else set()
 
 
 def add(entries: Sequence[ImportEntry], store: EventStore) -> list[AddResult | None]:
@@ -174,8 +237,7 @@ def rejection(one: ImportEntry, result: AddResult | None) -> RecordError | None:
         return one.event
     if result is AddResult.FORGOTTEN:
         return RecordError(str(result), "nothing of theirs is kept, nor repeated here")
-    # The id of an undated event is made of all but the time, which is not the file's.
-    if result is AddResult.CONFLICT and not one.undated:
+    if result is AddResult.CONFLICT:
         return RecordError(str(result), f"id: {one.event.id} is stored already, with another content")
     return None
 

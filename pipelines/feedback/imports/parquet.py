@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.core.errors import InputError
 from pipelines.feedback.events import RecordError
+from pipelines.feedback.imports import foreign
 from pipelines.feedback.imports.base import Format, ImportFile, Match, Record
 
 if TYPE_CHECKING:
@@ -31,14 +32,16 @@ class ParquetRows(Format):
 
         number = 0
         with open_parquet(file.path) as found:
+            total = found.metadata.num_rows
             try:
                 for batch in found.iter_batches(ROWS, use_threads=False):
                     for row in batch.to_pylist():
                         number += 1
-                        yield Record(number, row, number / found.metadata.num_rows)
+                        yield Record(number, row, number / total)
             except (pa.ArrowException, OSError, ValueError) as error:
-                words = f"{str(error).splitlines()[0]}; the rest is not read"
-                yield Record(number + 1, "", 1.0, RecordError("not Parquet", words))
+                fault = RecordError("not Parquet", f"{str(error).splitlines()[0]}; the rest is not read")
+                for lost in range(number + 1, total + 1):  # each is counted, so that the sums agree with the file
+                    yield Record(lost, "", lost / total, fault)
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -48,4 +51,6 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
+        if what := foreign.describe_start(ImportFile.open(path).start):
+            raise InputError(f"{path}: this is {what}") from None
         raise InputError(f"{path}: not a whole Parquet file: {str(error).splitlines()[0]}") from None
