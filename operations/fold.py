@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pipelines.core import timestamps
+from pipelines.core import shards, timestamps
+from pipelines.core.errors import InputError
 from pipelines.core.project import Project
 from pipelines.feedback import forgetting
+from pipelines.feedback.events import Event, Label, Upload
 from pipelines.feedback.sealed import event_images, manifest, seal
 from pipelines.feedback.sealed.manifest import Manifest
 from pipelines.feedback.store import database
@@ -22,7 +24,7 @@ from pipelines.feedback.store.event_store import EventStore
 from pipelines.registry import samplers
 from pipelines.registry.client import Registry
 from pipelines.settings.schema import Params
-from workspace import git, snapshot
+from workspace import conflicts, git, snapshot
 from workspace.locks import fold_lock
 
 
@@ -48,12 +50,14 @@ def fold(project: Project, params: Params, registry: Registry, log: Callable[[st
     """Fold the new events. Of two folds at once the second waits, and folds what is new by then.
 
     Raises:
+        InputError: a merge has left conflict markers.
         GenloopError: sealed files are missing, or the database, the registry, DVC or git failed. What was done until then
             stays, and the next fold goes on from there.
     """
     folder = project.feedback
     with ExitStack() as stack:
         stack.enter_context(fold_lock(project))
+        conflicts.check(project)
         manifest.require(folder, project.manifest)
         for leftover in folder.glob(".*.partial"):  # of a fold that was killed; DVC would keep it
             leftover.unlink(missing_ok=True)
@@ -62,7 +66,7 @@ def fold(project: Project, params: Params, registry: Registry, log: Callable[[st
         if database.reachable(project.database_url):
             store = stack.enter_context(EventStore.open(project.database_url))
             forgotten, learned = forget(project, registry, store)
-            seal.fold(store, folder)
+            seal_events(project, store, log)
         else:
             log(f"there is no database yet: {database.display_name(database.address(project.database_url))}")
         if folder.is_dir():
@@ -73,6 +77,29 @@ def fold(project: Project, params: Params, registry: Registry, log: Callable[[st
         summary = BatchSummary.read(folder, batches)
         missing = Counter(image.missing for image in event_images.read(folder, batches) if image.missing)
         return FoldResult(summary.types, summary.raters, batches, dict(missing), forgotten, learned, committed)
+
+
+def seal_events(project: Project, store: EventStore, log: Callable[[str], None]) -> None:
+    """Seal the new events, with the names of the classes that their labels are indices of."""
+    classes = class_names(project)
+    batches = seal.fold(store, project.feedback, classes=classes).batches
+    if classes is None and any(gives_label(event) for batch in batches for event in seal.events(project.feedback, batch)):
+        log(
+            f"no classes in {project.relative(project.clean)} (no run has made it, or one is at `clean`): labels of these "
+            "events are kept without names, so they may come to mean other classes where a run numbers those anew"
+        )
+
+
+def class_names(project: Project) -> list[str] | None:
+    """Names of the classes of data/clean; None before the first run, and while `clean` runs."""
+    try:
+        return shards.classes(project.clean)
+    except (InputError, OSError, ValueError):  # no shards, or gone or damaged since they were listed
+        return None
+
+
+def gives_label(event: Event) -> bool:
+    return isinstance(event, Label | Upload) and event.label is not None
 
 
 def forget(project: Project, registry: Registry, store: EventStore) -> tuple[int, list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipelines.core import files, reports
+from pipelines.core import files, reports, shards
 from pipelines.core.images import Limits
 from pipelines.core.project import Project
 from pipelines.curation import (
@@ -20,6 +20,7 @@ from pipelines.curation import (
     outcome,
     page,
     quotas,
+    upload_labels,
     writing,
 )
 from pipelines.curation.existing_rows import ExistingRows
@@ -33,7 +34,7 @@ from pipelines.stage import main
 
 def run(project: Project, params: Params) -> None:
     batches = manifest.check(project.feedback, project.manifest).batches
-    sealed = events.read(project.feedback, batches)
+    sealed = events.read(project.feedback, batches, shards.classes(project.clean))
     measured = images.read(project.feedback, batches, Limits(**params.ingest.model_dump()), params.form)
     mentioned = {event.row for event in sealed if isinstance(event, Label | Report) and event.row}
     existing = existing_rows.read(project.clean, mentioned | {image.row_id for image in measured.values()})
@@ -59,7 +60,8 @@ def curate(
     flags = flagged.judge(sealed, measured, existing, credible, experts, share)
 
     uploads = candidates.upload_candidates(sealed, measured)
-    liked = candidates.liked_samples(credible, measured, settings.min_liked)
+    uploads = upload_labels.judge(uploads, existing.classes, credible, params.clean)
+    liked = candidates.liked_samples(credible, measured, existing.classes, settings.min_liked)
     checked = checks.check([*uploads, *liked], existing, facts_file, flags, params)
     rater_rows = share * existing.train.total()
 

@@ -66,7 +66,7 @@ def judge(project: Project, count: int, likes: Callable[[np.ndarray], np.ndarray
     numbers = np.arange(count)
     liked = likes(drawn)
     samples: dict[str, Any] = {
-        "version": [1] * count, "seed": numbers, "label": numbers % 3, "generation": [1] * count,
+        "version": [1] * count, "seed": numbers, "label": numbers % 3, "version_label": numbers % 3, "generation": [1] * count,
         "liked": np.where(liked, 0.95, 0.05),
         "image": [png.encode(image) for image in drawn],
     }  # fmt: skip

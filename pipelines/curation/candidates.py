@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipelines.curation import present_labels
 from pipelines.curation.credibility import Credibility
 from pipelines.curation.events import NO_PICTURE, select
 from pipelines.curation.images import MeasuredImage, MeasuredImages
@@ -59,20 +60,20 @@ def reject(
 
 
 def upload_candidates(events: Sequence[Event], images: MeasuredImages) -> list[RowCandidate]:
-    """A candidate for each uploaded image, oldest first, with the first label that it was given."""
+    """A candidate for each uploaded image, oldest first; upload_labels.py gives it its label."""
     by_image: dict[str, list[Upload]] = {}
     for event in select(events, Upload):
         by_image.setdefault(event.image, []).append(event)
     candidates = []
     for digest, uploads in by_image.items():
         image = images.get(digest, MeasuredImage(0, NO_PICTURE))
-        label = next((upload.label for upload in uploads if upload.label is not None), None)
-        candidates.append(RowCandidate(digest, image, label, uploads, rejection=image.rejection))
+        candidates.append(RowCandidate(digest, image, None, uploads, rejection=image.rejection))
     return candidates
 
 
-def liked_samples(credibility: Credibility, images: MeasuredImages, least: float) -> list[RowCandidate]:
+def liked_samples(credibility: Credibility, images: MeasuredImages, classes: Sequence[str], least: float) -> list[RowCandidate]:
     """Samples that are liked with a probability of `least` or more, and by a rater whose vote counts; best first."""
+    present = present_labels.places(classes)
     evidence: defaultdict[Sample, float] = defaultdict(float)
     likes: dict[Sample, list[Event]] = {}
     for vote, weight in credibility.votes:
@@ -81,4 +82,8 @@ def liked_samples(credibility: Credibility, images: MeasuredImages, least: float
             likes.setdefault(vote.sample, []).append(vote)
     enough = [sample for sample in likes if credibility.liked[sample] >= least]
     enough.sort(key=lambda sample: (-credibility.liked[sample], -evidence[sample], sample.key))
-    return [RowCandidate(sample, images[sample], sample.label, likes[sample], credibility.liked[sample]) for sample in enough]
+    labels = [present_labels.of_sample(sample, images[sample].class_name, present) for sample in enough]
+    return [
+        RowCandidate(sample, images[sample], label, likes[sample], credibility.liked[sample])
+        for sample, label in zip(enough, labels, strict=True)
+    ]

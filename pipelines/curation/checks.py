@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.core import facts
 from pipelines.core.facts import Facts
 from pipelines.curation.candidates import RowCandidate, accepted, reject
-from pipelines.curation.events import UNKNOWN_LABEL
+from pipelines.curation.events import CONFLICTING_LABELS, UNKNOWN_LABEL
 from pipelines.curation.existing_rows import ExistingRows
 from pipelines.curation.flagged import Flags
 from pipelines.rules.base import NOT_REFUSED, first_refusals
@@ -80,12 +80,18 @@ def first_broken(measured: Facts, limits: Expectations, names: Sequence[str]) ->
 
 
 def duplicates(candidates: Sequence[RowCandidate], existing: ExistingRows, flagged: Flags) -> Iterator[str | None]:
-    """Reasons of those that have the very pixels of another image, whatever the rules are."""
+    """Reasons of those that have the very pixels of another image, whatever the rules are.
+
+    An upload changes no row that exists; events of type `label` do. Where it has another label, the reason says so.
+    """
     earlier: set[str] = set()
     for candidate in candidates:
         row_id = candidate.image.row_id
+        label = existing.label(row_id)
         if row_id in flagged.rows:
             yield "reported"
+        elif candidate.uploaded and None not in (label, candidate.label) and label != candidate.label:
+            yield CONFLICTING_LABELS
         else:
             yield "exact_copy" if row_id in existing.rows or row_id in earlier else None
         earlier.add(row_id)

@@ -5,10 +5,11 @@ Every step of `curate` returns its own rejections, and the stage joins them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from pipelines.curation import present_labels
 from pipelines.feedback.events import Event
 from pipelines.feedback.sealed import seal
 
@@ -17,6 +18,7 @@ NOT_CREDIBLE = "rater not credible"
 NO_PICTURE = "no picture"
 UNKNOWN_ROW = "unknown row"
 UNKNOWN_LABEL = "unknown label"
+CONFLICTING_LABELS = "conflicting labels"
 
 SomeEvent = TypeVar("SomeEvent", bound=Event)
 
@@ -26,9 +28,13 @@ class Rejection(NamedTuple):
     reason: str
 
 
-def read(folder: Path, batches: Iterable[str]) -> list[Event]:
-    """The sealed events of these batches, each once, by time, whatever file holds it."""
-    by_id = {event.id: event for batch in batches for event in seal.events(folder, batch)}
+def read(folder: Path, batches: Iterable[str], classes: Sequence[str]) -> list[Event]:
+    """The sealed events of these batches, each once, by time, whatever file holds it; their labels are of these classes."""
+    present = present_labels.places(classes)
+    by_id: dict[str, Event] = {}
+    for batch in batches:
+        names = seal.class_names(folder, batch)
+        by_id |= {event.id: present_labels.of_event(event, names, present) for event in seal.events(folder, batch)}
     return sorted(by_id.values(), key=lambda event: (event.at, event.id))
 
 

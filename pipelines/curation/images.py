@@ -27,7 +27,7 @@ class MeasuredImage:
     """An image of an event; where it is rejected, only the reason.
 
     content: PNG in the form of the rows; row_id and facts, (1,), are of that.
-    original: (1,) facts of an upload as it came.
+    original: (1,) facts of an upload as it came. class_name: of a generated image, see EventImage.
     """
 
     generation: int
@@ -36,6 +36,7 @@ class MeasuredImage:
     row_id: str = ""
     facts: Facts = field(default_factory=no_facts)
     original: Facts = field(default_factory=no_facts)
+    class_name: str | None = None
 
 
 MeasuredImages = dict[Sample | str, MeasuredImage]  # generated images by their samples, uploads by the sha256 of their bytes
@@ -54,8 +55,13 @@ def read(folder: Path, batches: Iterable[str], limits: Limits, form: Form) -> Me
     measure_portion = partial(measure_all, limits=limits, form=form)
     for measured in parallel.map_ordered(measure_portion, itertools.chain([first], portions), workers):
         for key, image in measured:
-            found[key] = min(found.get(key, image), image, key=lambda either: (either.rejection is not None, either.row_id))
+            found[key] = min(found.get(key, image), image, key=preference)
     return found
+
+
+def preference(image: MeasuredImage) -> tuple[bool, bool, str]:
+    """The least of two images of one sample is taken: one that is usable, and whose class has a name."""
+    return image.rejection is not None, image.class_name is None, image.row_id
 
 
 def measure_all(portion: list[EventImage], limits: Limits, form: Form) -> list[tuple[Sample | str, MeasuredImage]]:
@@ -72,7 +78,7 @@ def measure(sealed: EventImage, limits: Limits, form: Form) -> MeasuredImage:
     pixels = form.apply(original)
     row_id = images.row_id(pixels)
     measured = facts.measure_images([pixels], [row_id], [-1], form.background)
-    image = MeasuredImage(sealed.generation, None, png.encode(pixels), row_id, measured)
+    image = MeasuredImage(sealed.generation, None, png.encode(pixels), row_id, measured, class_name=sealed.class_name)
     if not sealed.upload:
         return image
     return replace(image, original=facts.measure_images([original], [images.row_id(original)], [-1], form.background))

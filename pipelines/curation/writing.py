@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core import shards
+from pipelines.curation import present_labels
 from pipelines.curation.candidates import RowCandidate
 from pipelines.curation.outcome import CurationOutcome
 from pipelines.feedback import curated
@@ -31,6 +32,8 @@ def tables(outcome: CurationOutcome) -> dict[str, dict[str, Sequence[Any]]]:
     samples = sorted(credibility.liked, key=attrgetter("key"))
     number = {sample: row for row, sample in enumerate(samples)}
     images = [outcome.images[sample] for sample in samples]
+    present, known = present_labels.places(outcome.existing.classes), range(len(outcome.existing.classes))
+    labels = [present_labels.of_sample(sample, outcome.images[sample].class_name, present) for sample in samples]
     votes, choices = credibility.votes, credibility.choices
     corrections, existing = outcome.corrections.rows, outcome.existing.rows
     corrected = {row_id: correction for row_id, correction in corrections.items() if row_id in existing}
@@ -40,7 +43,8 @@ def tables(outcome: CurationOutcome) -> dict[str, dict[str, Sequence[Any]]]:
         "samples": {
             "version": [sample.version for sample in samples],
             "seed": [sample.seed for sample in samples],
-            "label": [sample.label for sample in samples],
+            "label": [label if label in known else None for label in labels],
+            "version_label": [sample.label for sample in samples],
             "generation": [image.generation for image in images],
             "image": [image.content for image in images],
             "liked": [credibility.liked[sample] for sample in samples],

@@ -104,7 +104,7 @@ def rewrite(folder: Path, batch: str, raters: Collection[str]) -> list[str]:
     written = []
     if event_images.images_file(folder, batch).is_file() and event_images.prune(folder, batch, events):
         written.append(event_images.images_file(folder, batch).name)
-    seal.write(folder, batch, events)
+    seal.write(folder, batch, events, seal.class_names(folder, batch))
     return [*written, seal.events_file(folder, batch).name]
 
 

@@ -30,11 +30,15 @@ Effect = Literal["row", "judged", "label", "removed", "reported"]
 
 @dataclass(frozen=True)
 class RowEvent:
-    """One event behind a row. weight: of a vote or a choice that counts, how much."""
+    """One event behind a row.
+
+    weight: of a vote or a choice that counts, how much. class_name: of the label that it gives, if names were sealed with it.
+    """
 
     event: Event
     effect: Effect
     weight: float | None = None
+    class_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def trace(
     sample = min(samples, key=repr, default=None)
     liked, weights = judgements(project.curated, sample)
     events |= seal.find(project.feedback, [name for name in weights if name not in events])
+    names = seal.label_names(project.feedback, list(events))
     factor, approved = approval_weight(project.approval, row_id)
     removed = bool(change and change["removed"])
     label = row["label"] if row else None
@@ -110,7 +115,10 @@ def trace(
         sample=sample,
         liked=liked,
         events=sorted(
-            (RowEvent(event, effects.get(name, "judged"), weights.get(name)) for name, event in events.items()),
+            (
+                RowEvent(event, effects.get(name, "judged"), weights.get(name), names.get(name))
+                for name, event in events.items()
+            ),
             key=lambda one: (one.event.at, one.event.id),
         ),
         lost=len({*effects, *weights} - events.keys()),
@@ -142,8 +150,8 @@ def judgements(folder: Path, sample: Sample | None) -> tuple[float | None, dict[
         return None, {}
     read = partial(curated.read_table, folder)
     key = sample.version, sample.seed, sample.label
-    samples = read("samples").select(["version", "seed", "label", "liked"]).to_pylist()
-    numbers = [n for n, one in enumerate(samples) if (one["version"], one["seed"], one["label"]) == key]
+    samples = read("samples").select(["version", "seed", "version_label", "liked"]).to_pylist()
+    numbers = [n for n, one in enumerate(samples) if (one["version"], one["seed"], one["version_label"]) == key]
     if not numbers:
         return None, {}
     votes, choices = read("votes"), read("choices")

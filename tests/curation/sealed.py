@@ -22,12 +22,16 @@ BEGIN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 @dataclass
 class Feedback:
-    """Every event takes a minute, so that nobody is a burst."""
+    """Every event takes a minute, so that nobody is a burst.
+
+    classes: of which labels are indices, also those of every version; None where no names are sealed.
+    """
 
     events: list[Event] = field(default_factory=list)
     generated: dict[Sample, EventImage] = field(default_factory=dict)
     uploaded: dict[str, EventImage] = field(default_factory=dict)
     numbers: Any = field(default_factory=count)
+    classes: list[str] | None = None
 
     def common(self, rater: str, at: datetime | None = None) -> dict[str, Any]:
         number = next(self.numbers)
@@ -40,7 +44,9 @@ class Feedback:
     def sample(self, pixels: np.ndarray | None, label: int | None = 0, generation: int = 1, version: int = 1) -> Sample:
         sample = Sample(version=version, seed=len(self.generated), label=label)
         image = None if pixels is None else png.encode(pixels)
-        self.generated[sample] = EventImage(version, sample.seed, label, None, generation, image, None if image else "gone")
+        name = self.classes[label] if self.classes and label is not None and label < len(self.classes) else None
+        missing = None if image else "gone"
+        self.generated[sample] = EventImage(version, sample.seed, label, None, generation, image, missing, name)
         return sample
 
     def vote(self, rater: str, sample: Sample, value: int = 1, at: datetime | None = None) -> str:
@@ -73,7 +79,7 @@ class Feedback:
         folder.mkdir(parents=True, exist_ok=True)
         for place, batch in enumerate(batches):
             events = self.events[place :: len(batches)]
-            seal.write(folder, batch, events)
+            seal.write(folder, batch, events, self.classes)
             samples, uploads = event_images.subjects(events)
             event_images.write(folder, batch, [*(self.generated[s] for s in samples), *(self.uploaded[u] for u in uploads)])
         manifest.update(folder, project.manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -34,11 +35,66 @@ def test_no_upload_is_ever_held_out(curation: Curation) -> None:
     assert any(int(row["row_id"][:13], 16) < 0.2 * 16**13 for row in curation.rows())  # of which `clean` would hold it out
 
 
-def test_what_several_people_sent_is_one_row(curation: Curation) -> None:
+def test_what_several_people_sent_is_one_row_and_a_label_wins_over_none(curation: Curation) -> None:
     image = curation.new(1)[0]
-    events = [curation.feedback.upload(rater, image, label) for rater, label in (("ann", None), ("bob", 1), ("eve", 0))]
+    events = [curation.feedback.upload(rater, image, label) for rater, label in (("ann", None), ("bob", 1), ("eve", 1))]
     assert curation.curate()["uploads"] == 1
     assert [(row["events"], row["label"]) for row in curation.rows()] == [(events, 1)]
+
+
+def lighter(image: np.ndarray) -> np.ndarray:
+    return np.minimum(image, 254) + np.uint8(1)
+
+
+@pytest.mark.parametrize("labels", [(0, 1), (1, 0), (0, 1, None)])
+@pytest.mark.parametrize("copy", [np.copy, lambda image: np.repeat(image, 3, axis=2), lighter], ids=["file", "pixels", "near"])
+def test_one_picture_that_people_upload_with_several_labels_becomes_no_row(
+    curation: Curation, labels: tuple[int | None, ...], copy: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    image, other = curation.new(2)
+    for number, label in enumerate(labels):
+        curation.feedback.upload(f"rater-{number}", copy(image) if number else image, label)
+    curation.feedback.upload("ann", other, 1)
+    report = curation.curate()
+    assert [(row["image"]["bytes"], row["label"]) for row in curation.rows()] == [(png.encode(other), 1)]
+    assert report["refused"] == {"conflicting labels": report["uploads"] - 1} == curation.quarantine()
+    assert curation.raters()["rater-1"]["set_aside"] == "upload, conflicting labels: 1"
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
+def test_by_majority_an_upload_gets_the_label_that_most_people_gave(curation: Curation, labels: tuple[int, ...]) -> None:
+    image, tie = curation.new(2)
+    for number, label in enumerate(labels):
+        curation.feedback.upload(f"rater-{number}", image, label)
+    for number in range(2):
+        curation.feedback.upload(f"rater-{number}", tie, number)
+    report = curation.curate({"clean.conflicting_labels": "majority"})
+    assert [(row["image"]["bytes"], row["label"]) for row in curation.rows()] == [(png.encode(image), 1)]
+    assert report["refused"] == {"conflicting labels": 1}
+
+
+def test_a_rater_who_uploads_a_picture_again_corrects_its_label(curation: Curation) -> None:
+    image = curation.new(1)[0]
+    for label in (0, 1):
+        curation.feedback.upload("ann", image, label)
+    curation.curate()
+    assert [row["label"] for row in curation.rows()] == [1]
+
+
+def test_feedback_never_stops_the_loop_by_its_labels(curation: Curation) -> None:
+    image = curation.new(1)[0]
+    for rater, label in (("ann", 0), ("bob", 1)):
+        curation.feedback.upload(rater, image, label)
+    assert curation.curate({"clean.conflicting_labels": "stop"})["refused"] == {"conflicting labels": 1}
+
+
+@pytest.mark.parametrize(("place", "label"), [(0, 1), (1, 0), (-1, 0)])
+def test_an_upload_of_a_row_with_another_label_changes_nothing_and_says_why(curation: Curation, place: int, label: int) -> None:
+    curation.feedback.upload("ann", curation.pixels[place], label)
+    report = curation.curate()
+    assert (curation.rows(), curation.changes()) == ([], {})
+    assert report["refused"] == {"conflicting labels": 1}
+    assert curation.raters()["ann"]["set_aside"] == "upload, conflicting labels: 1"
 
 
 def jpeg(pixels: np.ndarray) -> bytes:
@@ -83,22 +139,22 @@ def test_formats_are_those_of_params(curation: Curation) -> None:
 def test_a_copy_of_a_row_of_the_data_or_the_holdout_or_of_an_upload_is_refused(curation: Curation) -> None:
     new = curation.new(1)[0]
     lighter = np.clip(new.astype(int) + 1, 0, 255).astype(np.uint8)
-    for content in (
-        curation.pixels[0],
-        curation.pixels[-1],
-        jpeg(curation.pixels[-2]),
-        new,
-        np.repeat(new, 3, axis=2),
-        lighter,
+    for content, label in (
+        (curation.pixels[0], 0),
+        (curation.pixels[-1], 1),
+        (jpeg(curation.pixels[-2]), 0),
+        (new, 0),
+        (np.repeat(new, 3, axis=2), 0),
+        (lighter, 0),
     ):
-        curation.feedback.upload("ann", content)
+        curation.feedback.upload("ann", content, label)
     report = curation.curate({"clean.rules.1.difference": 3.0})
     assert report["rows_uploaded"] == 1
     assert report["refused"] == {"exact_copy": 3, "near_copy": 2}
 
 
 def test_a_copy_by_the_pixels_is_refused_whatever_the_rules_are(curation: Curation) -> None:
-    curation.feedback.upload("ann", curation.pixels[-1])
+    curation.feedback.upload("ann", curation.pixels[-1], 1)
     assert curation.curate({"clean.rules": []})["refused"] == {"exact_copy": 1}
 
 

@@ -139,6 +139,25 @@ def test_a_model_without_classes_draws_what_has_no_label(folder: Path) -> None:
     assert registry[1].calls == [([2], [0]), ([1], None)]
 
 
+def test_each_sample_has_the_name_of_its_class_by_its_own_version(folder: Path) -> None:
+    seal.write(
+        folder, "a", [vote(1, 1, 2), vote(2, 1, 0, version=2), vote(3, 1, None), vote(4, 1, 7), vote(5, 1, 0, version=3)]
+    )
+    registry = Registry(1, 2)
+    registry[1].classes, registry[2].classes = ["ant", "bee", "cow"], ["bee"]
+    registry[3] = Flat(3, classes=0)
+    complete(folder, registry)
+    assert [(one.version, one.label, one.class_name) for one in found(folder)] == [
+        (1, 2, "cow"),
+        (1, 7, None),
+        (1, None, None),
+        (2, 0, "bee"),
+        (3, 0, None),
+    ]
+    event_images.prune(folder, "a", [vote(1, 1, 2), vote(3, 1, None)])
+    assert [(one.label, one.class_name) for one in found(folder)] == [(2, "cow"), (None, None)]
+
+
 def test_many_are_drawn_a_few_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_images, "AT_ONCE", 3)
     seal.write(folder, "a", [vote(number, number, number % 5) for number in range(10)])

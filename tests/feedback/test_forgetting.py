@@ -73,7 +73,7 @@ def choice(name: str, rater: str, winner: int, loser: int) -> Event:
 def fold(project: Project, store: EventStore) -> list[str]:
     """As a fold does it, but for keeping: catch up, seal, pictures, manifest."""
     catch_up(project, store)
-    done = seal.fold(store, project.feedback)
+    done = seal.fold(store, project.feedback, classes=Drawer.classes)
     event_images.complete(project.feedback, project.uploads, drawer)
     manifest.update(project.feedback, project.manifest)
     return done.batches
@@ -153,6 +153,7 @@ def test_nothing_of_the_rater_is_left_and_all_of_the_others(store: EventStore, p
     assert list(after.files) == list(before.files)
     assert after.forgotten == [digest(NAME)]
     assert {event.id for event in sealed_events.read(project.feedback)} == KEPT
+    assert all(seal.class_names(project.feedback, batch) == list(Drawer.classes) for batch in after.batches)
     seeds = [one.seed for one in event_images.read(project.feedback, after.batches) if one.sample]
     assert sorted(seeds) == [1, 3, 5, 6]
     assert (seal.fold(store, project.feedback).events, store.counts().new) == (2, 0)

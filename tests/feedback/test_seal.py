@@ -72,6 +72,19 @@ def test_what_is_new_is_sealed_once_and_stays_as_it_was(store: EventStore, proje
     assert sorted(sealed_events.read(project.feedback), key=lambda event: int(event.id[1:])) == votes(0, 15)
 
 
+def test_each_file_keeps_the_names_that_the_classes_had_when_it_was_sealed(store: EventStore, project: Project) -> None:
+    store.add(votes(0, 3))
+    (first,) = seal.fold(store, project.feedback, classes=["ant", "bee", "größe"]).batches
+    content = seal.events_file(project.feedback, first).read_bytes()
+    store.add(votes(3, 3))
+    (second,) = seal.fold(store, project.feedback, classes=[]).batches
+    store.add(votes(6, 3))
+    (third,) = seal.fold(store, project.feedback).batches
+    names = [seal.class_names(project.feedback, batch) for batch in (first, second, third)]
+    assert names == [["ant", "bee", "größe"], [], None]
+    assert seal.events_file(project.feedback, first).read_bytes() == content
+
+
 def test_a_limit_leaves_the_rest_for_the_next_fold(store: EventStore, project: Project) -> None:
     store.add(votes(0, 10))
     assert [seal.fold(store, project.feedback, limit=4).events for _ in range(4)] == [4, 4, 2, 0]

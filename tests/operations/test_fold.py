@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from operations import fold as folding
-from pipelines.core import files
-from pipelines.core.errors import GenloopError
+from pipelines.core import files, shards
+from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.images import Limits
 from pipelines.core.project import Project
 from pipelines.feedback import forgetting
+from pipelines.feedback.events import Event
 from pipelines.feedback.sealed import event_images, manifest, seal, uploads
 from pipelines.feedback.store.event_store import EventStore
 from pipelines.registry.versions import NoVersionError, VersionBatches
@@ -164,6 +165,41 @@ def test_half_files_of_a_killed_fold_are_not_kept(project: Project) -> None:
     check(project, 3)
 
 
+def label(number: int, **other: Any) -> Event:
+    return vote(number, type="label", sample=None, value=None, row="a" * 64, label=1, **other)
+
+
+@pytest.mark.parametrize("classes", [["ant", "bee"], ["bee", "ant", "cow"], []])
+def test_the_classes_of_the_data_are_sealed_with_the_labels_that_people_gave(project: Project, classes: list[str]) -> None:
+    with shards.ShardWriter(project.clean, classes=classes):
+        pass
+    with EventStore.open(project.database_url) as store:
+        store.add([label(0), vote(1)])
+    lines: list[str] = []
+    (batch,) = fold(project, log=lines.append).batches
+    assert seal.class_names(project.feedback, batch) == classes
+    assert not [line for line in lines if "names" in line]
+    assert [one.class_name for one in event_images.read(project.feedback, [batch])] == ["b"]  # by the version
+
+
+UPLOAD = {"sample": None, "value": None, "type": "upload", "image": "b" * 64}
+
+
+@pytest.mark.parametrize(
+    ("event", "told"), [(label(0), True), (vote(0, **UPLOAD, label=1), True), (vote(0, **UPLOAD), False), (vote(0), False)]
+)
+def test_labels_are_sealed_without_names_where_there_is_no_data_and_the_fold_says_so(
+    project: Project, event: Event, told: bool
+) -> None:
+    project.uploads.mkdir()  # what was sent is lost
+    with EventStore.open(project.database_url) as store:
+        store.add([event])
+    lines: list[str] = []
+    batches = fold(project, log=lines.append).batches
+    assert [seal.class_names(project.feedback, batch) for batch in batches] == [None] * len(batches)
+    assert any(line.startswith("no classes in data/clean") for line in lines) == told
+
+
 class FailingRegistry(SamplerRegistry):
     """It does not answer, or has no version 9."""
 
@@ -249,11 +285,27 @@ def test_a_merge_that_is_going_on_is_left_alone_and_committed_later(project: Pro
     merge.write_text(git(project.root, "rev-parse", "HEAD"))
     said: list[str] = []
     assert not fold(project, log=said.append).committed
-    assert said == ["nothing is committed: a merge is going on; the next fold or run commits"]
+    assert said == ["nothing is committed: a merge is going on; `git commit` ends it, and the next fold or run commits"]
     assert fold(project) == folding.FoldResult()
     merge.unlink()
     assert fold(project).committed
     check(project, 3)
+
+
+def test_conflict_markers_stop_a_fold_before_it_changes_anything(project: Project) -> None:
+    """Both sides' folds are in the manifest then: to put back what git has would lose one side's."""
+    add(project, 0, 3)
+    fold(project)
+    add(project, 3, 2)
+    listed = project.manifest.read_text()
+    project.manifest.write_text(f"<<<<<<< HEAD\n{listed}=======\n{listed}>>>>>>> other\n")
+    before = sorted(path.name for path in project.feedback.iterdir())
+    with pytest.raises(InputError, match=r"data/feedback\.json: conflict markers of a merge"):
+        fold(project)
+    assert sorted(path.name for path in project.feedback.iterdir()) == before
+    project.manifest.write_text(listed)
+    fold(project)
+    check(project, 5)
 
 
 # The real thing: DVC, and processes that are killed.

@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         ("version", pa.int32()),
         ("seed", pa.int64()),
         ("label", pa.int32()),
+        ("class_name", pa.string()),
         ("upload", pa.string()),
         pa.field("generation", pa.int32(), nullable=False),
         ("image", pa.binary()),
@@ -44,6 +45,7 @@ SCHEMA = pa.schema(
 class EventImage:
     """The image of a sample (version, seed, and label where the model was given one) or of an upload (sha256 of its bytes).
 
+    class_name: of the label, by the version's own classes; None where it knows none, and in files of an older form.
     generation: 1 + that of the version; 0 of uploads, and where there is no image.
     image: PNG of a sample, or the upload as it came. None where there is none, and `missing` says why.
     """
@@ -55,6 +57,7 @@ class EventImage:
     generation: int = 0
     image: bytes | None = None
     missing: str | None = None
+    class_name: str | None = None
 
     @property
     def sample(self) -> Sample | None:
@@ -185,7 +188,9 @@ def version_images(
         for sample in some:
             if (sample.label or 0) < classes:
                 image = png.encode(next(pixels))
-                yield EventImage(**sample.model_dump(), generation=sampler.generation + 1, image=image)
+                named = sampler.conditional and sample.label is not None
+                name = sampler.classes[sample.label or 0] if named else None
+                yield EventImage(**sample.model_dump(), generation=sampler.generation + 1, image=image, class_name=name)
             else:
                 knows = f"{classes} classes" if sampler.conditional else "no classes"
                 reason = f"version {sample.version} knows {knows}, and no label {sample.label}"

@@ -15,8 +15,9 @@ that the database agrees with is read, so the cost is that of the new events, an
 from __future__ import annotations
 
 import io
+import json
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,7 +29,7 @@ from filelock import FileLock
 
 from pipelines.core import files
 from pipelines.core.errors import GenloopError
-from pipelines.feedback.events import Event, load, to_json
+from pipelines.feedback.events import Event, Label, Upload, load, to_json
 
 PREFIX = "events-"
 SEALED = pa.schema(
@@ -58,10 +59,11 @@ class SealResult:
     corrections: int
 
 
-def fold(store: FoldStore, folder: Path, limit: int | None = None) -> SealResult:
+def fold(store: FoldStore, folder: Path, limit: int | None = None, classes: Sequence[str] | None = None) -> SealResult:
     """Seal what is new in `store` into `folder`. Two at once: the second waits, and finds what is new by then.
 
-    limit: most events of a new file; the others stay new. Raises GenloopError where a sealed file is damaged.
+    limit: most events of a new file; the others stay new. classes: names of the classes that labels are indices of, if known.
+    Raises GenloopError where a sealed file is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with write_lock(folder):
@@ -71,10 +73,10 @@ def fold(store: FoldStore, folder: Path, limit: int | None = None) -> SealResult
         corrections = sum(store.assign(ids(folder, batch), batch) for batch in wrong)
         done, unsealed = [], sorted(set(store.batches()) - set(known))
         for batch in unsealed:
-            done.append((batch, write(folder, batch, store.events_in(batch))))
+            done.append((batch, write(folder, batch, store.events_in(batch), classes)))
         batch = uuid.uuid4().hex
         if claimed := store.claim(batch, limit):
-            done.append((batch, write(folder, batch, claimed)))
+            done.append((batch, write(folder, batch, claimed, classes)))
     return SealResult(sum(count for _, count in done), [batch for batch, _ in done], corrections)
 
 
@@ -83,13 +85,15 @@ def write_lock(folder: Path) -> FileLock:
     return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
-def write(folder: Path, batch: str, events: list[Event]) -> int:
+def write(folder: Path, batch: str, events: list[Event], classes: Sequence[str] | None = None) -> int:
+    """events-<batch>.parquet, whole or not at all; the number of events. classes: as `fold` takes them."""
     rows = [
         {"id": event.id, "type": event.type, "rater": event.rater, "at": event.at.isoformat(), "body": to_json(event)}
         for event in events
     ]
     content = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SEALED.with_metadata({b"batch": batch.encode()})), content)
+    about = {"batch": batch} if classes is None else {"batch": batch, "classes": json.dumps(list(classes))}
+    pq.write_table(pa.Table.from_pylist(rows, schema=SEALED.with_metadata(about)), content)
     files.write(events_file(folder, batch), content.getvalue())
     files.sync(folder)
     return len(rows)
@@ -113,6 +117,24 @@ def footer(path: Path) -> tuple[str, int]:
                 f"{path}: it says that it is of batch {found!r}; put the file back that was sealed (`dvc checkout`)"
             )
         return found, file.metadata.num_rows
+
+
+def class_names(folder: Path, batch: str) -> list[str] | None:
+    """Names of the classes that the labels of a batch's uploads and label events are indices of; None where it has none."""
+    with open_file(events_file(folder, batch)) as file:
+        stored = (file.schema_arrow.metadata or {}).get(b"classes")
+    return None if stored is None else json.loads(stored)
+
+
+def label_names(folder: Path, ids: Collection[str]) -> dict[str, str]:
+    """Class names of the labels that these events give, by the events' ids; only of those that were sealed with names."""
+    found = {}
+    for path in sealed_files(folder):
+        names = class_names(folder, footer(path)[0]) or ()
+        for event in select(path, "id", ids) if names else ():
+            if isinstance(event, Label | Upload) and event.label is not None and event.label < len(names):
+                found[event.id] = names[event.label]
+    return found
 
 
 def ids(folder: Path, batch: str) -> list[str]:
