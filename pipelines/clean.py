@@ -248,8 +248,8 @@ def explanations(params: Params, plan: CleaningPlan, left_out: Mapping[str, int]
         yield f"no class any more, because no row of it is left to train on: {names}{more}"
     if train < params.train.batch_size:
         yield (
-            f"{train:,} rows to train on are fewer than train.batch_size: {params.train.batch_size}, so `train` will stop "
-            f"unless feedback adds some; add images, or set train.batch_size to {max(train, 2)} or less"
+            f"{train:,} rows to train on are fewer than train.batch_size: {params.train.batch_size}; set train.batch_size to "
+            f"{max(train, 2)} or less, or add images, or feedback must add some"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -17,7 +17,7 @@ from pipelines.core.progress import Progress
 from pipelines.core.project import Project
 from pipelines.settings.schema import Params
 from pipelines.sources import changes
-from pipelines.sources.base import Item, Source, Split, SplitSource, TestRows
+from pipelines.sources.base import Item, Source, Split, SplitSource, TestRows, listed
 from pipelines.stage import main
 
 # The most in one chunk, the unit that a worker gets; whichever is reached first.
@@ -25,7 +25,7 @@ CHUNK_ROWS = 1024
 CHUNK_BYTES = 16 * 2**20
 
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
-MOST_NAMED = 12  # classes in one line
+MOST_COUNTED = 12  # classes in one line, with their rows
 
 # What to do about images that are refused, where it is known.
 REMEDIES = {
@@ -63,7 +63,7 @@ def run(project: Project, params: Params) -> None:
             places = {label: place for place, label in enumerate(used)}
             shards.relabel(raw, list(map(places.get, range(len(classes)))), [classes[label] for label in used])
         content = report(sources, classes, tally)
-        content["notes"] += numbers_and_names(source_names(sources), classes_of)
+        content["notes"] += numbers_and_names(source_names(sources), classes_of) + differ_by_case(content["classes"])
     reports.write(project.reports, "ingest", content)
     changes.record(project, states)
     show(project, content)
@@ -133,6 +133,15 @@ def numbers_and_names(names: list[str], classes_of: list[list[str]]) -> list[str
     ]
 
 
+def differ_by_case(classes: Iterable[str]) -> list[str]:
+    """A sentence where names of classes differ by the case of letters alone."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(name.casefold(), []).append(name)
+    groups = [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
+    return [f"the classes {listed(groups)} differ by case alone; rename one if they are the same"] if groups else []
+
+
 def frames_not_read(tally: Tally) -> list[str]:
     return [
         f"{name}: not read: all but the first frame or page of {count:,} images; save each as a file of its own to have it"
@@ -159,7 +168,7 @@ def show(project: Project, content: dict[str, Any]) -> None:
     of_classes = f"{len(classes)} {'class' if len(classes) == 1 else 'classes'}"
     where = project.relative(project.raw)
     print(f"ingest: {content['rows_out']:,} rows of {of_classes} in {where}, {sum(refused.values()):,} refused")
-    if 0 < len(classes) <= MOST_NAMED:
+    if 0 < len(classes) <= MOST_COUNTED:
         unlabelled = {"without a label": content["unlabelled"]} if content["unlabelled"] else {}
         print(f"ingest: {counts({**classes, **unlabelled})}")
     if splits := content["source_splits"]:
@@ -169,18 +178,13 @@ def show(project: Project, content: dict[str, Any]) -> None:
     if content["left_out"]:
         print(f"ingest: left out, because they are no data: {counts(content['left_out'])}")
     if empty := content["empty_classes"]:
-        print(f"ingest: no usable rows, so no class: {listed(empty)}")
+        print(f"ingest: no usable rows, so no class: {listed([*map(repr, empty)])}")
     for sentence in [*content["notes"], *content["not_read"]]:
         print(f"ingest: {sentence}")
 
 
 def counts(numbers: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count:,}" for name, count in numbers.items())
-
-
-def listed(names: list[str]) -> str:
-    rest = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(map(repr, names[:MOST_NAMED])) + rest
 
 
 def with_remedy(reason: str) -> str:
@@ -253,8 +257,9 @@ def no_rows(sources: list[Source], tally: Tally) -> str:
         return f"no images in {where}"
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in tally.refused.most_common())
     remedies = "".join(f"; {with_remedy(reason)}" for reason in tally.refused if reason in REMEDIES)
+    others = "".join(f"; {sentence}" for source in sources for sentence in source.not_read())
     formats = "PNG, JPEG, WebP, BMP, GIF, TIFF and PPM are read"
-    return f"none of {tally.total:,} files is a usable image ({reasons}) in {where}; {formats}{remedies}"
+    return f"none of {tally.total:,} files is a usable image ({reasons}) in {where}; {formats}{remedies}{others}"
 
 
 if __name__ == "__main__":

@@ -292,6 +292,7 @@ def test_labels_of_held_out_rows_alone_are_left_out(project: Project, make_param
 def test_fewer_training_rows_than_a_batch_are_said_at_once(project: Project, make_params: MakeParams, capsys: Any) -> None:
     report = cleaned(project, make_params, OTHERS, ["cat", "dog"], **{"train.batch_size": 128})
     words = f"{report['train']} rows to train on are fewer than train.batch_size: 128"
-    assert words in capsys.readouterr().out
+    remedy = f"set train.batch_size to {report['train']} or less, or add images, or feedback must add some"
+    assert f"{words}; {remedy}" in capsys.readouterr().out
     cleaned(project, make_params, OTHERS, ["cat", "dog"])
     assert "train.batch_size" not in capsys.readouterr().out

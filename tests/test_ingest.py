@@ -245,9 +245,9 @@ def test_every_file_of_a_folder_is_a_row_or_refused_or_left_out(
     assert report["left_out"] == {"hidden files": 1, "system files": 2}
     assert report["refused"] == {"not an image": 1, "archive": 2, "git-lfs pointer": 1}
     assert report["notes"] == ["folder-0: taken for splits, not for classes: test, train"]
-    assert [sentence[:36] for sentence in report["not_read"]] == [
-        "folder-0: not read: labels.csv; only",
-        "folder-0: not read: large.zip, more.",
+    assert [sentence[:60] for sentence in report["not_read"]] == [
+        "folder-0: not read, and counted as refused: labels.csv; only",
+        "folder-0: not read, and counted as refused: large.zip, more.",
     ]
     lines = capsys.readouterr().out.splitlines()
     assert "ingest: cat: 1, dog: 1" in lines
@@ -265,13 +265,38 @@ def test_a_folder_of_pointers_alone_says_how_to_have_the_files(project: Project,
 
 def test_sources_of_numbers_and_of_names_are_said_to_have_different_classes(project: Project, make_params: MakeParams) -> None:
     put(project.root / "photos/cat/1.png", encoded(CAT))
+    put(project.root / "photos/2.png", encoded(DOG))
     put(project.root / "digits/0/1.png", encoded(CAT))
+    put(project.root / "digits/1/2.png", encoded(DOG))
     np.savez(project.root / "a.npz", images=greys(10, 20), labels=np.array([0, 1]))
     numbers = {"type": "npz", "path": "a.npz"}
     report = run(project, make_params, folder(project.root / "photos"), numbers)
     assert report["classes"] == {"cat": 1, "0": 1, "1": 1}
     assert [note[:68] for note in report["notes"]] == ["the classes of npz-1 are numbers and those of folder-0 are names: no"]
     assert run(project, make_params, folder(project.root / "digits"), numbers)["notes"] == []
+
+
+def test_names_that_differ_by_blanks_are_one_class_and_by_case_are_said(project: Project, make_params: MakeParams) -> None:
+    for number, name in enumerate(["cat", "cat ", "Cat", "dog", "DOG"]):
+        put(project.root / f"photos/{name}/1.png", encoded((number, 0, 0)))
+    np.savez(project.root / "a.npz", images=greys(10, 20), labels=np.array(["cat\n", "dog"]))
+    report = run(project, make_params, folder(project.root / "photos"), {"type": "npz", "path": "a.npz"})
+    assert report["classes"] == {"Cat": 1, "DOG": 1, "cat": 3, "dog": 2}
+    assert report["notes"] == [
+        "the classes 'Cat' and 'cat', 'DOG' and 'dog' differ by case alone; rename one if they are the same"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("a.parquet", "Parquet files .* `type: parquet`"), ("a.npz", "NumPy .* `type: npz`"), ("a.zip", "unpack them first")],
+)
+def test_a_folder_without_images_says_what_reads_its_files(
+    project: Project, make_params: MakeParams, name: str, words: str
+) -> None:
+    put(project.root / "photos" / name, b"PK\3\4" + bytes(100))
+    with pytest.raises(InputError, match=f"none of 1 files is a usable image .*{name}.*{words}"):
+        run(project, make_params, folder(project.root / "photos"))
 
 
 def test_frames_beyond_the_first_are_counted(project: Project, make_params: MakeParams) -> None:
@@ -591,7 +616,7 @@ def test_the_report_is_json_that_others_can_read(project: Project, make_params: 
     put(project.root / "photos/new\nline/1.png", encoded(CAT))
     run(project, make_params, folder(project.root / "photos"))
     report = json.loads((project.reports / "ingest.json").read_text())
-    assert report["classes"] == {"new\nline": 1}
+    assert report["classes"] == {"new line": 1}
 
 
 @pytest.mark.timeout(60)

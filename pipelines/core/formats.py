@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+LFS_POINTER = b"version https://git-lfs"  # what git keeps in place of a large file
+
 # How files of other formats begin -> what they are.
 BEGINNINGS = {
-    b"version https://git-lfs": "a git-lfs pointer, not the file itself; fetch the file with `git lfs pull`",
+    LFS_POINTER: "a git-lfs pointer, not the file itself; fetch the file with `git lfs pull`",
     b"\x00\x05\x16\x07": "an AppleDouble file of macOS, which holds no data; delete it",
     b"ARROW1": "an Arrow or Feather file; make Parquet of it (`pandas.read_feather(...).to_parquet(...)`)",
     b"\xff\xff\xff\xff": "an Arrow stream, as `datasets` keeps it; make Parquet of it (`load_from_disk(...).to_parquet(...)`)",

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageColor, ImageFilter, ImageOps
 
 from pipelines.core import png
+from pipelines.core.formats import LFS_POINTER
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # never one that runs or includes things, as EPS does
 FILTERS = {
@@ -44,7 +45,6 @@ ARCHIVE_SIGNATURES = (
     (b"PK\3\4", 0), (b"\x1f\x8b", 0), (b"BZh", 0), (b"\xfd7zXZ\0", 0), (b"\x28\xb5\x2f\xfd", 0), (b"7z\xbc\xaf\x27\x1c", 0),
     (b"Rar!\x1a\7", 0), (b"ustar", 257),
 )  # fmt: skip
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # what git keeps in place of a large file
 TIFF_TILE = (322, 323)  # the tags of a tile's width and height
 
 

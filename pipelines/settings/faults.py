@@ -55,13 +55,15 @@ def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[s
                 allowed = keys_under(model, parents)
                 near = difflib.get_close_matches(str(key), allowed, n=1)
                 hint = f"did you mean `{near[0]}`? " if near else ""
-                yield path, f"unknown key (came {fault['input']!r}); {hint}known keys: {', '.join(allowed)}"
+                yield path, f"unknown key (came {shown(fault['input'])}); {hint}known keys: {', '.join(allowed)}"
             case "missing":
                 yield path, "this key is missing"
             case "contradiction":
                 yield "", fault["msg"]
             case "choice":
                 yield path, fault["msg"]
+            case "string_type" if fault["input"] is None:
+                yield path, "came an empty value; expected text"
             case kind:
                 message = f"{fault['msg'][:1].lower()}{fault['msg'][1:]} (came {shown(fault['input'])})"
                 yield path, message + (quoting_hint(fault["input"]) if kind == "string_type" else "")
@@ -69,6 +71,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[s
 
 def shown(value: Any) -> str:
     """A value as params.yaml has it, as far as that differs from Python: 2024-01-01 is a date there."""
+    if value is None:
+        return "an empty value"
     return str(value) if isinstance(value, date) else repr(value)
 
 

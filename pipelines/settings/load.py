@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from pipelines.core import files
 from pipelines.core.errors import InputError
-from pipelines.settings.faults import describe_yaml_error, duplicate_keys, faults
+from pipelines.settings.faults import describe, describe_yaml_error, duplicate_keys
 from pipelines.settings.key_types import types_at
 from pipelines.settings.schema import Params
 
@@ -42,18 +43,17 @@ def update_params(path: Path, overlays: Iterable[Path] = (), settings: Iterable[
     editor.width = 120
     editor.indent(mapping=2, sequence=4, offset=2)
     document = editor.load(before)
-    name = str(path)
+    name, keys = str(path), []
     for overlay in overlays:
         changes = parse_yaml(read_text(overlay), str(overlay))
         check_mapping(changes, str(overlay))
         lay_over(document, changes)
         name = f"{overlay} over {name}"
     for setting in settings:
-        key = set_text(document, setting, Params, "train.steps=500")
-        name = f"--set {key} in {name}" if name == str(path) else name
+        keys.append(set_text(document, setting, Params, "train.steps=500"))
     text = io.StringIO()
     editor.dump(document, text)
-    params = check_params(parse_yaml(text.getvalue(), name), name)
+    params = check_params(parse_yaml(text.getvalue(), name), name, keys)
     if text.getvalue() != before:
         write_text(path, text.getvalue())
     return params
@@ -113,7 +113,8 @@ def set_key(document: Any, key: str, value: Any) -> None:
     for depth, part in enumerate(parts):
         if isinstance(node, list):
             if not isinstance(part, int) or part >= len(node):
-                raise InputError(f"--set {key}: expected an index below {len(node)} of that list, came {part!r}")
+                allowed = ("no index, because that list is empty", "0")[len(node)] if len(node) < 2 else f"0 to {len(node) - 1}"
+                raise InputError(f"--set {key}: expected {allowed}, came {part!r}")
         elif not isinstance(node, dict):
             raise InputError(f"--set {key}: {'.'.join(map(str, parts[:depth]))} is {node!r}, which has no keys")
         if depth == len(parts) - 1:
@@ -169,7 +170,8 @@ def parse_yaml(text: str, name: str, kind: Literal["safe", "base"] = "safe") -> 
     try:
         return YAML(typ=kind, pure=True).load(text)
     except DuplicateKeyError:
-        raise InputError("\n".join(f"{name}: {line}" for line in duplicate_keys(text))) from None
+        lines = list(duplicate_keys(text)) or ["duplicate key: two keys of one mapping are the same value, as 1 and 0x1 are"]
+        raise InputError("\n".join(f"{name}: {line}" for line in lines)) from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{name}: not usable YAML: {describe_yaml_error(error, text)}") from None
 
@@ -181,9 +183,22 @@ def check_mapping(content: Any, name: str) -> None:
         raise InputError(f"{name}: expected a mapping of settings, came {type(content).__name__}")
 
 
-def check_params(settings: Any, name: str) -> Params:
+def check_params(settings: Any, name: str, keys: Sequence[str] = ()) -> Params:
+    """name: where the settings are from, for messages. keys: those that `--set` has set in them."""
     check_mapping(settings, name)
     try:
         return Params.model_validate(settings)
     except ValidationError as error:
-        raise InputError("\n".join(f"{name}: {fault}" for fault in faults(error, Params))) from None
+        lines, name_with_keys = [], f"{name} with --set {', '.join(keys)}" if keys else name
+        for path, text in describe(error, Params):
+            line = f"{path}: {text}" if path else text
+            blamed = next((key for key in reversed(keys) if concerns(key, path, text)), None)
+            lines.append(f"{name_with_keys}: {line}" if blamed is None else f"--set {blamed}: {line}")
+        raise InputError("\n".join(lines)) from None
+
+
+def concerns(key: str, path: str, text: str) -> bool:
+    """Whether a fault at `path`, or one of several settings that its text names, is of what was set at `key`."""
+    if not path:
+        return re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", text) is not None
+    return path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.")

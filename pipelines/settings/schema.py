@@ -85,10 +85,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
+def check_colour(text: str) -> str:
+    if not re.fullmatch("#[0-9a-fA-F]{6}", text):
+        raise fault('expected a colour as #rrggbb in quotes, such as "#ffffff" for white')
+    return text
+
+
 class ImageParams(Block):
     size: Annotated[int, Field(ge=4, le=1024)]
     channels: Literal[1, 3]
-    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+    background: Annotated[str, AfterValidator(check_colour)]
 
 
 class IngestParams(Block):
@@ -295,8 +301,15 @@ class VersioningParams(Block):
     push: bool
 
 
-# The fields of a cron line: what each is, its least and its largest number.
-CRON = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
+# The fields of a cron line: what each is, its least and its largest number, and what else Prefect takes there: any day, the
+# last one, or one weekday of the month.
+CRON = (
+    ("minute", 0, 59, None),
+    ("hour", 0, 23, None),
+    ("day of the month", 1, 31, r"\?|l"),
+    ("month", 1, 12, None),
+    ("day of the week", 0, 7, r"\?|l[0-7]|([0-7]|sun|mon|tue|wed|thu|fri|sat)#[1-5]"),
+)
 CRON_NAMES = {
     name: str(number)
     for first, names in ((1, "jan feb mar apr may jun jul aug sep oct nov dec"), (0, "sun mon tue wed thu fri sat"))
@@ -309,24 +322,26 @@ def check_cron(line: str | None) -> str | None:
         return None
     if not re.fullmatch(r"\S+( \S+){4}", line):
         raise fault('expected five fields, as in "0 3 * * *" for every day at three, or null for never')
-    for field, (name, least, most) in zip(line.split(" "), CRON, strict=True):
+    for field, (name, least, most, others) in zip(line.split(" "), CRON, strict=True):
         for part in field.split(","):
+            if others and re.fullmatch(others, part.casefold()):
+                continue
             if (words := cron_fault(part.casefold(), least, most)) is not None:
                 raise fault(f"the {name} {part!r}: {words}")
     return line
 
 
 def cron_fault(part: str, least: int, most: int) -> str | None:
-    """What is wrong with a part of a field: `*`, a number, a name, or a range of them, each with a step or none."""
+    """What is wrong with a part of a field: `*`, a number, a name, or a range of them, each with a step or none.
+
+    A range may go over the end: 22-2 are the hours from 22 to 2.
+    """
     found = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/(\d+))?", part)
     ends = [CRON_NAMES.get(end, end) for end in found.groups()[:2] if end is not None] if found else []
     if found is None or not all(end.isascii() and end.isdigit() for end in ends):
         return f"expected *, numbers from {least} to {most}, ranges as in {least}-{most}, or steps as in */5"
-    numbers = [int(end) for end in ends]
-    if any(not least <= number <= most for number in numbers):
+    if any(not least <= int(end) <= most for end in ends):
         return f"expected numbers from {least} to {most}"
-    if numbers != sorted(numbers):
-        return "expected a range from the smaller to the larger number"
     return "expected a step of 1 or more" if found.group(3) is not None and int(found.group(3)) == 0 else None
 
 

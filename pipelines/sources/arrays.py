@@ -59,11 +59,9 @@ class StoredArray:
             raise InputError(f"{self}: the file is cut short; fewer values than its header says")
         return read
 
-    def refuse_objects(self) -> None:
+    def refuse_objects(self, remedy: str) -> None:
         if self.dtype.hasobject:
-            raise InputError(
-                f"{self}: an array of Python objects, which could run code when read, is refused; save it as uint8"
-            )
+            raise InputError(f"{self}: an array of Python objects, which could run code when read, is refused; {remedy}")
 
 
 def stored_in(path: str, name: str) -> tuple[list[StoredArray], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MOST_LABEL = 99_999  # a larger label is a number of another kind, such as an id
+MOST_NAMED = 10  # names in a message
 Label = int | str | None  # a number or a name; None: no label
 
 TestRows = Literal["rows", "holdout", "leave_out"]
@@ -113,7 +114,7 @@ class SplitSource(Source):
 
 def split_named(name: str) -> Split | None:
     """The split that a folder's or array's name stands for, in any case of letters; None where it stands for none."""
-    return SPLITS.get(name.casefold())
+    return SPLITS.get(name.strip().casefold())
 
 
 def split_of(name: str) -> Split | None:
@@ -123,6 +124,17 @@ def split_of(name: str) -> Split | None:
     if found:
         return found.pop() if len(found) == 1 else None
     return next((split for folder in reversed(folders) if (split := split_named(folder))), None)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: the first ones, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def class_name(text: str) -> str:
+    """A name in one line and without blanks around, so that `cat ` and `cat` are one class; empty where it is blank."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text).strip()
 
 
 def read_labels(values: Iterable[Any], place: str, first: int = 0) -> list[Label]:
@@ -141,8 +153,7 @@ def read_label(value: Any, place: str, row: int) -> Label:
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, (str, bytes)):
-        name = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        return name if name.strip() else None
+        return class_name(value.decode("utf-8", "replace") if isinstance(value, bytes) else value) or None
     if isinstance(value, (int, float)) and 0 <= value <= MOST_LABEL and value == int(value):
         return int(value)
     raise InputError(

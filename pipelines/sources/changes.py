@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,14 +30,20 @@ def record(project: Project, states: dict[str, str]) -> None:
     files.write(record_file(project), json.dumps(states, indent=2) + "\n")
 
 
-def have_changed(project: Project, sources: Sequence[Source]) -> bool:
-    """Whether a source is not as it was read. Unknown counts as unchanged: no record (a fresh clone), or out of reach now."""
+def have_changed(project: Project, sources: Sequence[Source], log: Callable[[str], None] = lambda line: None) -> bool:
+    """Whether a source is not as it was read. Unknown counts as unchanged: no record (a fresh clone), or out of reach now.
+
+    log: gets a line where a source is out of reach.
+    """
     try:
         now = state(project, sources)
         before = json.loads(record_file(project).read_text(encoding="utf-8"))
     except FileNotFoundError:
         record(project, now)
         return False
-    except (OSError, ValueError, GenloopError):
+    except GenloopError as error:
+        log(f"warning: {error}; the source counts as unchanged")
+        return False
+    except (OSError, ValueError):  # of the record
         return False
     return any(before.get(source, text) != text for source, text in now.items())

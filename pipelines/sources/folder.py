@@ -14,7 +14,7 @@ from typing import Literal
 
 from pipelines.core.errors import InputError
 from pipelines.sources import places
-from pipelines.sources.base import Item, Split, SplitSource, split_named
+from pipelines.sources.base import Item, Split, SplitSource, class_name, listed, split_named
 
 # What systems put beside people's files, in lower case: NAS, macOS, Windows, Linux.
 SYSTEM_NAMES = {
@@ -28,11 +28,13 @@ NO_IMAGES = {
         "the images into a subfolder for each label, or make Parquet of both (docs/own-data.md)"
     ),
     (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"): "unpack them first",
-    (".parquet", ".npz", ".npy", ".arrow", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".pkl", ".pickle", ".mat"): (
-        "if there are images in these, another entry of `sources` reads Parquet (type: parquet) and NumPy arrays (type: npz)"
+    (".parquet", ".parq", ".pq"): "images in Parquet files are read by an entry of `sources` with `type: parquet`",
+    (".npz", ".npy"): "images in NumPy arrays are read by an entry of `sources` with `type: npz`",
+    (".arrow", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".pkl", ".pickle", ".mat"): (
+        "if there are images in these, save them as image files, as Parquet (type: parquet) or as NumPy arrays (type: npz)"
     ),
 }
-SHOWN = 5  # names in a message
+OTHER_ENDINGS = tuple(ending for endings in NO_IMAGES for ending in endings)
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,20 @@ class Folder(SplitSource):
     path: str
 
     def classes(self) -> list[str]:
-        return list(dict.fromkeys(printable(name) for name in self.class_folders))
+        splits, others = self.splits_beside_others
+        if splits and self.test != "rows":
+            raise InputError(
+                f"{self.path}: beside the folders {listed(others)}, {listed(splits)} counts as a class, not as a split; for "
+                f"`test: {self.test}` expected only folders of splits at the top: move {listed(others)} elsewhere, or set "
+                "`test: rows`"
+            )
+        return list(dict.fromkeys(name for folder in self.class_folders if (name := class_of(folder))))
 
     def items(self) -> Iterator[Item]:
         indices = {name: index for index, name in enumerate(self.classes())}
         for name, image, refused in self.contents():
             class_folder, split = self.layout.place(name)
-            label = None if class_folder is None else indices[printable(class_folder)]
+            label = None if class_folder is None else indices.get(class_of(class_folder))
             yield Item(image, label, printable(name), refused, split)
 
     def notes(self) -> list[str]:
@@ -89,16 +98,20 @@ class Folder(SplitSource):
             found.append(f"classes are looked for in {printable(layout.above)}, because everything is there")
         if layout.folders:
             found.append(f"taken for splits, not for classes: {', '.join(map(printable, layout.folders))}")
-        elif among := [name for name in self.class_folders if split_named(name)]:
-            found.append(f"taken for a class, because there are others beside it: {', '.join(map(printable, among))}")
+        elif splits := self.splits_beside_others[0]:
+            found.append(f"taken for a class, because there are others beside it: {', '.join(splits)}")
+        if not layout.above and not layout.folders and len(classes := self.image_classes) == 1 and None not in classes:
+            found.append(
+                f"all images are in one folder, so they are one class, {classes.pop()!r}; for images without classes name that "
+                "folder itself as `path`"
+            )
         return found
 
     def not_read(self) -> list[str]:
         sentences = []
         for endings, remedy in NO_IMAGES.items():
             if names := [printable(name) for name in self.names if name.casefold().endswith(endings)]:
-                more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-                sentences.append(f"not read: {', '.join(names[:SHOWN])}{more}; {remedy}")
+                sentences.append(f"not read, and counted as refused: {listed(names)}; {remedy}")
         return sentences
 
     def left_out(self) -> dict[str, int]:
@@ -112,7 +125,9 @@ class Folder(SplitSource):
         """Everything in the folder. Looked up once: what comes while a stage reads must not move the numbers of classes."""
         folder = places.local(self.path)
         if folder is not None and folder.exists() and not folder.is_dir():
-            raise InputError(f"{self.path}: this is a file, expected a folder of images; unpack it if it is an archive")
+            remedies = [remedy for endings, remedy in NO_IMAGES.items() if self.path.casefold().endswith(endings)]
+            remedy = remedies[0] if remedies else "unpack it if it is an archive"
+            raise InputError(f"{self.path}: this is a file, expected a folder of images; {remedy}")
         files = places.list_all(self.path)
         if all(no_data(file.name) for file in files):
             is_what = "nothing fits this pattern" if glob.has_magic(self.path) else "this folder is empty"
@@ -124,13 +139,29 @@ class Folder(SplitSource):
         """Of the files that may be data."""
         return [file.name for file in self.files if not no_data(file.name)]
 
+    @property
+    def images(self) -> list[str]:
+        """The files that may be images by their endings."""
+        return [name for name in self.names if not name.casefold().endswith(OTHER_ENDINGS)]
+
+    @property
+    def image_classes(self) -> set[str | None]:
+        """The classes of the files that may be images; None stands for no class."""
+        return {class_of(self.layout.place(name)[0] or "") or None for name in self.images}
+
     @functools.cached_property
     def layout(self) -> FolderLayout:
-        return layout_of(self.names)
+        return layout_of(self.images)
 
     @functools.cached_property
     def class_folders(self) -> list[str]:
         return sorted({name for file in self.names if (name := self.layout.place(file)[0]) is not None})
+
+    @property
+    def splits_beside_others(self) -> tuple[list[str], list[str]]:
+        """Classes that have names of splits, because there are others with images beside them; and those others."""
+        names = [] if self.layout.folders else sorted(name for name in self.image_classes if name)
+        return [name for name in names if split_named(name)], [name for name in names if not split_named(name)]
 
     def contents(self) -> Iterator[tuple[str, bytes | None, str | None]]:
         """Name, content, and the reason where there is none, of every file that may be data."""
@@ -150,11 +181,10 @@ def no_data(name: str) -> str | None:
 
 
 def layout_of(names: Iterable[str]) -> FolderLayout:
-    """By the folders of the files that may be images by their endings."""
-    endings = tuple(ending for some in NO_IMAGES for ending in some)
+    """By the folders of the files that may be images."""
     inside: dict[str, set[str]] = {}  # folder -> its subfolders
     filled: set[str] = set()  # folders with files of their own
-    for folder in {name.rpartition("/")[0] for name in names if not name.casefold().endswith(endings)}:
+    for folder in {name.rpartition("/")[0] for name in names}:
         filled.add(folder)
         above, start = "", 0
         while folder and above != folder:
@@ -225,6 +255,11 @@ def read_remote(url: str) -> tuple[bytes | None, str | None]:
         with places.readable_errors(url):
             raise
     return (None, "too many bytes") if len(content) > places.MOST_BYTES else (content, None)
+
+
+def class_of(folder: str) -> str:
+    """The name of the class whose folder this is; empty where the folder's name is blank: no class."""
+    return class_name(printable(folder))
 
 
 def printable(name: str) -> str:

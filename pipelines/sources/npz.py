@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.core.errors import InputError
 from pipelines.sources import places
 from pipelines.sources.arrays import StoredArray, named, stored_in
-from pipelines.sources.base import Item, Label, Split, SplitSource, label_classes, read_labels, split_named, split_of
+from pipelines.sources.base import Item, Label, Split, SplitSource, label_classes, listed, read_labels, split_named, split_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,6 @@ FAMILIES = (
     ({"inputs", "input", "pixels"}, {"outputs", "output", "classes", "class"}),
 )
 ORDER = (None, "train", "validation", "test")
-SHOWN = 10  # names in a message
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class Npz(SplitSource):
                 file.name for file in everything if file not in read and not file.hidden
             ],
         }
-        return [sentence.format(shown(names)) for sentence, names in sentences.items() if names]
+        return [sentence.format(listed(names)) for sentence, names in sentences.items() if names]
 
     def left_out(self) -> dict[str, int]:
         hidden = sum(file.hidden for file in places.list_all(self.path))
@@ -283,12 +282,12 @@ def looks_like_images(array: StoredArray) -> bool:
 
 def check_pair(pair: PairedImages) -> None:
     """Raises InputError where the images or the labels cannot be such, or are not as many."""
-    pair.images.refuse_objects()
+    pair.images.refuse_objects("save it as uint8")
     if fault := fault_in(pair.images.shape, pair.images.dtype):
         raise InputError(f"{pair.images}: {fault}")
     if pair.labels is None:
         return
-    pair.labels.refuse_objects()
+    pair.labels.refuse_objects("save names as text, np.array(names, dtype=str), and numbers as whole numbers, dtype=int")
     shape, dtype = pair.labels.shape, pair.labels.dtype
     if len(shape) not in (1, 2) or dtype.kind not in "iufbUS":
         raise InputError(
@@ -328,18 +327,18 @@ def labels_in(array: StoredArray) -> list[Label]:
 
 
 def from_one_hot(batch: np.ndarray, array: StoredArray, first: int) -> list[Label]:
-    """(rows, classes) -> the column of the 1 in each row. first: number of the first row."""
+    """(rows, classes) -> the column of the 1 in each row, None where there is none. first: number of the first row."""
     import numpy as np
 
     if batch.dtype.kind in "US":
         raise InputError(f"{array}: expected one name a row, came shape {array.shape}")
-    wrong = ~((batch == 0) | (batch == 1)).all(axis=1) | (batch.sum(axis=1) != 1)
+    wrong = ~((batch == 0) | (batch == 1)).all(axis=1) | (batch.sum(axis=1) > 1)
     if wrong.any():
         raise InputError(
-            f"{array}: expected one label a row: whole numbers of shape (n,), or rows of one 1 and else 0; but row "
-            f"{first + int(np.argmax(wrong))} of {array.shape[1]} values has not exactly one 1"
+            f"{array}: expected one label a row: whole numbers of shape (n,), or rows of one 1 and else 0, or of zeros for no "
+            f"label; but row {first + int(np.argmax(wrong))} of {array.shape[1]} values has something else"
         )
-    return batch.argmax(axis=1).tolist()
+    return [int(row.argmax()) if row.any() else None for row in batch]
 
 
 def fault_in(shape: tuple[int, ...], dtype: np.dtype) -> str | None:
@@ -369,7 +368,3 @@ def to_integers(batch: np.ndarray) -> np.ndarray:
     if batch.dtype.kind == "f":
         return np.rint(batch.astype(np.float32) * 255).astype(np.uint8)
     return images.to_uint8(batch) if batch.dtype.itemsize == 1 else batch.astype(np.uint16)  # of any byte order
-
-
-def shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.core import formats
 from pipelines.core.errors import InputError
 from pipelines.sources import places
-from pipelines.sources.base import Item, Label, Split, SplitSource, label_classes, read_labels, split_named, split_of
+from pipelines.sources.base import (
+    Item,
+    Label,
+    Split,
+    SplitSource,
+    class_name,
+    label_classes,
+    listed,
+    read_labels,
+    split_named,
+    split_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +47,6 @@ LABEL_LIKE = {
     "fine_label",
     "coarse_label",
 }
-SHOWN = 10  # names in a message
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,7 @@ class Parquet(SplitSource):
             },
             "hidden files not read: {}": {file.name for file in found if file.hidden},
         }
-        return [sentence.format(shown(sorted(names))) for sentence, names in sentences.items() if names]
+        return [sentence.format(listed(sorted(names))) for sentence, names in sentences.items() if names]
 
     def left_out(self) -> dict[str, int]:
         hidden = sum(file.hidden for file in places.list_all(self.path))
@@ -136,7 +146,7 @@ class Parquet(SplitSource):
         found = places.list_all(self.path)
         read = places.to_read(found, ENDINGS)
         if not read:
-            others = f"but {shown([file.name for file in found])}" if found else "nor any others"
+            others = f"but {listed([file.name for file in found])}" if found else "nor any others"
             raise InputError(
                 f"{self.path}: no Parquet files there, {others}; expected a file, a folder or a pattern such as data/*.parquet"
             )
@@ -146,7 +156,7 @@ class Parquet(SplitSource):
                 if file.metadata.num_rows:
                     files.append(self.describe(place, file.schema_arrow, file.metadata.num_rows))
         if not files:
-            raise InputError(f"{self.path}: no rows in {shown([file.name for file in read])}; expected rows with images")
+            raise InputError(f"{self.path}: no rows in {listed([file.name for file in read])}; expected rows with images")
         return files
 
     @functools.cached_property
@@ -188,7 +198,9 @@ class Parquet(SplitSource):
         found = structs or [field.name for field in schema if holds_images(field.type)]
         name = self.image or (found[0] if len(found) == 1 else "image")
         if name not in schema.names:
-            several = f"but several that hold images: {shown(found)}" if found else f"there are: {shown(schema.names)}"
+            if len(found) == 1:
+                raise InputError(f"{path}: no column {name!r}; the one that holds images is {found[0]}: `image: {found[0]}`")
+            several = f"but several that hold images: {listed(found)}" if found else f"there are: {listed(schema.names)}"
             raise InputError(f"{path}: no column {name!r} with images; {several}. Name yours: `image: ...`")
         kind = schema.field(name).type
         if not holds_images(kind) and not pa.types.is_null(kind):
@@ -201,7 +213,7 @@ class Parquet(SplitSource):
         if name not in schema.names:
             if self.label is None:
                 return None
-            raise InputError(f"{path}: no column {name!r} for labels; there are: {shown(schema.names)}")
+            raise InputError(f"{path}: no column {name!r} for labels; there are: {listed(schema.names)}")
         kind = schema.field(name).type
         if not can_be_label(kind):
             raise InputError(f"{path}: {name}: expected numbers or names as labels, came {kind}")
@@ -261,7 +273,7 @@ def naming_of(file: TableFile) -> Naming:
     for batch in batches(file.path, [file.label, *([file.label_name] if file.label_name else [])], LABELS):
         found = single_labels(batch[file.label], f"{file.path}: {file.label}", row)
         labels.update(label for label in found if label is not None)
-        for label, name in zip(found, batch[file.label_name] if file.label_name else [], strict=False):
+        for label, name in zip(found, own_names(batch, file), strict=True):
             if label is not None and name:
                 names.setdefault(label, name)
         row += len(found)
@@ -286,12 +298,11 @@ def labels_in(batch: dict[str, list[Any]], file: TableFile, naming: Naming, firs
         return [None] * len(batch[file.image])
     place = f"{file.path}: {file.label}"
     labels = single_labels(batch[file.label], place, first)
-    names = batch[file.label_name] if file.label_name else [None] * len(labels)
-    for row, (label, name) in enumerate(zip(labels, names, strict=True), first):
+    for row, (label, name) in enumerate(zip(labels, own_names(batch, file), strict=True), first):
         if label is not None and label not in naming.classes:
             raise InputError(
                 f"{place}: row {row} has the label {label}, which has no name in the file's metadata; expected one of "
-                f"{shown(list(map(str, naming.classes)))}, or null"
+                f"{listed(list(map(str, naming.classes)))}, or null"
             )
         own = None if label is None else naming.classes[label]
         # A row without a label may well be named, as "unlabelled" for instance, but not as a class.
@@ -303,11 +314,20 @@ def labels_in(batch: dict[str, list[Any]], file: TableFile, naming: Naming, firs
     return labels
 
 
+def own_names(batch: dict[str, list[Any]], file: TableFile) -> list[str]:
+    """The name that each row has beside its label; empty where it has none."""
+    values = batch[file.label_name] if file.label_name else [None] * len(next(iter(batch.values())))
+    return [class_name(value or "") for value in values]
+
+
 def single_labels(values: list[Any], place: str, first: int) -> list[Label]:
     """The label of each row; where rows have lists of labels, the only one of each."""
     for row, value in enumerate(values, first):
         if isinstance(value, list) and len(value) > 1:
-            raise InputError(f"{place}: row {row} has {len(value)} labels; expected one, or none")
+            raise InputError(
+                f"{place}: row {row} has {len(value)} labels; expected one, or none: name a column that has one a row "
+                "(`label: NAME`), or keep one of each"
+            )
     return read_labels((next(iter(value), None) if isinstance(value, list) else value for value in values), place, first)
 
 
@@ -330,9 +350,9 @@ def names_in(feature: Any) -> dict[int | str, str]:
         return {}
     names = feature.get("names")
     if isinstance(names, list):
-        return {number: str(name) for number, name in enumerate(names)}
+        return {number: class_name(str(name)) for number, name in enumerate(names)}
     if isinstance(names, dict):
-        return {int(number): str(name) for number, name in sorted(names.items(), key=lambda pair: int(pair[0]))}
+        return {int(number): class_name(str(name)) for number, name in sorted(names.items(), key=lambda pair: int(pair[0]))}
     return next((found for key in ("feature", "dtype", "class_label") if (found := names_in(feature.get(key)))), {})
 
 
@@ -398,7 +418,3 @@ def holds_images(kind: pa.DataType) -> bool:
     if types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and holds_images(kind.field("bytes").type)
     return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
-
-
-def shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -53,7 +53,8 @@ def readable_errors(path: str) -> Iterator[None]:
     except ImportError as error:
         raise InputError(f"{path}: {error}; it is a Python package (`pip install`)") from None
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
+        known = "; some that are known: s3, gs, http, https, file" if "Protocol not known" in str(error) else ""
+        raise InputError(f"{path}: {error}{known}") from None
     except Exception as error:
         raise GenloopError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
 

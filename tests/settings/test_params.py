@@ -40,7 +40,7 @@ def test_the_repository_s_settings_are_allowed(make_params: MakeParams) -> None:
         ("clean.holdout", float("nan"), ["clean.holdout", "(came nan)"]),
         ("clean.holdout", 1.5, ["clean.holdout", "less than 1", "(came 1.5)"]),
         ("image.channels", 2, ["image.channels", "1 or 3", "(came 2)"]),
-        ("image.background", "white", ["image.background", "pattern"]),
+        ("image.background", "white", ["image.background", 'such as "#ffffff"', "(came 'white')"]),
         ("model.family", "gann", ["model.family", "did you mean 'gan'?", "gan-dense"]),
         ("model.preset", "smal", ["model.preset", "did you mean 'small'?", "presets of gan"]),
         ("model.change.learning_rat", 0.1, ["model.change", "did you mean 'learning_rate'?", "of the preset small of gan"]),
@@ -138,7 +138,7 @@ def test_settings_and_overlays_are_written_with_comments_kept(settings_file: Pat
     [
         ("train.stepz=5", "did you mean `steps`?"),
         ("train.steps", "expected key=value"),
-        ("sources.3.path=a", "expected an index below 1"),
+        ("sources.3.path=a", "expected 0, came 3"),
         ("train.steps.more=1", "has no keys"),
         ("train.steps=[", "not usable YAML"),
     ],

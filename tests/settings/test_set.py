@@ -54,6 +54,8 @@ def test_text_is_taken_literally(params_file: Path, text: str) -> None:
         ("image.background=#ffffff", "#ffffff"),
         ("schedule.retrain=*/30 * * * *", "*/30 * * * *"),
         ("schedule.retrain=0-59/15,7 22 1 JAN-mar Mon,sat", "0-59/15,7 22 1 JAN-mar Mon,sat"),
+        ("schedule.retrain=0 22-2 L nov-feb ?", "0 22-2 L nov-feb ?"),
+        ("schedule.retrain=0 3 ? * sat#1,L5", "0 3 ? * sat#1,L5"),
         ("schedule.retrain=null", None),
         ("schedule.retrain=", None),
         ("evaluate.metrics.0=kid", "kid"),
@@ -110,18 +112,20 @@ def test_a_type_that_is_set_first_counts_for_what_is_set_after_it(params_file: P
         ("sources=[{type: npz, path: 2024}]", '(came 2024); put text that looks like something else into quotes: "2024"'),
         ("sources=[{type: npz, path: 2024-01-01}]", '(came 2024-01-01); put text that looks like something else into quotes'),
         ("sources=[{type: npz, path: true}]", '(came True); put text that looks like something else into quotes: "true"'),
-        ("sources.0.path=", "sources.0.path: input should be a valid string (came None)"),
+        ("sources.0.path=", "--set sources.0.path: sources.0.path: came an empty value; expected text"),
         ("train.steps=1.5", "train.steps: input should be a valid integer (came 1.5)"),
         ("train.steps=2024-01-01", "train.steps: input should be a valid integer (came 2024-01-01)"),
         ("train.²=1", "train.²: unknown key (came 1)"),
-        ("sources.-1.path=x", "expected an index below 1 of that list, came '-1'"),
+        ("sources.-1.path=x", "expected 0, came '-1'"),
         ("=5", "expected key=value"),
         ("train.steps={a: 1, a: 2}", "duplicate key: `a` stands twice in line 1"),
+        ("train.steps={1: 1, 0x1: 2}", "duplicate key: two keys of one mapping are the same value"),
         ("schedule.retrain=99 * * * *", "schedule.retrain: the minute '99': expected numbers from 0 to 59"),
         ("schedule.retrain=0 3 * 13 *", "the month '13': expected numbers from 1 to 12"),
         ("schedule.feedback=0 3 * * mon-8", "the day of the week 'mon-8': expected numbers from 0 to 7"),
         ("schedule.feedback=*/0 * * * *", "the minute '*/0': expected a step of 1 or more"),
-        ("schedule.feedback=0 5-1 * * *", "the hour '5-1': expected a range from the smaller to the larger number"),
+        ("schedule.feedback=0 L * * *", "the hour 'L': expected *, numbers from 0 to 23, ranges as in 0-23, or steps"),
+        ("schedule.feedback=0 3 * * sat#6", "the day of the week 'sat#6': expected *, numbers from 0 to 7"),
         ("schedule.feedback=0 three * * *", "the hour 'three': expected *, numbers from 0 to 23, ranges as in 0-23, or steps"),
         ("schedule.feedback=0 3 * *", "expected five fields"),
         ("schedule.timezone=localtime", "'localtime' means another time on another machine, or none"),
@@ -178,3 +182,42 @@ def test_a_path_is_relative_to_the_working_directory(
     params = run.update(project, [], [f"sources.0.path={text}"])
     assert params.sources[0].path == path  # type: ignore[attr-defined]
     assert value_at(project.params_file, "sources.0.path") == path
+
+
+@pytest.mark.parametrize(
+    ("settings", "lines"),
+    [
+        (["train.steps=0"], ["--set train.steps: train.steps: input should be greater than 0 (came 0)"]),
+        (["evaluate.seed=9", "train.stepz=5"], ["--set train.stepz: train.stepz: unknown key (came 5)"]),
+        (["validate.hard={side: [9, 1]}", "evaluate.seed=9"], ["--set validate.hard: validate.hard.side: "]),
+        (["train.seed=-1", "image.background=red"], [
+            '--set image.background: image.background: expected a colour as #rrggbb in quotes, such as "#ffffff" for white',
+            "--set train.seed: train.seed: input should be greater than or equal to 0 (came -1)",
+        ]),
+        (["schedule.timezone="], ["--set schedule.timezone: schedule.timezone: came an empty value; expected text"]),
+    ],
+)  # fmt: skip
+def test_what_set_gets_wrong_is_not_blamed_on_an_overlay(params_file: Path, settings: list[str], lines: list[str]) -> None:
+    overlay = params_file.with_name("overlay.yaml")
+    overlay.write_text("train: {batch_size: 32}\n")
+    with pytest.raises(InputError) as caught:
+        update_params(params_file, [overlay], settings)
+    found = str(caught.value).splitlines()
+    assert len(found) == len(lines)
+    assert all(line.startswith(start) for line, start in zip(found, lines, strict=True))
+    overlay.write_text("train: {batch_size: 0}\n")
+    with pytest.raises(InputError, match=r"overlay.yaml over .*params.yaml.*: train.batch_size: input should be greater"):
+        update_params(params_file, [overlay], ["train.steps=5"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["sources.5.path=x"], "expected 0, came 5"),
+        (["sources=[]", "sources.0.path=x"], "expected no index, because that list is empty, came 0"),
+        (["evaluate.metrics=[fid, kid, coverage]", "evaluate.metrics.3=fid"], "expected 0 to 2, came 3"),
+    ],
+)
+def test_the_indices_that_a_list_has_are_said(params_file: Path, settings: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        update_params(params_file, settings=settings)

@@ -149,7 +149,7 @@ def test_strange_names_are_only_names(tmp_path: Path) -> None:
     place(tmp_path, *(f"class\n{number}/{name}" for number, name in enumerate(names)))
     found = items(tmp_path)
     assert len(found) == len(names) - 1  # "..png" is hidden
-    assert classes(tmp_path)[0] == "class\n0"
+    assert classes(tmp_path)[0] == "class 0"
     for item in found:
         item.path.encode()  # can be stored
     assert not (tmp_path / "ran").exists()
@@ -174,6 +174,11 @@ def test_what_a_url_cannot_give_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     fsspec.filesystem("memory").pipe_file("/large/a.png", bytes(100))
     monkeypatch.setattr(places, "MOST_BYTES", 99)
     assert [item.refused for item in items("memory://large")] == ["too many bytes"]
+
+
+ONE_CLASS = (
+    "all images are in one folder, so they are one class, '{}'; for images without classes name that folder itself as `path`"
+)
 
 
 def read(path: Path | str, **settings: str) -> dict[str, tuple[str | None, str | None]]:
@@ -239,8 +244,18 @@ def read(path: Path | str, **settings: str) -> dict[str, tuple[str | None, str |
             {"a/b/cat/1.png": ("cat", None), "a/b/dog/deeper/2.png": ("dog", None)},
             ["classes are looked for in a/b/, because everything is there"],
         ),
-        ({"cat/siamese/1.png": ("cat", None)}, []),
-        ({"cat/siamese/1.png": ("cat", None), "cat/2.png": ("cat", None)}, []),
+        ({"cat/siamese/1.png": ("cat", None)}, [ONE_CLASS.format("cat")]),
+        ({"cat/siamese/1.png": ("cat", None), "cat/2.png": ("cat", None)}, [ONE_CLASS.format("cat")]),
+        ({"images /1.png": ("images", None), "README.md": (None, None)}, [ONE_CLASS.format("images")]),
+        ({"images/1.png": ("images", None), "texts/1.txt": ("texts", None)}, [ONE_CLASS.format("images")]),
+        ({" /1.png": (None, None)}, []),
+        ({"images/1.png": ("images", None), "annotations/1.txt": ("annotations", None)}, [ONE_CLASS.format("images")]),
+        ({"images/1.png": ("images", None), "2.png": (None, None)}, []),
+        ({"cat/1.png": ("cat", None), "cat /2.png": ("cat", None), " dog/3.png": ("dog", None), " /4.png": (None, None)}, []),
+        (
+            {"train /cat/1.png": ("cat", "train"), "test/c\nat/2.png": ("c at", "test")},
+            ["taken for splits, not for classes: test, train "],
+        ),
         ({"cat/siamese/1.png": ("cat", None), "dog/2.png": ("dog", None)}, []),
         ({"images/cat/1.png": ("images", None), "images/dog/2.png": ("images", None), "3.png": (None, None)}, []),
     ],
@@ -255,6 +270,26 @@ def test_splits_and_folders_above_the_classes_are_no_classes(
     for name in rows:
         filesystem.pipe_file(f"/{tmp_path.name}/{name}", b"")
     assert read(f"memory://{tmp_path.name}") == rows
+
+
+@pytest.mark.parametrize("test", ["rows", "holdout", "leave_out"])
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["train/cat/1.png", "test/cat/2.png", "extra/3.png"], "beside the folders extra, test, train counts as a class"),
+        (["cat/1.png", "dog/2.png", "val/3.png"], "beside the folders cat, dog, val counts as a class"),
+        (["data/train/1.png", "data/unsorted/2.png"], "beside the folders unsorted, train counts as a class"),
+        (["train/cat/1.png", "test/cat/2.png", "labels/3.txt"], None),
+        (["cat/1.png", "dog/2.png"], None),
+    ],
+)
+def test_a_split_asked_for_that_is_no_split_stops(tmp_path: Path, names: list[str], words: str | None, test: str) -> None:
+    place(tmp_path, *names)
+    if words is None or test == "rows":
+        assert len(read(tmp_path, test=test)) == len(names)
+    else:
+        with pytest.raises(InputError, match=f"{words}, not as a split.* move .* or set `test: rows`"):
+            read(tmp_path, test=test)
 
 
 def test_what_systems_put_beside_the_images_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -276,11 +311,24 @@ def test_what_systems_put_beside_the_images_is_left_out_and_counted(tmp_path: Pa
 @pytest.mark.parametrize(
     ("names", "sentences"),
     [
-        (["labels.csv"], ["not read: labels.csv; only images are read, and labels come from the names of subfolders alone"]),
-        (["train/metadata.jsonl", "README.md"], ["not read: README.md, train/metadata.jsonl; only images are read"]),
-        (["more.zip", "more.tar.gz"], ["not read: more.tar.gz, more.zip; unpack them first"]),
-        (["a.parquet", "b.NPZ"], ["not read: a.parquet, b.NPZ; if there are images in these, another entry of `sources`"]),
-        ([f"cat/{number}.txt" for number in range(7)], ["cat/0.txt, cat/1.txt, cat/2.txt, cat/3.txt, cat/4.txt and 2 more;"]),
+        (
+            ["labels.csv"],
+            ["not read, and counted as refused: labels.csv; only images are read, and labels come from"],
+        ),
+        (
+            ["train/metadata.jsonl", "README.md"],
+            ["not read, and counted as refused: README.md, train/metadata.jsonl; only images are read"],
+        ),
+        (["more.zip", "more.tar.gz"], ["not read, and counted as refused: more.tar.gz, more.zip; unpack them first"]),
+        (
+            ["a.parquet", "b.NPZ", "c.h5"],
+            [
+                "refused: a.parquet; images in Parquet files",
+                "refused: b.NPZ; images in NumPy arrays",
+                "refused: c.h5; if there",
+            ],
+        ),
+        ([f"cat/{number:02}.txt" for number in range(12)], ["cat/08.txt, cat/09.txt and 2 more;"]),
         (["cat/2.png", ".hidden.csv"], []),
     ],
 )
@@ -289,6 +337,16 @@ def test_files_of_another_kind_are_named_with_how_to_have_them(tmp_path: Path, n
     found = Folder(type="folder", path=str(tmp_path)).not_read()
     assert len(found) == len(sentences)
     assert all(words in sentence for words, sentence in zip(sentences, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("a.parquet", "`type: parquet`"), ("a.NPZ", "`type: npz`"), ("a.zip", "unpack them first"), ("a.png", "unpack it if it")],
+)
+def test_a_file_in_place_of_a_folder_is_told_how_it_is_read(tmp_path: Path, name: str, words: str) -> None:
+    place(tmp_path, name)
+    with pytest.raises(InputError, match=f"{name}: this is a file, expected a folder of images; .*{words}"):
+        classes(tmp_path / name)
 
 
 def test_a_pattern_reads_all_that_fits(tmp_path: Path) -> None:

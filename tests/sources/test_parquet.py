@@ -504,3 +504,34 @@ def test_cifar10_is_read(real_data: Callable[[str], Path]) -> None:
     path = real_data("cifar10-test.parquet")
     assert source(path).classes()[:3] == ["airplane", "automobile", "bird"]
     assert sum(1 for _ in source(path).items()) == 10_000
+
+
+def test_names_have_no_blanks_around_wherever_they_come_from(tmp_path: Path) -> None:
+    saved(tmp_path / "a.parquet", {"image": STRUCT, "label": LABELS}, ["cat ", "dog\n"])
+    names = pa.array(["dog\t", " cat", "cat", " "])
+    saved(tmp_path / "b.parquet", {"image": STRUCT, "label": LABELS, "label_name": names})
+    saved(tmp_path / "c.parquet", {"image": STRUCT, "label": pa.array(["cat\n", "dog ", " ", "c\nat"])})
+    assert pairs(tmp_path / "a.parquet") == [(0, "cat"), (1, "dog"), (2, "dog"), (3, None)]
+    assert pairs(tmp_path / "b.parquet") == [(0, "dog"), (1, "cat"), (2, "cat"), (3, None)]
+    assert pairs(tmp_path / "c.parquet") == [(0, "cat"), (1, "dog"), (2, None), (3, "c at")]
+    assert source(tmp_path).classes() == ["cat", "dog", "c at"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings", "words"),
+    [
+        ({"image": STRUCT}, {"image": "img"}, "no column 'img'; the one that holds images is image: `image: image`"),
+        (
+            {"left": STRUCT, "right": STRUCT},
+            {"image": "img"},
+            "no column 'img' with images; but several that hold images: left",
+        ),
+        ({"a": LABELS}, {"image": "img"}, "no column 'img' with images; there are: a"),
+        ({"image": STRUCT, "label": pa.array([[0], [1, 2], [0], []])}, {}, "row 1 has 2 labels; .*`label: NAME`.*keep one"),
+    ],
+)
+def test_what_is_wrong_with_a_column_is_said_with_a_remedy(
+    tmp_path: Path, columns: dict[str, Any], settings: dict[str, str], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        read(saved(tmp_path / "a.parquet", columns), **settings)

@@ -97,6 +97,15 @@ def test_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         places.local("~nobody-at-all/a.npz")
 
 
+@pytest.mark.parametrize("path", ["~nobody-at-all/x", "file://~nobody-at-all/x", "~nobody-at-all/**/*.parquet"])
+def test_the_home_folder_of_nobody_is_said_by_whoever_looks_there(path: str) -> None:
+    looks = (places.local, places.list_all, places.state, lambda path: places.open_file(path).__enter__())
+    for look in looks:
+        with pytest.raises(InputError) as raised:
+            look(path)
+        assert str(raised.value) == f"{path}: the home folder is not known here; expected a path without `~`"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_without_permission_is_listed_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
@@ -107,3 +116,8 @@ def test_links_to_folders_are_listed_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "round").symlink_to(tmp_path)
     (tmp_path / "a.npz").write_text("1")
     assert [file.name for file in places.list_all(str(tmp_path))] == ["a.npz", "round"]
+
+
+def test_an_unknown_protocol_is_said_with_known_ones() -> None:
+    with pytest.raises(InputError, match="foo://x/y: Protocol not known: foo; some that are known: s3, gs, http, https, file"):
+        places.list_all("foo://x/y")
