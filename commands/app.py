@@ -13,7 +13,7 @@ import typer
 from pipelines.core.processes import flush_stdout
 from pipelines.core.progress import say
 from pipelines.core.project import Project
-from workspace import copies
+from workspace import copies, permissions
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -41,11 +41,11 @@ def options(context: typer.Context, folder: Folder = None) -> None:
     context.obj = folder
 
 
-def command(find: Callable[[Path | None], Project] = Project.find) -> Callable[[F], F]:
+def command(find: Callable[[Path | None], Project] = Project.find, writes: bool = False) -> Callable[[F], F]:
     """Register a function as a command with the option --project. It gets the project first; its errors become messages.
 
     The function itself is unchanged. It imports slow modules in its body, because each command imports the files of all.
-    find: makes the project from the folder that the user named, or from None.
+    find: makes the project from the folder that the user named, or from None. writes: it needs a project that can be written.
     """
 
     def add(function: F) -> F:
@@ -59,6 +59,8 @@ def command(find: Callable[[Path | None], Project] = Project.find) -> Callable[[
             for warning in copies.warnings(project):
                 say(f"genloop: {warning}")
             with exit_on_error(project.shorten):
+                if writes:
+                    permissions.check_writable(project)
                 function(project, **arguments)
 
         _, *own = inspect.signature(function, eval_str=True).parameters.values()

@@ -13,20 +13,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.app import Json, command
-from operations import preflight
-from operations.preflight import Result, State
-from operations.staleness import stale_stages
 from pipelines.core import environment, limits
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
-from pipelines.registry.client import Registry, open_registry
 from pipelines.registry.versions import CHAMPION
-from pipelines.settings.schema import Params
+
+if TYPE_CHECKING:
+    from operations import preflight
+    from operations.preflight import Result, State
+    from pipelines.registry.client import Registry
+    from pipelines.settings.schema import Params
+
+    Check = Callable[[Project], Result]
 
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$", re.MULTILINE)
 PASSWORD = re.compile(r":[^/@:]+@")  # of a URL
@@ -49,8 +52,6 @@ KERAS = "from pipelines.core import backend; found = backend.describe(); print(f
 LIMIT = 30.0  # seconds for a check: a server that does not answer must not hold the others up
 LIMIT_IN_PROCESS = 300.0  # seconds for a check that loads Keras
 
-Check = Callable[[Project], Result]
-
 
 @command()
 def doctor(
@@ -72,6 +73,8 @@ def doctor(
 
 def examine(project: Project, full: bool) -> Iterator[preflight.Finding]:
     """What every check finds, one after the other."""
+    from operations import preflight
+
     for check in CHECKS:
         yield finding_of(project, check.__name__, partial(check, project))
     try:
@@ -89,9 +92,11 @@ def examine(project: Project, full: bool) -> Iterator[preflight.Finding]:
 
 def findings_before_a_run(project: Project, params: Params, registry: Registry) -> Iterator[preflight.Finding]:
     """What a run would look at before its first stage. What only concerns stages that are fresh is no fault now."""
+    from operations import preflight, staleness
+
     stale: set[str] = set(preflight.ALL)
     with contextlib.suppress(Exception):  # `graph` says why
-        stale = set(stale_stages(project, params, registry))
+        stale = set(staleness.stale_stages(project, params, registry))
     plan = preflight.RunPlan(project, params, registry, stale)
     for check, stages in preflight.CHECKS.items():
         finding = finding_of(project, check.__name__, partial(check, plan))
@@ -100,6 +105,8 @@ def findings_before_a_run(project: Project, params: Params, registry: Registry) 
 
 def finding_of(project: Project, name: str, check: Callable[[], Result], limit: float = LIMIT) -> preflight.Finding:
     """What a check finds, in one line. Whatever goes wrong in it, and that it takes too long, is a fault that it has found."""
+    from operations.preflight import Finding
+
     results: list[Result] = []
 
     def work() -> None:
@@ -116,7 +123,13 @@ def finding_of(project: Project, name: str, check: Callable[[], Result], limit: 
         thread.join(limit)
     state, words = results[0] if results else ("fail", f"no answer within {limit:g} seconds")
     words = " ".join(project.shorten(words).split())
-    return preflight.Finding(name, state, words if len(words) <= MOST else f"{words[:MOST]}…")
+    return Finding(name, state, words if len(words) <= MOST else f"{words[:MOST]}…")
+
+
+def open_registry(project: Project) -> tuple[Params, Registry]:
+    from pipelines.registry import client
+
+    return client.open_registry(project)
 
 
 def python(project: Project) -> Result:
@@ -166,9 +179,12 @@ def params(project: Project) -> Result:
 
 
 def graph(project: Project) -> Result:
+    from operations.staleness import stage_states
     from workspace import dvc
 
     states = dvc.status(project)
+    with contextlib.suppress(GenloopError):  # `params` and `registry` say it
+        states = stage_states(project, *open_registry(project))
     stale = [name for name, state in states.items() if state != "fresh"]
     return "ok", f"{len(states)} stages, " + (f"to run: {', '.join(stale)}" if stale else "all fresh")
 
@@ -203,6 +219,13 @@ def folder(project: Project) -> Result:
     if found.faults:
         return "warn", "; ".join(found.faults)
     return "ok", "; ".join(found.facts) or "in the place where it was made"
+
+
+def writing(project: Project) -> Result:
+    """Whether runs and folds can write the project; a warning, because commands that read work all the same."""
+    from workspace import permissions
+
+    return ("warn", words) if (words := permissions.fault(project)) else ("ok", "the project can be written")
 
 
 def disk(project: Project) -> Result:
@@ -240,7 +263,7 @@ def proxies(project: Project) -> Result:
     if faults := environment.proxy_faults(project.environment):
         return "fail", "; ".join(faults)
     if names := environment.socks_proxies(project.environment):
-        return "warn", f"{', '.join(names)}: a SOCKS proxy, which Prefect cannot use without the package socksio"
+        return "warn", f"{', '.join(names)}: not used by Prefect, which needs socks5:// and the package socksio"
     names = list(environment.proxies(project.environment))
     return "ok", f"{', '.join(names)}; not for this machine's own addresses" if names else "none"
 
@@ -256,7 +279,6 @@ def registry(project: Project) -> Result:
     _, models = open_registry(project)
     if not models.reachable():
         return "ok", f"none yet at {models.uri}; the first run makes it"
-    preflight.reach(models)
     number = models.alias(CHAMPION)
     return "ok", f"{models.uri}, {'no champion yet' if number is None else f'champion is version {number}'}"
 
@@ -299,7 +321,7 @@ def run_in_process(project: Project, code: str) -> Result:
 
 
 CHECKS: tuple[Check, ...] = (
-    python, packages, git, params, graph, remote, disk, memory, processor, home, proxies, database, prefect,
+    python, packages, git, params, graph, remote, writing, disk, memory, processor, home, proxies, database, prefect,
 )  # fmt: skip
 CHECKS_OF_SETTINGS: tuple[Check, ...] = (folder, registry)
 SLOW: tuple[Check, ...] = (keras, champion)

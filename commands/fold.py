@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from operations.fold import FoldResult
 
 
-@command()
+@command(writes=True)
 def fold(project: Project, as_json: Json = False) -> None:
     """Seal new events into data/feedback: DVC keeps the files, git their checksums and counts."""
     from pipelines.registry.client import open_registry

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipelines.settings.schema import Params
 
 
-@command()
+@command(writes=True)
 def forget(
     project: Project,
     rater: Annotated[str, typer.Argument(metavar="RATER", help="The name that the events of this rater have.")],

@@ -39,7 +39,8 @@ def generate(
     generated = generate(project, params, registry, count, label, seed, version)
     if out.suffix == ".png":  # people may vote on its images; an archive holds its seeds itself
         files.write(out, generated.picture())
-        store_samples(project, generated)
+        if not store_samples(project, generated):
+            say("nobody can vote on these images, because the database of events cannot be written here")
     else:
         files.write(out, generated.archive())
     say(f"{out}: {count} images by version {generated.version}")

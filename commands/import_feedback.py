@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHOWN = 5  # unknown versions that are named
 
 
-@command()
+@command(writes=True)
 def import_feedback(
     project: Project,
     file: Annotated[Path, typer.Argument(help="JSON lines, a JSON list, CSV, Parquet, or an export; docs/feedback.md.")],

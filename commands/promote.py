@@ -32,6 +32,10 @@ def promote(
     check(dry_run, force, reason)
 
     from pipelines.registry.client import open_registry
+    from workspace import permissions
+
+    if not dry_run:
+        permissions.check_writable(project)
 
     params, registry = open_registry(project)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN = 8  # reasons for a difference
 
 
-@command()
+@command(writes=True)
 def rebuild(
     project: Project,
     version: Annotated[int, typer.Argument(metavar="VERSION")],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.registry.client import Registry
 
 
-@command()
+@command(writes=True)
 def rollback(
     project: Project,
     to: Annotated[int | None, typer.Option(metavar="N", help="A version; without it the champion before.")] = None,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.app import Overlays, Settings, command
-from pipelines.core.errors import GenloopError
+from pipelines.core import files
+from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from pipelines.settings.schema import Params
 
 
-@command()
+@command(writes=True)
 def run(
     project: Project,
     overlays: Overlays = [],  # noqa: B006
@@ -34,23 +37,50 @@ def run(
     try:
         with run_lock(project):
             conflicts.check(project)  # first, because settings are written into a file that may have some
-            bring_up_to_date(project, update(project, overlays, settings), force)
+            with restoring(project.params_file):
+                params = update(project, overlays, settings)
+                registry, work = plan(project, params, force)
+            bring_up_to_date(project, params, registry, work, force)
     except KeyboardInterrupt:
         raise GenloopError(describe_interruption(project)) from None
 
 
-def bring_up_to_date(project: Project, params: Params, force: bool) -> None:
-    """Run what is stale, if anything is, and show the results."""
-    from operations import preflight, versioning
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """A block that changes a file; what it was comes back where the block refuses what was asked for."""
+    before, path = path.read_bytes(), path.resolve()
+    try:
+        yield
+    except InputError as error:
+        if path.read_bytes() == before:
+            raise
+        mode = path.stat().st_mode
+        files.write(path, before)
+        path.chmod(stat.S_IMODE(mode))
+        raise InputError(f"{error}\n{path.name} is as it was before, without these settings") from None
+
+
+def plan(project: Project, params: Params, force: bool) -> tuple[Registry, list[str]]:
+    """The registry, and the stages to run. Raises InputError where they cannot succeed."""
+    from operations import preflight
     from operations.staleness import stale_stages
     from pipelines.promotion import decisions
     from pipelines.registry.client import Registry
 
     registry = Registry.open(project, params.registry)
-    work = [*stale_stages(project, params, registry, force)] or ["promote"] * decisions.is_due(project, params, registry)
+    work = [*stale_stages(project, params, registry, force, say)] or ["promote"] * decisions.is_due(project, params, registry)
     if work:
         preflight.require(preflight.RunPlan(project, params, registry, work), say)
-        say(f"to do: {', '.join(work)}; starting Prefect")
+    return registry, work
+
+
+def bring_up_to_date(project: Project, params: Params, registry: Registry, work: list[str], force: bool) -> None:
+    """Run what is stale, if anything is, and show the results."""
+    from operations import versioning
+
+    if work:
+        more = "" if {"register", "promote"} & {*work} else ", and what changes with it"
+        say(f"to do: {', '.join(work)}{more}; starting Prefect")
         from flows.server import server  # only now: the import takes seconds, and a run with nothing to do needs none of it
 
         with server(project):

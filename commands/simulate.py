@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipelines.simulation.turns import Turn
 
 
-@command()
+@command(writes=True)
 def simulate(
     project: Project,
     config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="YAML, as examples/simulate.yaml.")] = None,

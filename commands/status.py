@@ -22,12 +22,13 @@ COLOURS = {"fresh": "green", "stale": "yellow", "never": "dim"}
 @command()
 def status(project: Project, as_json: Json = False) -> None:
     """Say which versions there are and which stages are stale."""
+    from operations.staleness import stage_states
     from pipelines.registry.client import open_registry
-    from workspace import conflicts, dvc
+    from workspace import conflicts
 
     conflicts.check(project)
-    _, registry = open_registry(project)
-    state = {**versions(registry), "events": events(project), "stages": dvc.status(project)}
+    params, registry = open_registry(project)
+    state = {**versions(registry), "events": events(project), "stages": stage_states(project, params, registry)}
     print(json.dumps(state, indent=2)) if as_json else show(state)
 
 

@@ -26,7 +26,7 @@ MAX_ROWS = 10  # of the table
 JSON_KEYS = {"values": "settings", "intermediate": "looks"}  # of trials, where they are not the names of the fields
 
 
-@command()
+@command(writes=True)
 def tune(
     project: Project,
     trials: Annotated[

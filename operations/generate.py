@@ -17,6 +17,7 @@ from pipelines.core.progress import Progress
 from pipelines.core.project import Project
 from pipelines.feedback import all_events
 from pipelines.feedback.events import Sample
+from pipelines.feedback.store import database
 from pipelines.feedback.store.event_store import EventStore
 from pipelines.feedback.withheld import WithheldFilter
 from pipelines.registry.client import Registry
@@ -93,10 +94,13 @@ def generate(
     return GeneratedImages(sampler.version, images, labels, seeds, withheld, sampler.classes, sampler.conditional)
 
 
-def store_samples(project: Project, generated: GeneratedImages) -> None:
-    """Store which samples people will see, so that they can vote on them."""
+def store_samples(project: Project, generated: GeneratedImages) -> bool:
+    """Store which samples people will see, so that they can vote on them; False where the database can only be read."""
+    if not database.writable(project.database_url):
+        return False
     with EventStore.open(project.database_url) as store:
         store.add_samples(generated.samples())
+    return True
 
 
 def choose_labels(label: str | None, seeds: np.ndarray, classes: list[str], conditional: bool) -> np.ndarray:

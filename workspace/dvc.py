@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from workspace import conflicts, git, processes
@@ -115,7 +117,6 @@ def repository(project: Project) -> Iterator[Repo]:
     """The project's DVC repository, locked for reading; it needs no git. Raises InputError where a merge is not finished."""
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.lock import LockError
-    from dvc.repo import Repo
 
     for name in ("dvc", "dvc_data", "dvc_objects"):  # errors are raised; other messages would hide those of the stages
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -123,7 +124,7 @@ def repository(project: Project) -> Iterator[Repo]:
     check_not_ignored(project)
     deadline = time.monotonic() + LOCK_TIMEOUT
     try:
-        with Repo(str(project.root), config=None if git.has_repository(project) else {"core": {"no_scm": True}}) as repo:
+        with open_repository(project) as repo:
             while True:
                 try:
                     repo.lock.lock()
@@ -139,6 +140,28 @@ def repository(project: Project) -> Iterator[Repo]:
         raise InputError(f"{project.root}: no DVC repository; make it one: git init && dvc init") from None
     except DvcException as error:
         raise InputError(f"{GRAPH}: {error}") from None
+
+
+@contextmanager
+def open_repository(project: Project) -> Iterator[Repo]:
+    """DVC's repository; where DVC cannot write its temporary files and locks, with a folder for them elsewhere, removed after.
+
+    Such locks keep nobody out. A run in the same project, by somebody who may write it, can make what is read look stale.
+    """
+    from dvc.repo import Repo
+
+    without_git = {"core": {"no_scm": True}}
+    usual = project.root / ".dvc" / "tmp"
+    if all(files.writable(place) for place in (usual, usual / "lock", usual / "rwlock", usual / "rwlock.lock")):
+        with Repo(str(project.root), config=None if git.has_repository(project) else without_git) as repo:
+            yield repo
+        return
+    with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
+        if (usual / "btime").exists():
+            shutil.copy2(usual / "btime", folder)  # by its time DVC finds the hashes that it has kept of the project's files
+        read_only = type("ReadOnlyRepo", (Repo,), {"tmp_dir": folder})
+        with read_only(str(project.root), config=without_git) as repo:  # for git it would add the folder to .gitignore
+            yield repo
 
 
 def check_not_ignored(project: Project) -> None:

@@ -78,6 +78,13 @@ def absolute(place: str, root: Path) -> str:
     return place if "://" in place or os.path.isabs(os.path.expanduser(place)) else str(root / place)
 
 
+def writable(path: Path) -> bool:
+    """Whether this user may write a file, or into a folder; for what does not exist, whether it can be made."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return os.access(path, os.W_OK)
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -131,8 +131,9 @@ class Ledger:
         """Lock the alias: no other process that locks it moves it meanwhile. The lock is released when the process dies.
 
         Raises:
-            GenloopError: somebody else has held it for WAIT seconds.
+            GenloopError: somebody else has held it for WAIT seconds, or the database can only be read.
         """
+        database.check_writable(self.engine.url)
         with self._file() if self.engine.dialect.name == "sqlite" else self._advisory():
             yield
 

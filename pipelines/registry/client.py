@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -18,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.progress import say
 from pipelines.core.project import Project
-from pipelines.registry import places
+from pipelines.registry import answers, places
 from pipelines.registry.versions import ALIASES, CHAMPION, FEEDBACK, KEY, NoVersionError, Version, VersionBatches
 from pipelines.settings.load import load_params
 from pipelines.settings.schema import Params, RegistryParams
@@ -44,6 +44,7 @@ class Registry:
     def __init__(self, project: Project, model: str, experiment: str) -> None:
         self.project, self.name, self.experiment_name = project, model, experiment
         self.uri = project.tracking_uri
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._runs: dict[str, Run] = {}  # a finished run does not change
 
     @classmethod
@@ -80,24 +81,40 @@ class Registry:
 
             for name in ("mlflow", "alembic"):
                 logging.getLogger(name).setLevel(logging.ERROR)
+            answers.check(self.uri)
             with self.setup_lock(), self.mlflow_errors():  # the first question to each store makes its tables
                 is_new = not self.reachable()
                 self.claim_store()
-                client = mlflow.MlflowClient(self.uri)
+                client = mlflow.MlflowClient(self.address)
                 client.search_experiments(max_results=1)
                 client.search_registered_models(max_results=1)
                 if self.store and is_new:
                     places.place_default(self.store)
         return client
 
+    @property
+    def address(self) -> str:
+        """Where MLflow is asked: at `uri`, or at a copy of a store that cannot be written."""
+        return f"sqlite:///{self._copy.name}/mlflow.db" if self._copy else self.uri
+
     def claim_store(self) -> None:
-        """Have a local store name its artifacts where they are now; see `places`. GenloopError where it is no database."""
+        """Have a local store name its artifacts where they are now; see `places`. GenloopError where it is no database.
+
+        One that was copied or moved and cannot be written, as in a project that a container mounts, is rewritten in a copy.
+        """
         if self.store is None or not self.store.exists():
             return
         try:
-            previous = places.claim(self.store)
+            if self.can_write(self.store):
+                previous = places.claim(self.store)
+            elif places.is_foreign(self.store):
+                self._copy = tempfile.TemporaryDirectory(prefix="genloop-")
+                places.claim_in_copy(self.store, Path(self._copy.name, "mlflow.db"))
+                return
+            else:
+                return
         except sqlite3.OperationalError:
-            return  # it may be read-only, and can still be read; else whoever opens it says why
+            return  # whoever opens it says why
         except sqlite3.DatabaseError as error:
             raise GenloopError(f"{self.store} is no database, or is damaged ({error}); restore it from a backup") from None
         if previous:
@@ -105,8 +122,12 @@ class Registry:
 
     def setup_lock(self) -> contextlib.AbstractContextManager[None]:
         """`lock`, but nothing for a store that cannot be written anyway: a project may be mounted read-only, to be read."""
-        read_only = self.store is not None and self.store.exists() and not os.access(self.store, os.W_OK)
+        read_only = self.store is not None and self.store.exists() and not self.can_write(self.store)
         return contextlib.nullcontext() if read_only else self.lock()
+
+    @staticmethod
+    def can_write(store: Path) -> bool:
+        return files.writable(store) and files.writable(store.parent)  # SQLite writes its journal beside it
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -125,6 +146,8 @@ class Registry:
 
         try:
             yield
+        except ModuleNotFoundError as error:  # that MLflow needs for this kind of store, as psycopg2 for PostgreSQL
+            raise GenloopError(f"MLflow needs the package {error.name} for MLFLOW_TRACKING_URI; install it") from None
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -139,7 +162,7 @@ class Registry:
 
         with GLOBAL:
             before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
-            mlflow.set_tracking_uri(self.uri)
+            mlflow.set_tracking_uri(self.address)
             try:
                 yield
             finally:

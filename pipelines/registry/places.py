@@ -60,6 +60,19 @@ class StoreOrigin:
     left_behind: list[str]
 
 
+def is_foreign(store: Path) -> bool:
+    """Whether `claim` would rewrite something. Raises sqlite3.Error where the store cannot be read."""
+    with closing(connect(store)) as database:
+        return bool(changes(database, store))
+
+
+def claim_in_copy(store: Path, copied: Path) -> None:
+    """Make a copy of a store with the places rewritten, for one that cannot be written itself."""
+    with closing(connect(store)) as database, closing(connect(copied)) as copy:
+        database.backup(copy)
+        rewrite(copy, store)
+
+
 def claim(store: Path) -> Path | None:
     """Rewrite the places of a store that was copied or moved, all in one transaction.
 
@@ -75,16 +88,22 @@ def claim(store: Path) -> Path | None:
     with closing(connect(store)) as database:
         if not changes(database, store):
             return None
-        with database:
-            database.execute("BEGIN IMMEDIATE")
-            found = changes(database, store)  # another process may have been first
-            for place in found:
-                update = f"UPDATE {place.table} SET {place.column} = ? WHERE rowid = ?"
-                database.execute(update, (place.relocated(store.parent), place.row))
-                if place.table == EXPERIMENTS[0]:
-                    tag = "INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)"
-                    database.execute(tag, (PREVIOUS, str(place.folder), place.row))
+        found = rewrite(database, store)
     return found[-1].folder if found else None
+
+
+def rewrite(database: sqlite3.Connection, store: Path) -> list[ArtifactPlace]:
+    """Rewrite the places of the store `store`, which `database` is, or is a copy of. Returns those that there were."""
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        found = changes(database, store)  # another process may have been first
+        for place in found:
+            update = f"UPDATE {place.table} SET {place.column} = ? WHERE rowid = ?"
+            database.execute(update, (place.relocated(store.parent), place.row))
+            if place.table == EXPERIMENTS[0]:
+                tag = "INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)"
+                database.execute(tag, (PREVIOUS, str(place.folder), place.row))
+    return found
 
 
 def place_default(store: Path) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import genloop
 from commands import doctor
-from operations import preflight
+from operations import preflight, staleness
 from pipelines.core.project import Project
 from pipelines.feedback.store.event_store import EventStore
 from tests.conftest import REPOSITORY
@@ -215,7 +215,7 @@ def test_what_only_fresh_stages_need_is_no_fault(graphed: Project, monkeypatch: 
     text = graphed.params_file.read_text().replace("  - type: digits ", "  - type: npz\n    path: gone.npz #")
     graphed.params_file.write_text(text)
     assert call(graphed).sources[0] == "fail"
-    monkeypatch.setattr(doctor, "stale_stages", lambda *_: {"train": False})
+    monkeypatch.setattr(staleness, "stale_stages", lambda *_: {"train": False})
     assert call(graphed).sources[0] == "warn"
 
 
@@ -238,4 +238,4 @@ def test_a_registry_that_does_not_answer_is_reported(graphed: Project) -> None:
     found = call(graphed.with_variables({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}))
     assert found.checks == ALL
     assert (found.registry[0], found.experiment[0]) == ("fail", "warn")  # no stage of this project would register now
-    assert found.registry[1].startswith("http://127.0.0.1:9 does not answer (")
+    assert found.registry[1].startswith("MLflow at http://127.0.0.1:9 does not answer (")

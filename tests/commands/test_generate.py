@@ -18,6 +18,7 @@ from pipelines.feedback.events import Sample, parse
 from pipelines.feedback.store.event_store import EventStore
 from pipelines.registry.client import Registry
 from tests.conftest import REPOSITORY
+from tests.support import read_only
 
 DESCRIPTION = {"family": "gan", "classes": ["zero", "one", "two"], "spec": {"size": 4, "channels": 1, "classes": 3}}
 
@@ -94,6 +95,28 @@ def test_what_people_are_shown_is_remembered(withhold: Callable[..., None], proj
         new = [store.add_samples([Sample(version=7, seed=seed, label=seed % 3)]) for seed in (10, 11, 12)]
         assert new == [0, 1, 0]
         assert store.add_samples([Sample(version=7, seed=13, label=2)]) == 0  # in the place of 11
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_images_come_from_a_project_that_cannot_be_written(
+    withhold: Callable[..., None], project: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
+    made: bool,
+) -> None:  # fmt: skip
+    withhold(lambda greys: np.zeros(len(greys), bool))
+    project.data.mkdir()
+    if made:
+        EventStore.open(project.database_url).close()
+    read_only.close(project.root)
+    read_only.go_by_mode(monkeypatch)
+    out = tmp_path_factory.mktemp("out")
+    out.chmod(0o755)
+    before = read_only.names(project.root)
+    result = CliRunner().invoke(genloop.app, ["generate", "--count", "3", "--out", str(out / "x.png")])
+    assert result.exit_code == 0, result.output
+    assert "nobody can vote on these images, because the database of events cannot be written here\n" in result.stderr
+    assert (out / "x.png").is_file()
+    assert read_only.names(project.root) == before
+    read_only.open_again(project.root)
 
 
 def test_a_reported_sample_is_withheld_before_any_fold(withhold: Callable[..., None], project: Project) -> None:

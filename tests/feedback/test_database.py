@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,10 +17,12 @@ from sqlalchemy import create_engine, inspect, text
 
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
-from pipelines.feedback.store import database, tables
+from pipelines.feedback.store import database, inspection, tables
 from pipelines.feedback.store.event_store import EventCounts, EventStore
 from tests.conftest import REPOSITORY
 from tests.feedback.writer import vote
+from tests.support import read_only
+from tests.support.votes import votes
 
 MIGRATIONS = REPOSITORY / "pipelines/feedback/store/migrations"
 
@@ -226,3 +228,57 @@ def test_a_server_that_hangs_up_in_between_is_said_once(postgresql: Callable[[],
         with pytest.raises(GenloopError, match="does not answer as it should"):
             store.add([vote("a")])
         store.add([vote("a")])
+
+
+@pytest.fixture
+def closed(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """Takes the right to write the database; its URL."""
+
+    def close() -> str:
+        read_only.close(project.data)
+        read_only.go_by_mode(monkeypatch)
+        return project.database_url
+
+    yield close
+    read_only.open_again(project.data)
+
+
+def test_a_database_that_cannot_be_written_is_read(project: Project, closed: Callable[[], str]) -> None:
+    with EventStore.open(project.database_url) as store:
+        store.add(votes(0, 5))
+        store.claim("x", 2)
+    url = closed()
+    before = read_only.names(project.data)
+    assert before == ["feedback.db", "feedback.db.lock"]
+    assert not database.writable(url)
+    with EventStore.open(url) as store:
+        assert store.counts() == EventCounts(new=3, folded=2)
+        assert [event.id for event in store.events_in("x")] == ["e0", "e1"]
+        with pytest.raises(GenloopError, match=r"feedback\.db: attempt to write a readonly database: it can only be read here"):
+            store.add(votes(9, 1))
+    assert inspection.describe(url).endswith("tables of revision 0003, the newest")
+    assert read_only.names(project.data) == before
+
+
+def test_what_another_process_has_just_written_is_read_too(project: Project, closed: Callable[[], str]) -> None:
+    """It is in SQLite's log of writes, beside the database."""
+    with EventStore.open(project.database_url) as writer:
+        writer.add(votes(0, 3))
+        assert (project.data / "feedback.db-wal").stat().st_size
+        with EventStore.open(closed()) as store:
+            assert store.counts() == EventCounts(new=3, folded=0)
+
+
+def test_a_missing_database_is_not_made_in_a_folder_that_cannot_be_written(project: Project, closed: Callable[[], str]) -> None:
+    project.data.mkdir()
+    with pytest.raises(GenloopError, match=r"feedback\.db: there is no database, and none can be made"):
+        EventStore.open(closed())
+    assert read_only.names(project.data) == []
+
+
+def test_an_older_database_that_cannot_be_written_says_who_can(project: Project, closed: Callable[[], str]) -> None:
+    EventStore.open(project.database_url).close()
+    with sqlite3.connect(project.data / "feedback.db") as connection:
+        connection.execute(f"UPDATE {tables.VERSION_TABLE} SET version_num = '0002'")
+    with pytest.raises(GenloopError, match=r"tables are of an older Genloop, .* run `genloop status` once as its owner"):
+        EventStore.open(closed())

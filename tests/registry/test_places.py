@@ -22,7 +22,7 @@ from pipelines.registry.client import Registry
 from pipelines.registry.versions import CHAMPION, FEEDBACK
 from pipelines.settings.load import load_params
 from tests.conftest import REPOSITORY, MakeParams, project_in
-from tests.support import flat_model
+from tests.support import flat_model, read_only
 from tests.support.flat_model import greys
 
 with warnings.catch_warnings():
@@ -269,6 +269,31 @@ def test_a_store_that_can_only_be_read_is_read(original: Path, open_in: Open, mo
     registry = open_in(original)
     assert (registry.alias(CHAMPION), images(registry)) == (1, [0, 1, 2])
     assert not (original / "logs").exists()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_moved_store_that_can_only_be_read_is_read_where_it_is(
+    original: Path, open_in: Open, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """As a container sees a project that is mounted read-only, at another path."""
+    folder = copy(original, "Q")
+    if gone:
+        shutil.rmtree(original)
+    else:
+        shutil.rmtree(original / "mlruns")  # nothing may be read there
+    read_only.close(folder)
+    before = content(folder)
+    read_only.go_by_mode(monkeypatch)
+    registry = open_in(folder)
+    assert (registry.alias(CHAMPION), images(registry)) == (1, [0, 1, 2])
+    kept = registry.artifact(registry.version(1), FEEDBACK, folder.parent)
+    assert kept is not None
+    assert kept.read_text().split() == ["{", '"batches":', "[", '"x"', "]", "}"]
+    assert content(folder) == before
+    used = Path(registry.address.removeprefix("sqlite:///"))
+    assert used.is_file()
+    assert not used.is_relative_to(folder)
+    read_only.open_again(folder)
 
 
 def test_what_links_share_with_the_original_is_named(original: Path, open_in: Open) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.settings.load import update_params
+from tests.support import read_only
 from tests.support.kept_project import git
 from tests.support.tiny_project import Tiny
 from workspace import dvc
@@ -49,6 +50,29 @@ def test_stages_come_in_the_order_in_which_they_run(chain: Tiny) -> None:
 
 def test_before_anything_ran_all_is_never(chain: Tiny) -> None:
     assert dvc.status(chain.project) == {"one": "never", "two": "never", "three": "never"}
+
+
+@pytest.mark.parametrize("left_out", ["", ".dvc/tmp", ".dvc/tmp/lock"])
+@pytest.mark.parametrize("under_git", [True, False])
+def test_a_project_that_cannot_be_written_is_read(
+    ran: Tiny, monkeypatch: pytest.MonkeyPatch, left_out: str, under_git: bool
+) -> None:
+    if under_git:
+        git(ran.folder, "init", "-q")
+    with (ran.folder / "two.py").open("a") as script:
+        script.write("# changed\n")
+    place = ran.folder / left_out if left_out else None  # as a clone has it that no DVC has worked in
+    if place and place.is_dir():
+        shutil.rmtree(place)
+    elif place:
+        place.unlink(missing_ok=True)
+    read_only.close(ran.folder)
+    read_only.go_by_mode(monkeypatch)
+    before, time = read_only.names(ran.folder), (ran.folder / ".dvc").stat().st_mtime_ns
+    assert dvc.status(ran.project) == {"one": "fresh", "two": "stale", "three": "stale"}
+    assert dvc.stages(ran.project) == ["one", "two", "three"]
+    assert (read_only.names(ran.folder), (ran.folder / ".dvc").stat().st_mtime_ns) == (before, time)
+    read_only.open_again(ran.folder)
 
 
 def test_what_comes_after_a_stale_stage_is_stale(ran: Tiny) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
@@ -16,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateSchema
 
+from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.feedback.store import tables
 
@@ -48,10 +52,27 @@ def reachable(url: str) -> bool:
     return found.drivername != "sqlite" or Path(str(found.database)).exists()
 
 
-def connect(url: str) -> Engine:
-    """The database with the newest tables, made where there is none.
+def writable(url: str) -> bool:
+    """Whether this user may write the database; one that cannot be written can still be read. A server decides itself."""
+    found = address(url)
+    return found.drivername != "sqlite" or file_writable(Path(str(found.database)))
 
-    Raises InputError where its URL is unusable or a package is missing, else GenloopError: no answer, or a newer Genloop's.
+
+def check_writable(url: URL) -> None:
+    """Raises GenloopError where the database can only be read."""
+    if url.get_backend_name() == "sqlite" and not file_writable(Path(str(url.database))):
+        raise GenloopError(f"{url.database}: {explain('attempt to write a readonly database')}")
+
+
+def file_writable(file: Path) -> bool:
+    return files.writable(file) and files.writable(file.parent)  # SQLite keeps its log of writes beside the file
+
+
+def connect(url: str) -> Engine:
+    """The database with the newest tables, made where there is none. One that cannot be written is opened to be read.
+
+    Raises InputError where its URL is unusable or a package is missing, else GenloopError: no answer, a newer Genloop's, or
+    it cannot be written and would have to be, because it is not there or is an older Genloop's.
     """
     found = address(url)
     with database_errors(found):
@@ -78,8 +99,14 @@ def schema(url: str, name: str) -> str | None:
 
 
 def sqlite(url: URL) -> Engine:
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": WAIT})
+    file = Path(str(url.database))
+    if file_writable(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args={"timeout": WAIT})
+    elif file.exists():
+        engine = create_engine(url, creator=partial(open_to_read, file))
+    else:
+        raise GenloopError(f"{file}: there is no database, and none can be made, because its folder cannot be written")
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
@@ -96,6 +123,17 @@ def sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def open_to_read(file: Path) -> sqlite3.Connection:
+    """A connection to a file that cannot be written.
+
+    In the mode that SQLite calls `ro` it makes files beside the database, where another process has not made them. So without
+    that process, which is to say without a log of writes, it has to be told that nothing changes.
+    """
+    log = Path(f"{file}-wal")
+    mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    return sqlite3.connect(f"file:{quote(str(file))}?{mode}", uri=True, timeout=WAIT, check_same_thread=False)
 
 
 def postgresql(url: URL) -> Engine:
@@ -133,6 +171,11 @@ def migrate(engine: Engine) -> None:
     with engine.connect().execution_options(reading=True) as connection:
         if revision(connection, engine) == tables.REVISION:
             return
+    if engine.dialect.name == "sqlite" and not file_writable(Path(str(engine.url.database))):
+        raise GenloopError(
+            f"{display_name(engine.url)}: its tables are of an older Genloop, and bringing them up to date needs permission to "
+            "write; run `genloop status` once as its owner"
+        )
     with migration_lock(engine) as connection:
         if revision(connection, engine) == tables.REVISION:
             return
@@ -200,6 +243,8 @@ def explain(words: str) -> str:
         return f"{words}: another process has been writing for {WAIT} seconds; run again when it has ended"
     if "not a database" in words or "malformed" in words:
         return f"{words}; restore it from a backup, or move it away"
+    if "readonly database" in words:
+        return f"{words}: it can only be read here; run as its owner, or where the project is mounted writable"
     if "disk is full" in words or "No space left" in words:
         return f"{words}; make room and run again"
     return f"the database does not answer as it should: {words}; see {VARIABLE}"
