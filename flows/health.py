@@ -30,6 +30,8 @@ def fault(url: str) -> str | None:
         )
     if host.endswith(CLOUD):
         return None
+    if health.status_code == httpx.codes.UNAUTHORIZED:
+        return None  # a gateway that asks for what Prefect's own client may be told, such as custom headers
     if health.is_server_error:
         return f"Prefect's server at {url} answers with HTTP {health.status_code}; its own log says why"
     if health.status_code != httpx.codes.OK or parse(health) is not True:

@@ -68,6 +68,7 @@ def server(project: Project) -> Iterator[None]:
         process = processes.start(
             project.with_variables(private), uvicorn, stdout=output, stderr=output, pass_fds=[listener.fileno()]
         )
+        listener.close()  # the server's alone now: while we held it too, nobody would be told that a server has died
         try:
             wait_until_ready(url, process, log)
             with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
@@ -81,7 +82,7 @@ def server(project: Project) -> Iterator[None]:
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Raises GenloopError where the server ends, or does not answer in time."""
     limit, started = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value(), time.monotonic()
-    told = False
+    announced = False
     with httpx.Client(trust_env=False) as client:
         while process.poll() is None:
             try:
@@ -96,9 +97,9 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> N
                     f"Prefect's server did not start within {limit} s, most often because the machine is busy; run again, or "
                     f"give it longer: {name}=N (its output is in {log})"
                 )
-            if waited > PATIENCE and not told:
+            if waited > PATIENCE and not announced:
                 say(f"Prefect's server is still starting; it may take {limit} s")
-                told = True
+                announced = True
             time.sleep(0.1)
     raise GenloopError(f"Prefect's server did not start: {reason(log.read_text(errors='replace'))} (its output is in {log})")
 

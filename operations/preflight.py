@@ -27,8 +27,7 @@ Result = tuple[State, str]
 
 DATA = frozenset({"ingest", "validate", "clean"})
 UNCOUNTED = "the number of images is known when the sources have been read"
-LEAST_FREE = 2**28  # bytes of disk: no run writes less
-ANSWER = 5.0  # seconds to wait for a server
+LEAST_FREE = 2**25  # bytes of disk: no run writes less
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,8 @@ def sources(plan: RunPlan) -> Result:
     counts = plan.source_counts
     empty = [name for name, count in counts.items() if count == 0]
     if empty:
-        return "fail", f"no images in {', '.join(empty)}; put some there, or take the entry out of `sources`"
+        state: State = "fail" if len(empty) == len(counts) else "warn"
+        return state, f"no images in {', '.join(empty)}; put some there, or take the entry out of `sources`"
     return "ok", ", ".join(name if count is None else f"{name}: {count:,} images" for name, count in counts.items())
 
 
@@ -139,11 +139,7 @@ def count_images(project: Project, source: Source) -> int | None:
     """Number of images at the most; None where that is not cheap to know. Raises GenloopError where it cannot be read."""
     source, path = source.at(project.root), getattr(source, "path", None)
     if path is not None and places.local(path) is None:
-        with places.readable_errors(path):
-            filesystem, inside = places.remote(path)
-            if not any(sign in inside for sign in "*?[") and not filesystem.exists(inside):
-                raise FileNotFoundError
-        return None
+        return None if places.list_all(path) else 0
     return source.size_hint()
 
 
@@ -207,11 +203,13 @@ def init(plan: RunPlan) -> Result:
     init, registry = plan.params.train.init, plan.registry
     if init == "scratch":
         return "ok", "trainings start from scratch"
-    reach(registry)
     number = registry.alias(CHAMPION) if init == "champion" else int(init)
     if number is None:
         return "warn", f"train.init is champion, and {registry.name} has none yet: the training starts from scratch"
-    settings = registry.version(number).settings
+    try:
+        settings = registry.version(number).settings
+    except InputError as error:  # no such version, or no model at all
+        return "fail", f"train.init names version {number}, which cannot be used ({error}); set it to scratch or to champion"
     wanted = {
         "model.family": plan.params.model.family,
         "model.preset": plan.params.model.preset,
@@ -260,7 +258,6 @@ def experiment(plan: RunPlan) -> Result:
     registry = plan.registry
     if not registry.reachable():
         return "ok", f"none yet at {registry.uri}; the first run makes it"
-    reach(registry)
     with registry.mlflow_errors():
         found = registry.client.get_experiment_by_name(registry.experiment_name)
     if found is not None and found.lifecycle_stage == "deleted":
@@ -270,18 +267,6 @@ def experiment(plan: RunPlan) -> Result:
             "another name"
         )
     return "ok", f"experiment {registry.experiment_name!r}" + ("" if found else ", which the first run makes")
-
-
-def reach(registry: Registry) -> None:
-    """Raises GenloopError where a tracking server does not answer soon; MLflow itself would try for minutes."""
-    if not registry.uri.startswith(("http://", "https://")):
-        return
-    import httpx
-
-    try:
-        httpx.get(f"{registry.uri.rstrip('/')}/health", timeout=ANSWER)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise GenloopError(f"{registry.uri} does not answer ({error}); start it, or change MLFLOW_TRACKING_URI") from None
 
 
 def commits(plan: RunPlan) -> Result:

@@ -61,10 +61,13 @@ def add(project: Project, params: Params, registry: Registry, key: str, scores: 
         curves = training_curves(project, train)
         publication = Publication(key, metrics, tags, folder, card.shorten(text), fit, curves)
         version = log_and_register(params, registry, publication)
-    if not fit and registry.alias(CHAMPION) is None:
-        for rule in results:
-            if rule.verdict == "reject":
-                print(f"register: no champion yet: {rule.metric} {rule.kind} {rule.margin:.4g}: {rule.why}")
+    champion = registry.alias(CHAMPION)
+    for rule in results:
+        limit = f"{rule.metric} {rule.kind} {rule.margin:.4g}"
+        if rule.verdict == "reject" and champion is None:
+            print(f"register: no champion yet: {limit}: {rule.why}, {rule.low:.3g} to {rule.high:.3g}")
+        elif rule.verdict == "undecided" and champion == version:
+            print(f"register: champion, because it is the first; that {limit} holds is not known: {rule.why}")
     return version
 
 

@@ -296,6 +296,22 @@ def test_a_first_version_beyond_a_limit_waits_as_challenger(
         registry.load()
 
 
+def test_a_first_version_whose_limit_was_not_measured_says_so(
+    made: Project, registry: Registry, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = {
+        name: score
+        for name, score in json.loads((made.reports / "metrics.json").read_text()).items()
+        if not name.startswith("memorisation")
+    }
+    files.write(made.reports / "metrics.json", json.dumps(scores))
+    rule = {"metric": "memorisation", "kind": "at_most", "margin": 0.65}
+    register.run(made, make_params({**CHANGES, "promotion.rules": [rule]}))
+    said = "champion, because it is the first; that memorisation at_most 0.65 holds is not known: memorisation was not measured"
+    assert f"register: {said}\n" in capsys.readouterr().out
+    assert registry.receipt()["alias"] == "champion"
+
+
 def test_a_receipt_that_the_registry_does_not_know_registers_again(made: Project, registry: Registry, params: Any) -> None:
     assert not registry.receipt_known()
     register.run(made, params)

@@ -30,10 +30,11 @@ FOLDERS = {
 # Those of them that are of use where they can only be read, because an image for containers brought this folder with it.
 READ = {"KERAS_HOME": "datasets", "XDG_CACHE_HOME": "genloop"}
 PRIVATE = "genloop-home-"  # the beginning of the name of the folder that takes their place
-DVC_SITE_CACHE = Path("/var/tmp/dvc")  # DVC's own default, in a folder that is often missing where only /tmp can be written
+DVC_SITE_CACHE = Path("/var/tmp/dvc/repo")  # DVC's own default, below a folder that containers often lack
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")  # in capitals too
-PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+PROXY_SCHEMES = ("http", "https", "socks5", "socks5h", "socks4", "socks4a", "socks")  # the last as desktops write it
+SOCKS_OF_HTTPX = ("socks5", "socks5h")  # those that httpx, and so Prefect, can use, with the package socksio
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "0.0.0.0")
 # Servers that a program asks by HTTP; where they are on this machine, under whichever name, no proxy is asked for them.
 SERVERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL")
@@ -115,12 +116,12 @@ def user_home() -> str | None:
 
 
 def is_home(folder: Path) -> bool:
-    return folder.is_absolute() and os.access(folder, os.R_OK | os.X_OK) and folder.is_dir()
+    return folder.is_absolute() and os.access(folder, os.R_OK | os.X_OK) and os.path.isdir(folder)
 
 
 def is_usable(name: str, folder: Path) -> bool:
     """Whether what the variable names can stay in `folder`, below a home that cannot be written."""
-    return is_writable(folder) or (name in READ and Path(folder, READ[name]).is_dir())
+    return is_writable(folder) or (name in READ and os.path.isdir(folder / READ[name]))
 
 
 def is_writable(folder: Path) -> bool:
@@ -152,7 +153,7 @@ def substituted(variables: Mapping[str, str]) -> list[str]:
 
 def dvc_cache(variables: Mapping[str, str]) -> Substitutes:
     """Where DVC keeps its indexes; it is said by no message, because all there is made anew at no cost."""
-    nearest = next(place for place in (DVC_SITE_CACHE / "repo", DVC_SITE_CACHE, DVC_SITE_CACHE.parent) if place.exists())
+    nearest = next(place for place in (DVC_SITE_CACHE, *DVC_SITE_CACHE.parents) if os.path.exists(place))
     if variables.get("DVC_SITE_CACHE_DIR") or is_writable(nearest):
         return Substitutes()
     return Substitutes({"DVC_SITE_CACHE_DIR": str(private_folder() / "dvc")})
@@ -182,11 +183,11 @@ def is_this_machine(host: str) -> bool:
         return False
     if address.is_loopback or address.is_unspecified:
         return True
-    with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6) as trial:
-        try:
+    try:
+        with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6) as trial:
             trial.bind((host, 0))  # the system allows it for its own addresses alone
-        except OSError:
-            return False
+    except OSError:  # also where it knows no IPv6
+        return False
     return True
 
 
@@ -218,7 +219,6 @@ def proxy_faults(variables: Mapping[str, str]) -> list[str]:
 
 
 def socks_proxies(variables: Mapping[str, str]) -> list[str]:
-    """Variables that name a SOCKS proxy, where httpx, and so Prefect, lacks the package for it and does not even begin."""
-    if importlib.util.find_spec("socksio"):
-        return []
-    return [name for name, url in proxies(variables).items() if url.scheme.startswith("socks")]
+    """Variables that name a SOCKS proxy that httpx, and so Prefect, cannot use: it does not even begin."""
+    usable = SOCKS_OF_HTTPX if importlib.util.find_spec("socksio") else ()
+    return [name for name, url in proxies(variables).items() if url.scheme.startswith("socks") and url.scheme not in usable]

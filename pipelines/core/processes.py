@@ -65,7 +65,7 @@ def ignore_socks_proxies() -> None:
     """
     for name in environment.socks_proxies(os.environ):
         os.environ[name] = ""
-        say(f"{name}: a SOCKS proxy is not used, because Prefect needs the package socksio for it (pip install socksio)")
+        say(f"{name}: a SOCKS proxy is not used, because Prefect needs socks5:// in its address, and the package socksio")
 
 
 def flush_stdout() -> None:

@@ -14,12 +14,12 @@ With `strength` it differs in two ways, for raters of whom little is known:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import expit
 
-from pipelines.feedback.events import Sample, Vote
+from pipelines.feedback.events import IMPORTED, Sample, Vote
 
 TINY = 1e-10  # as crowd-kit's
 STRENGTH = 3.0
@@ -29,12 +29,16 @@ STEPS, TOLERANCE = 200, 1e-5
 
 @dataclass(frozen=True)
 class Votes:
-    """n votes. rater, item: (n,) int, from 0. value: (n,) int8, -1 or +1. at: (n,) float64, seconds since the epoch."""
+    """n votes. rater, item: (n,) int, from 0. value: (n,) int8, -1 or +1. at: (n,) float64, seconds since the epoch.
+
+    imported: (n,) bool, whether a vote came in a file, whose time it may have instead of its own; by default none.
+    """
 
     rater: np.ndarray
     item: np.ndarray
     value: np.ndarray
     at: np.ndarray
+    imported: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     @classmethod
     def of_events(cls, votes: Sequence[Vote], raters: Sequence[str], samples: Sequence[Sample]) -> Votes:
@@ -46,11 +50,14 @@ class Votes:
             np.array([sample_number[vote.sample] for vote in votes], np.int64),
             np.array([vote.value for vote in votes], np.int8),
             np.array([vote.at.timestamp() for vote in votes], np.float64),
+            np.array([vote.id.startswith(IMPORTED) for vote in votes], bool),
         )
 
     def __post_init__(self) -> None:
+        if not len(self.imported):
+            object.__setattr__(self, "imported", np.zeros(len(self.rater), bool))
         sizes = [len(part) for part in (self.rater, self.item, self.value, self.at)]
-        if len(set(sizes)) > 1:
+        if len({*sizes, len(self.imported)}) > 1:
             raise ValueError(f"votes have {sizes} raters, items, values and times; expected as many of each")
         if not np.isin(self.value, (-1, 1)).all():
             raise ValueError(f"votes hold the values {np.unique(self.value)[:5].tolist()}; expected -1 and 1")
@@ -63,7 +70,7 @@ class Votes:
         return len(self.rater)
 
     def __getitem__(self, some: np.ndarray | slice) -> Votes:
-        return Votes(self.rater[some], self.item[some], self.value[some], self.at[some])
+        return Votes(self.rater[some], self.item[some], self.value[some], self.at[some], self.imported[some])
 
     @property
     def raters(self) -> int:

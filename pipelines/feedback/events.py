@@ -18,6 +18,8 @@ SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 60
 short_repr = SHORT.repr
 
+IMPORTED = "import-"  # how the id begins that an import gives an event without one
+
 
 class RecordError(Exception):
     """Raised where a record is no event. `reason` is one of a few short phrases, which summaries count; `detail` says more."""
@@ -81,7 +83,10 @@ class Sample(EventModel):
 
 
 class BaseEvent(EventModel):
-    """The fields of every event. `id` is the sender's, so that an event that is sent twice counts once."""
+    """The fields of every event. `id` is the sender's, so that an event that is sent twice counts once.
+
+    Ids that begin with IMPORTED are given by imports of files alone; whatever takes events from raters must refuse them.
+    """
 
     id: Id
     type: str

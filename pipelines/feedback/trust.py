@@ -15,6 +15,7 @@ Agreement needs items that several people have voted on, or gold: where there ar
 times of their votes can speak against them. A taste that nobody shares cannot be told from noise.
 
 Files without times are imported with one timestamp for all votes of a rater, which says nothing of how fast these were cast.
+Only of imported votes is that believed: whoever sends events can give them any time.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ ACCEPTED = -1
 @dataclass(frozen=True)
 class TrustSettings:
     """burst_votes, burst_seconds: more votes than this within this time are faster than a person judges.
-    same_time: as many votes of a rater with exactly one timestamp have no times of their own.
+    same_time: as many imported votes of a rater with exactly one timestamp have no times of their own.
     against_votes, against_seconds: as many votes within this time, all against what other raters say, are an attack; `decided`
         is how sure these must be for a vote to be with or against them.
     copy_votes, copy_seconds: fewer votes on the same items say nothing of copies; votes that are this near in time are in step.
@@ -150,7 +151,8 @@ def timed_votes(votes: Votes, settings: TrustSettings) -> np.ndarray:
         return order
     new = (np.diff(votes.rater[order]) != 0) | (np.diff(votes.at[order]) != 0)
     group = np.cumsum(np.append(0, new))
-    return order[np.bincount(group)[group] < settings.same_time]
+    imported = votes.imported[order]
+    return order[~imported | (np.bincount(group, imported)[group] < settings.same_time)]
 
 
 def attack_votes(votes: Votes, found: Agreement, answers: np.ndarray, settings: TrustSettings) -> np.ndarray:
@@ -188,8 +190,8 @@ def copied_votes(votes: Votes, found: Agreement, answers: np.ndarray, settings: 
     """(n,) bool: the later vote of two raters who copy, which shows in one of two ways.
 
     In step: nearly all items that both have voted on come within seconds of each other, with nearly always the same value. Two
-    people who see the same images begin together, but do not stay together. Votes with exactly one timestamp are passed over:
-    they come from a file without times.
+    people who see the same images begin together, but do not stay together. Imported votes with exactly one timestamp are
+    passed over: they come from a file without times.
 
     By value: for each two votes on an item, how much more probable is the later one if its rater copies than if it is the
     rater's own, given all other votes on the item? Careful raters agree because they are right, which is expected and
@@ -211,13 +213,14 @@ def copied_votes(votes: Votes, found: Agreement, answers: np.ndarray, settings: 
 
     agree = votes.value[earlier] == votes.value[later]
     apart = votes.at[later] - votes.at[earlier]
-    near = (apart > 0) & (apart <= settings.copy_seconds)
+    has_times = (apart > 0) | ~(votes.imported[earlier] & votes.imported[later])
+    near = has_times & (apart <= settings.copy_seconds)
     right = agreement.posterior_by_others(votes, found, found.confusion, answers)
     chances = found.confusion[votes.rater, votes.likes]
     expected = ((1 - right) * chances[:, 0] + right * chances[:, 1])[later]
     ratio = settings.copy_own + (1 - settings.copy_own) * agree / expected
 
-    number, timed = of_pairs(np.ones(len(pair))), of_pairs(apart > 0)
+    number, timed = of_pairs(np.ones(len(pair))), of_pairs(has_times)
     in_step = (timed >= settings.copy_votes) & (of_pairs(near & agree) >= (1 - settings.copy_own) * timed)
     by_value = (number >= settings.copy_votes) & (of_pairs(np.log(ratio)) > np.log(max(len(pairs), 1) / settings.copy_errors))
     copying = in_step | by_value

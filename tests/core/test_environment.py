@@ -83,6 +83,26 @@ def test_an_environment_in_order_is_left_as_it_is(tmp_path: Path) -> None:
     assert (found.messages, set(found.variables) - {"USER", "DVC_SITE_CACHE_DIR"}) == ((), set())
 
 
+@pytest.mark.parametrize("missing", ["", "tmp", "tmp/dvc"])
+def test_dvc_s_indexes_go_elsewhere_only_where_their_place_cannot_be_made(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that has no /var/tmp at all."""
+    (tmp_path / missing).parent.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(environment, "DVC_SITE_CACHE", tmp_path / "tmp/dvc/repo")
+    assert environment.dvc_cache({}).variables == {}
+    monkeypatch.setattr(environment, "is_writable", lambda folder: tmp_path not in (folder, *folder.parents))
+    assert set(environment.dvc_cache({}).variables) == {"DVC_SITE_CACHE_DIR"}
+
+
+def test_an_address_of_a_kind_that_this_machine_does_not_know_is_another_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(family: int) -> None:
+        raise OSError("address family not supported")
+
+    monkeypatch.setattr(environment.socket, "socket", refuse)
+    assert not environment.is_this_machine("fd00::1")
+
+
 def test_the_home_of_the_user_account_is_used_where_the_variable_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,10 +243,19 @@ def test_where_there_is_no_proxy_nothing_is_set() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["proxy:3128", "http://proxy:3128", "http://ann:secret@proxy:3128/", "socks5://proxy", "[::1]:8"]
+    "url",
+    ["proxy:3128", "http://proxy:3128", "http://ann:secret@proxy:3128/", "socks5://proxy", "socks://proxy:1080/", "[::1]:8"],
 )
 def test_an_address_of_a_proxy_is_accepted_with_and_without_a_scheme(url: str) -> None:
     assert proxy_faults({"HTTP_PROXY": url}) == []
+
+
+def test_a_socks_proxy_that_httpx_cannot_use_is_known_with_and_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {"all_proxy": "socks5://proxy", "ALL_PROXY": "socks://proxy:1080/", "http_proxy": "proxy:1"}
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+    assert environment.socks_proxies(variables) == ["all_proxy", "ALL_PROXY"]
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: object())
+    assert environment.socks_proxies(variables) == ["ALL_PROXY"]
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ START = 1_780_000_000.0
 HONEST, SPAMMER, ATTACKER = range(3)
 
 
-def votes_of(*said: tuple[int, int, int, float]) -> Votes:
+def votes_of(*said: tuple[int, int, int, float], imported: bool = False) -> Votes:
     """Each: rater, item, value, seconds after the start."""
     rater, item, value, at = (np.array(part) for part in zip(*said, strict=True)) if said else [np.zeros(0, int)] * 4
-    return Votes(rater, item, value.astype(np.int8), START + at)
+    return Votes(rater, item, value.astype(np.int8), START + at, np.full(len(rater), imported))
 
 
 def crowd(
@@ -60,7 +60,8 @@ def with_copies(votes: Votes, rater: int, number: int, seconds: float) -> Votes:
 
 
 def joined(*some: Votes) -> Votes:
-    return Votes(*(np.concatenate([getattr(votes, name) for votes in some]) for name in ("rater", "item", "value", "at")))
+    names = ("rater", "item", "value", "at", "imported")
+    return Votes(*(np.concatenate([getattr(votes, name) for votes in some]) for name in names))
 
 
 def set_aside(found: trust.Trust, reason: str) -> np.ndarray:
@@ -145,26 +146,40 @@ def test_only_the_burst_is_set_aside_and_not_the_rater_s_other_votes() -> None:
 def test_votes_of_files_without_times_are_no_burst_and_no_copies(days: int) -> None:
     """All votes of a file have one timestamp; `days` is the number of files."""
     votes, _ = honest(1, items=80, each=60)
-    together = Votes(votes.rater, votes.item, votes.value, 86400.0 * (votes.item % days))
+    together = Votes(votes.rater, votes.item, votes.value, 86400.0 * (votes.item % days), np.ones(len(votes), bool))
     assert (trust.weigh_votes(together).reasons != ACCEPTED).mean() <= 0.01
     enemy = [(votes.raters, item, -value, 0.0) for item, value in zip(votes.item[:40], votes.value[:40], strict=True)]
-    reasons = trust.weigh_votes(joined(together, votes_of(*enemy))).reasons
+    reasons = trust.weigh_votes(joined(together, votes_of(*enemy, imported=True))).reasons
     assert (reasons[: len(votes)] != ACCEPTED).mean() <= 0.01
     assert (reasons[len(votes) :] != ACCEPTED).all()
 
 
 def test_a_second_in_which_some_votes_fall_is_part_of_a_burst() -> None:
     """As where a tool gives times in whole seconds: few have one timestamp."""
-    found = trust.weigh_votes(votes_of(*((0, item, 1, float(item // 7)) for item in range(42))))
+    found = trust.weigh_votes(votes_of(*((0, item, 1, float(item // 7)) for item in range(42)), imported=True))
     assert (found.reasons == REASONS.index("burst")).all()
-    alone = trust.weigh_votes(votes_of(*((0, item, 1, 5.0) for item in range(42))))
+    alone = trust.weigh_votes(votes_of(*((0, item, 1, 5.0) for item in range(42)), imported=True))
     assert (alone.reasons == ACCEPTED).all()
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.001])
+def test_a_rater_who_sends_many_votes_with_one_time_is_not_taken_for_a_file(apart: float) -> None:
+    """Whoever sends events gives their times: all the same, or in groups that are."""
+    found = trust.weigh_votes(votes_of(*((0, item, 1, apart * (item // 8)) for item in range(80))))
+    assert (found.reasons == REASONS.index("burst")).all()
+
+
+def test_a_copier_who_sends_the_very_times_of_another_rater_is_a_copier() -> None:
+    votes, _ = honest(1)
+    more = with_copies(votes, int(np.bincount(votes.rater).argmax()), 1, seconds=0)
+    assert (set_aside(trust.weigh_votes(more), "copy") == (more.rater >= votes.raters)).all()
 
 
 def test_a_burst_beside_votes_of_a_file_without_times_is_a_burst() -> None:
     file = [(0, item, 1, 1000.0) for item in range(30)]
     fast = [(0, 30 + item, 1, 1001 + 0.3 * item) for item in range(21)]
-    assert trust.weigh_votes(votes_of(*file, *fast)).reasons.tolist() == [ACCEPTED] * 30 + [REASONS.index("burst")] * 21
+    votes = joined(votes_of(*file, imported=True), votes_of(*fast))
+    assert trust.weigh_votes(votes).reasons.tolist() == [ACCEPTED] * 30 + [REASONS.index("burst")] * 21
 
 
 def test_a_burst_against_the_others_takes_in_the_votes_that_nobody_can_check() -> None:

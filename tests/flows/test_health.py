@@ -29,6 +29,8 @@ HEALTHY: Answer = (200, JSON, "true")
         ({"/api/health": (200, HTML, "<html>Please log in</html>")}, "is not Prefect's API (HTTP 200, text/html)"),
         ({"/api/health": (302, HTML, "")}, "is not Prefect's API (HTTP 302, text/html)"),
         ({"/api/health": (200, JSON, '{"status": "OK"}')}, "is not Prefect's API (HTTP 200, application/json)"),
+        ({"/api/health": (401, HTML, ""), "/api/admin/version": (401, HTML, "")}, None),  # it may know Prefect's own client
+        ({"/api/health": (403, HTML, "")}, "is not Prefect's API (HTTP 403, text/html)"),
         ({}, "its address ends with /api"),
         ({"/api/health": (503, JSON, "{}")}, "answers with HTTP 503"),
     ],

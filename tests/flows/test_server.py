@@ -7,11 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
-from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
 from flows import server
 from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
 from tests.conftest import REPOSITORY
 from tests.support import http_servers
 from tests.support.tiny_project import Tiny
@@ -37,7 +40,10 @@ def test_a_run_goes_on_without_a_socks_proxy_that_it_cannot_use(tiny: Tiny) -> N
     tiny.graph(first="pass")
     done = tiny.ran("run")
     assert done.returncode == 0, done.stderr
-    assert "ALL_PROXY: a SOCKS proxy is not used, because Prefect needs the package socksio for it" in done.stderr
+    assert (
+        "ALL_PROXY: a SOCKS proxy is not used, because Prefect needs socks5:// in its address, and the package socksio"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -50,6 +56,20 @@ def test_a_proxy_that_is_no_address_ends_a_run_before_its_first_stage(tiny: Tiny
         "genloop: HTTPS_PROXY is no address of a proxy; expected one like http://HOST:PORT, or no such variable"
     )
     assert "secret" not in done.stderr
+
+
+def test_a_server_that_has_died_refuses_instead_of_keeping_its_callers_waiting(project: Project) -> None:
+    """A socket that we held as well would take connections that nobody answers."""
+    with server.server(project):
+        url = PREFECT_API_URL.value()
+        assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+        (uvicorn,) = [child for child in psutil.Process().children(recursive=True) if "uvicorn" in child.cmdline()[:3]]
+        uvicorn.kill()
+        uvicorn.wait(10)
+        until = time.monotonic() + 10
+        with pytest.raises(httpx.ConnectError):
+            while time.monotonic() < until:
+                httpx.get(f"{url}/health", trust_env=False, timeout=2)
 
 
 def test_a_web_page_at_the_server_s_address_is_no_server(tiny: Tiny) -> None:

@@ -18,9 +18,9 @@ from operations import preflight
 from operations.preflight import Finding, RunPlan
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
+from pipelines.registry import answers
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import CHAMPION
-from pipelines.settings.load import load_params
 from pipelines.sources.digits import Digits
 from tests.conftest import MakeParams
 from tests.support.kept_project import git
@@ -166,8 +166,10 @@ def test_a_source_that_is_not_there_stops_before_anything_runs(make_plan: MakePl
 
 def test_sources_without_images_are_named(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Digits, "size_hint", lambda self: 0)
-    found = find(make_plan({"sources": [{"type": "glyphs", "count": 9, "size": 16}, {"type": "digits"}]}), "sources")
-    assert (found.state, found.words.partition(";")[0]) == ("fail", "no images in digits-1")
+    beside = find(make_plan({"sources": [{"type": "glyphs", "count": 9, "size": 16}, {"type": "digits"}]}), "sources")
+    assert (beside.state, beside.words.partition(";")[0]) == ("warn", "no images in digits-1")  # the others make a run
+    alone = find(make_plan({"sources": [{"type": "digits"}]}), "sources")
+    assert (alone.state, alone.words.partition(";")[0]) == ("fail", "no images in digits-0")
 
 
 def test_a_place_elsewhere_is_asked_for_and_not_listed(make_plan: MakePlan) -> None:
@@ -265,11 +267,11 @@ def silent() -> Iterator[str]:
 def test_a_server_that_does_not_answer_is_said_soon(
     make_plan: MakePlan, kept: Project, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "ANSWER", 0.2)
+    monkeypatch.setattr(answers, "ANSWER", 0.2)
     for url in (silent, "http://127.0.0.1:9", "http://no.such.host.example"):
         found = find(make_plan(project=kept.with_variables({"MLFLOW_TRACKING_URI": url})), "experiment")
         assert found.state == "warn"  # it may answer when the stage has come
-        assert found.words.startswith(f"{url} does not answer ("), found
+        assert found.words.startswith(f"MLflow at {url} does not answer ("), found
 
 
 @pytest.mark.parametrize("content", [None, b"other", b"weights"])
@@ -350,11 +352,12 @@ def test_a_run_stops_before_prefect_is_started(kept: Project, monkeypatch: pytes
     from workspace import dvc
 
     monkeypatch.setattr(dvc, "status", lambda project: dict.fromkeys(sorted(EVERYTHING), "never"))
+    before = kept.params_file.read_bytes()
     done = CliRunner().invoke(genloop.app, ["run", "--project", str(kept.root), "--set", "train.batch_size=5000"])
     assert done.exit_code == 2
     assert done.stderr.strip() == (
         "genloop: digits has 1,797 images, fewer than train.batch_size: 5000; add images, or set train.batch_size to 1438 or "
-        "less"
+        "less\nparams.yaml is as it was before, without these settings"
     )
-    assert load_params(kept.params_file).train.batch_size == 5000
+    assert kept.params_file.read_bytes() == before
     assert not kept.raw.exists()

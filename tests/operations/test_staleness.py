@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from operations.staleness import stale_stages
+from operations.staleness import stage_states, stale_stages
 from pipelines.core.project import Project
 from pipelines.feedback import curated
 from pipelines.feedback.sealed import manifest, seal
@@ -48,3 +49,38 @@ def test_what_was_folded_while_curate_ran_curates_again(
     assert stale_stages(project, make_params(), ReceiptRegistry(True)) == {"curate": True}
     curated.write_summary(project.curated, curated.CuratedSummary(["a"], 5, 0))
     assert stale_stages(project, make_params(), ReceiptRegistry(True)) == {}
+
+
+def test_what_came_to_a_source_makes_every_stage_stale_and_ingest_reads_it_anew(
+    project: Project, make_params: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = ("ingest", "clean", "register")
+    monkeypatch.setattr(dvc, "status", lambda _: dict.fromkeys(names, "fresh"))
+    params = make_params({"sources": [{"type": "folder", "path": str(tmp_path / "images")}]})
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").write_bytes(b"1")
+    known = ReceiptRegistry(True)
+    assert stage_states(project, params, known) == dict.fromkeys(names, "fresh")  # the first look remembers what is there
+    (tmp_path / "images" / "2.png").write_bytes(b"2")
+    assert stage_states(project, params, known) == dict.fromkeys(names, "stale")
+    assert stale_stages(project, params, known) == {"ingest": True}
+
+
+def test_dvc_may_not_take_from_its_cache_what_ingest_once_made_of_a_place(
+    project: Project, make_params: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """data/raw is gone, as after an ingest that failed: DVC would bring it back without a look at the source."""
+    monkeypatch.setattr(dvc, "status", lambda _: {"ingest": "stale", "validate": "stale"})
+    params = make_params({"sources": [{"type": "folder", "path": "/images"}]})
+    assert stale_stages(project, params, ReceiptRegistry(True)) == {"ingest": True, "validate": False}
+    assert stale_stages(project, make_params(), ReceiptRegistry(True)) == {"ingest": False, "validate": False}
+
+
+def test_a_source_out_of_reach_is_said_once(project: Project, make_params: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dvc, "status", lambda _: {"ingest": "fresh"})
+    params = make_params({"sources": [{"type": "folder", "path": "http://127.0.0.1:9/images"}]})
+    said: list[str] = []
+    assert stale_stages(project, params, ReceiptRegistry(True), log=said.append) == {}
+    (line,) = said
+    assert "http://127.0.0.1:9/images" in line
+    assert "counts as unchanged" in line

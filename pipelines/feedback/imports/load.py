@@ -21,7 +21,7 @@ from pipelines import catalogue
 from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.feedback import events
-from pipelines.feedback.events import Choice, Event, RecordError, Report, Upload, Vote, short_repr
+from pipelines.feedback.events import IMPORTED, Choice, Event, RecordError, Report, Upload, Vote, short_repr
 from pipelines.feedback.imports import columns, foreign
 from pipelines.feedback.imports.base import AnswerWords, Entry, Format, ImportFile, Record, recognise
 from pipelines.feedback.imports.timelines import AnswerTimelines
@@ -200,7 +200,7 @@ def content_id(event: Event) -> str:
     """An id by what the event says, whatever file it is in."""
     content = json.loads(events.to_json(event))
     del content["id"]
-    return f"import-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]}"
+    return f"{IMPORTED}{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
 def place_undated(entries: Sequence[ImportEntry], timelines: AnswerTimelines) -> list[ImportEntry]:
