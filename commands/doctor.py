@@ -80,7 +80,7 @@ def examine(project: Project, full: bool) -> Iterator[preflight.Finding]:
     try:
         params, registry = open_registry(project)
     except InputError:  # `params` says why
-        names = ", ".join(check.__name__ for check in (*CHECKS_OF_SETTINGS, *preflight.CHECKS))
+        names = ", ".join(check.__name__ for check in (*CHECKS_OF_SETTINGS, *checks_before_a_run()))
         yield preflight.Finding("others", "warn", f"not checked, because {project.params_file.name} cannot be used: {names}")
         return
     for check in CHECKS_OF_SETTINGS:
@@ -98,9 +98,16 @@ def findings_before_a_run(project: Project, params: Params, registry: Registry) 
     with contextlib.suppress(Exception):  # `graph` says why
         stale = set(staleness.stale_stages(project, params, registry))
     plan = preflight.RunPlan(project, params, registry, stale)
-    for check, stages in preflight.CHECKS.items():
+    for check, stages in checks_before_a_run().items():
         finding = finding_of(project, check.__name__, partial(check, plan))
         yield finding if stages & stale or finding.state != "fail" else replace(finding, state="warn")
+
+
+def checks_before_a_run() -> dict[preflight.Check, frozenset[str]]:
+    """Those of the preflight but the one of the database, where a fault is one whatever would run: `database` here."""
+    from operations import preflight
+
+    return {check: stages for check, stages in preflight.CHECKS.items() if check is not preflight.database}
 
 
 def finding_of(project: Project, name: str, check: Callable[[], Result], limit: float = LIMIT) -> preflight.Finding:

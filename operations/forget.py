@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from operations import fold
+from operations import fold, versioning
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
 from pipelines.feedback import forgetting
 from pipelines.feedback.forgetting import RaterRemoval
 from pipelines.feedback.store.event_store import EventStore
-from workspace import conflicts, dvc, dvc_cache, locks
+from pipelines.settings.load import load_params
+from workspace import conflicts, dvc, dvc_cache, git, locks
 from workspace.stages import repro
 
 STAGES = ("curate", "approval")  # whose outputs name raters, or hold images that they sent or liked
@@ -43,6 +44,8 @@ def forget(project: Project, rater: str, log: Callable[[str], None]) -> ForgetRe
                 forgotten = forgetting.forget(project, store, [rater])
             committed = fold.take_snapshot(project, log)
         stages = rerun_stages(project)
+        if stages and load_params(project.params_file).versioning.commit and git.has_changes(project, [project.dvc_lock]):
+            git.commit(project, [project.dvc_lock], versioning.commit_message(project, None), log)
         return ForgetResult(forgotten, committed, stages, dvc_cache.remove_unused(project, before) if forgotten.events else 0)
 
 

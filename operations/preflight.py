@@ -256,6 +256,13 @@ def backend(plan: RunPlan) -> Result:
 def experiment(plan: RunPlan) -> Result:
     """Whether MLflow answers, and its experiment takes runs."""
     registry = plan.registry
+    receipt = registry.receipt()
+    if receipt is not None and not registry.receipt_known():
+        return "warn", (
+            f"{plan.project.relative(registry.receipt_file)} names version {receipt['version']} of {receipt['model']}, which "
+            f"{registry.uri} does not have: another registry, or one that was emptied; versions are numbered anew there, and "
+            "what people said of the old ones would count for these"
+        )
     if not registry.reachable():
         return "ok", f"none yet at {registry.uri}; the first run makes it"
     with registry.mlflow_errors():
@@ -267,6 +274,17 @@ def experiment(plan: RunPlan) -> Result:
             "another name"
         )
     return "ok", f"experiment {registry.experiment_name!r}" + ("" if found else ", which the first run makes")
+
+
+def database(plan: RunPlan) -> Result:
+    """Whether the database of events, and of the history of promotions, can be used; one on a server may answer again."""
+    from pipelines.feedback.store import inspection
+
+    url = plan.project.database_url
+    try:
+        return "ok", inspection.describe(url)
+    except GenloopError as error:
+        return "fail" if url.startswith("sqlite") else "warn", str(error)
 
 
 def commits(plan: RunPlan) -> Result:
@@ -306,6 +324,7 @@ CHECKS: dict[Check, frozenset[str]] = {
     extractor: frozenset({"reference"}),
     backend: frozenset({"reference", "train", "evaluate"}),
     experiment: frozenset({"register"}),
+    database: frozenset({"register"}),
     commits: ALL,
     space: ALL,
 }

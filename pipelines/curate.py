@@ -48,6 +48,11 @@ def run(project: Project, params: Params) -> None:
     files.write(project.reports / "feedback.html", page.render(curated, figures, raters, params.feedback.experts))
     reports.write(project.reports, "feedback", figures)
     summarise(figures)
+    if count := sum(rejection.reason == events.TWO_MODELS for rejection in curated.rejections):
+        print(
+            f"curate: {count:,} events rejected: {events.TWO_MODELS}, so nobody knows which image they are about; people whose "
+            "folds are merged must share a registry (docs/teams.md)"
+        )
 
 
 def curate(

@@ -70,6 +70,8 @@ def put_back(project: Project, file: Path) -> str:
     """For markers that were committed, or that git knows nothing of."""
     whole = (commit for commit in git.commits_of(project, file) if not has_markers(git.show(project, file, commit)))
     commit, name = next(whole, None), project.relative(file)
+    if file == project.params_file:  # an older one would lose the settings of today
+        return edit(project, file)
     return f"{name} was whole in an earlier commit: git checkout {commit} -- {name}" if commit else f"edit {name}"
 
 

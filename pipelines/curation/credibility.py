@@ -8,7 +8,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from pipelines.curation.events import NO_PICTURE, NOT_CREDIBLE, Rejection, raters, screen, select
+from pipelines.curation.events import NO_PICTURE, NOT_CREDIBLE, TWO_MODELS, Rejection, raters, screen, select
 from pipelines.curation.images import MeasuredImages
 from pipelines.feedback import agreement, trust
 from pipelines.feedback.agreement import Votes
@@ -48,7 +48,8 @@ def assess(events: Sequence[Event], images: MeasuredImages, experts: Collection[
     """
 
     def missing(*samples: Sample) -> str | None:
-        return None if all(sample in images and images[sample].rejection is None for sample in samples) else NO_PICTURE
+        found = [images[sample].rejection if sample in images else NO_PICTURE for sample in samples]
+        return TWO_MODELS if TWO_MODELS in found else NO_PICTURE if any(found) else None
 
     votes, without_image = screen(select(events, Vote), lambda vote: missing(vote.sample))
     choices, without_images = screen(select(events, Choice), lambda choice: missing(choice.winner, choice.loser))

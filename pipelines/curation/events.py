@@ -16,6 +16,7 @@ from pipelines.feedback.sealed import seal
 OVER_RATER_QUOTA = "over the rater's quota"
 NOT_CREDIBLE = "rater not credible"
 NO_PICTURE = "no picture"
+TWO_MODELS = "two models have this version's number"
 UNKNOWN_ROW = "unknown row"
 UNKNOWN_LABEL = "unknown label"
 CONFLICTING_LABELS = "conflicting labels"

@@ -228,6 +228,10 @@ class Registry:
     def generation(self, number: int) -> int:
         return self.version(number).generation
 
+    def identity(self, number: int) -> str | None:
+        """What a version was made of, in hex: the same number is another model in another registry."""
+        return self.version(number).tags.get(KEY)
+
     def versions(self) -> dict[str, dict[str, Any] | None]:
         """What the aliases point to: {"champion": {"version", "metrics", "benchmark_id"} or None, "challenger": …}."""
         aliases = self.aliases()

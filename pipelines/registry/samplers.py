@@ -20,7 +20,7 @@ def loader(registry: Registry) -> LoadVersion:
     def load(version: int) -> Any:
         try:
             sampler = registry.load(version)
-            sampler.generation = registry.generation(version)
+            sampler.generation, sampler.identity = registry.generation(version), registry.identity(version)
         except NoVersionError:
             raise UnknownVersionError(f"version {version} is not in the registry") from None
         except GenloopError as error:

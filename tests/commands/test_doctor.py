@@ -20,7 +20,7 @@ from pipelines.core.project import Project
 from pipelines.feedback.store.event_store import EventStore
 from tests.conftest import REPOSITORY
 
-BEFORE_A_RUN = [check.__name__ for check in (*doctor.CHECKS_OF_SETTINGS, *preflight.CHECKS)]
+BEFORE_A_RUN = [check.__name__ for check in (*doctor.CHECKS_OF_SETTINGS, *doctor.checks_before_a_run())]
 ALL = [*(check.__name__ for check in doctor.CHECKS), *BEFORE_A_RUN]
 
 

@@ -23,6 +23,7 @@ class Flat:
 
     def __init__(self, version: int, classes: int = 3) -> None:
         self.classes, self.conditional, self.generation = [str(label) for label in range(classes)], classes > 0, version
+        self.identity = f"made of {version}"
         self.calls: list[tuple[list[int], list[int] | None]] = []
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:

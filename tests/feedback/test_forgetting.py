@@ -44,7 +44,7 @@ class Drawer:
     """Draws greys, another one for each seed."""
 
     classes = ("0",) * 10
-    conditional, generation = True, 0
+    conditional, generation, identity = True, 0, None
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return np.broadcast_to(seeds[:, None, None, None].astype(np.uint8), (len(seeds), 4, 4, 1))

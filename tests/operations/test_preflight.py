@@ -16,6 +16,7 @@ import pytest
 
 from operations import preflight
 from operations.preflight import Finding, RunPlan
+from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
 from pipelines.registry import answers
@@ -361,3 +362,21 @@ def test_a_run_stops_before_prefect_is_started(kept: Project, monkeypatch: pytes
     )
     assert kept.params_file.read_bytes() == before
     assert not kept.raw.exists()
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all, but text" * 100, b"SQLite format 3\0" + b"\0" * 10])
+def test_a_damaged_database_is_said_before_a_run_not_at_its_end(make_plan: MakePlan, content: bytes) -> None:
+    plan = make_plan()
+    file = plan.project.data / "feedback.db"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="restore it from a backup"):
+        preflight.require(plan)
+
+
+def test_a_registry_that_lost_its_versions_is_said_before_it_numbers_anew(make_plan: MakePlan) -> None:
+    plan = make_plan()
+    files.write(plan.registry.receipt_file, '{"model": "genloop-digits", "version": 7, "key": "1f"}')
+    finding = next(found for found in preflight.examine(plan) if found.check == "experiment")
+    assert finding.state == "warn"
+    assert "names version 7 of genloop-digits" in finding.words

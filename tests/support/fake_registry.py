@@ -83,6 +83,9 @@ class FakeRegistry:
             raise NoVersionError(f"there is no version {number}")
         return Version(number, None, self.created, dict(self.tags[number]), {}, {})
 
+    def identity(self, number: int) -> str | None:
+        return None
+
     def generation(self, number: int) -> int:
         return self.version(number).generation
 

@@ -29,7 +29,7 @@ LABELS = 3
 class LabelSampler:
     """Draws flat images whose grey is 10 times their label."""
 
-    classes, conditional, generation = list("abc"), True, 0
+    classes, conditional, generation, identity = list("abc"), True, 0, None
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         assert labels is not None
@@ -46,6 +46,9 @@ class SamplerRegistry:
 
     def generation(self, number: int) -> int:
         return 0
+
+    def identity(self, number: int) -> str | None:
+        return f"flat-{number}"
 
     def training_batches(self) -> dict[int, Any]:
         return {}

@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         pa.field("generation", pa.int32(), nullable=False),
         ("image", pa.binary()),
         ("missing", pa.string()),
+        ("identity", pa.string()),
     ]
 )
 
@@ -46,6 +47,8 @@ class EventImage:
     """The image of a sample (version, seed, and label where the model was given one) or of an upload (sha256 of its bytes).
 
     class_name: of the label, by the version's own classes; None where it knows none, and in files of an older form.
+    identity: of the version, what it was made of: in registries that know nothing of each other one number may be two models.
+        None where it is not known, and in files of an older form.
     generation: 1 + that of the version; 0 of uploads, and where there is no image.
     image: PNG of a sample, or the upload as it came. None where there is none, and `missing` says why.
     """
@@ -58,6 +61,7 @@ class EventImage:
     image: bytes | None = None
     missing: str | None = None
     class_name: str | None = None
+    identity: str | None = None
 
     @property
     def sample(self) -> Sample | None:
@@ -71,11 +75,12 @@ class UnknownVersionError(Exception):
 
 
 class VersionSampler(Protocol):
-    """A version that can generate. generation: its own, 0 where it has learned from real images alone."""
+    """A version that can generate. generation: its own, 0 where it has learned from real images alone. identity: see EventImage."""
 
     classes: list[str]
     conditional: bool
     generation: int
+    identity: str | None
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray: ...
 
@@ -190,7 +195,13 @@ def version_images(
                 image = png.encode(next(pixels))
                 named = sampler.conditional and sample.label is not None
                 name = sampler.classes[sample.label or 0] if named else None
-                yield EventImage(**sample.model_dump(), generation=sampler.generation + 1, image=image, class_name=name)
+                yield EventImage(
+                    **sample.model_dump(),
+                    generation=sampler.generation + 1,
+                    image=image,
+                    class_name=name,
+                    identity=sampler.identity,
+                )
             else:
                 knows = f"{classes} classes" if sampler.conditional else "no classes"
                 reason = f"version {sample.version} knows {knows}, and no label {sample.label}"
