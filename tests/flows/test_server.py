@@ -63,7 +63,8 @@ def test_a_server_that_has_died_refuses_instead_of_keeping_its_callers_waiting(p
     with server.server(project):
         url = PREFECT_API_URL.value()
         assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
-        (uvicorn,) = [child for child in psutil.Process().children(recursive=True) if "--fd" in child.cmdline()]
+        children = psutil.Process().children(recursive=True)
+        (uvicorn,) = [child for child in children if "uvicorn" in child.cmdline()[:3] and "--fd" in child.cmdline()]
         uvicorn.kill()
         uvicorn.wait(10)
         until = time.monotonic() + 10
