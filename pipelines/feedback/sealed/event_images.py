@@ -75,7 +75,10 @@ class UnknownVersionError(Exception):
 
 
 class VersionSampler(Protocol):
-    """A version that can generate. generation: its own, 0 where it has learned from real images alone. identity: see EventImage."""
+    """A version that can generate.
+
+    generation: its own, 0 where it has learned from real images alone. identity: see EventImage.
+    """
 
     classes: list[str]
     conditional: bool
