@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import time
@@ -60,11 +61,12 @@ def test_a_proxy_that_is_no_address_ends_a_run_before_its_first_stage(tiny: Tiny
 
 def test_a_server_that_has_died_refuses_instead_of_keeping_its_callers_waiting(project: Project) -> None:
     """A socket that we held as well would take connections that nobody answers."""
+    children = functools.partial(psutil.Process().children, recursive=True)
+    before = set(children())  # servers of other tests
     with server.server(project):
         url = PREFECT_API_URL.value()
         assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
-        children = psutil.Process().children(recursive=True)
-        (uvicorn,) = [child for child in children if "uvicorn" in child.cmdline()[:3] and "--fd" in child.cmdline()]
+        (uvicorn,) = [child for child in set(children()) - before if "uvicorn" in child.cmdline()[:3]]
         uvicorn.kill()
         uvicorn.wait(10)
         until = time.monotonic() + 10

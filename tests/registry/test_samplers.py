@@ -32,6 +32,12 @@ def test_what_the_registry_says_decides_what_is_lost(raised: Exception, expected
     assert not isinstance(caught.value, InputError)  # to try again may help
 
 
-def test_a_sampler_knows_its_generation() -> None:
-    registry: Any = SimpleNamespace(name="m", load=lambda number: SimpleNamespace(), generation=lambda number: 4)
-    assert samplers.loader(registry)(3).generation == 4
+def test_a_sampler_knows_its_generation_and_what_its_version_was_made_of() -> None:
+    registry: Any = SimpleNamespace(
+        name="m",
+        load=lambda number: SimpleNamespace(),
+        generation=lambda number: number + 1,
+        identity=lambda number: f"made of {number}",
+    )
+    sampler: Any = samplers.loader(registry)(3)
+    assert (sampler.generation, sampler.identity) == (4, "made of 3")
