@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.app import Overlays, Settings, command
-from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.progress import say
 from pipelines.core.project import Project
@@ -48,15 +46,15 @@ def run(
 @contextmanager
 def restoring(path: Path) -> Iterator[None]:
     """A block that changes a file; what it was comes back where the block refuses what was asked for."""
-    before, path = path.read_bytes(), path.resolve()
+    from pipelines.settings.load import write_bytes
+
+    before = path.read_bytes()
     try:
         yield
     except InputError as error:
         if path.read_bytes() == before:
             raise
-        mode = path.stat().st_mode
-        files.write(path, before)
-        path.chmod(stat.S_IMODE(mode))
+        write_bytes(path, before)
         raise InputError(f"{error}\n{path.name} is as it was before, without these settings") from None
 
 

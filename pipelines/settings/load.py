@@ -152,12 +152,18 @@ def read_text(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a YAML file with the mode, line ends and byte order mark that it has. Where it is a link, its target changes."""
-    path = path.resolve()
-    before, mode = path.read_bytes(), path.stat().st_mode
+    before = path.read_bytes()
     if before.count(b"\r\n") * 2 > before.count(b"\n"):
         text = text.replace("\n", "\r\n")
     mark = codecs.BOM_UTF8 if before.startswith(codecs.BOM_UTF8) else b""
-    files.write(path, mark + text.encode())
+    write_bytes(path, mark + text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the content of a file, whose mode stays. Where it is a link, its target changes."""
+    path = path.resolve()
+    mode = path.stat().st_mode
+    files.write(path, content)
     if path.stat().st_mode != mode:
         path.chmod(stat.S_IMODE(mode))
 
