@@ -1,25 +1,23 @@
-"""The convolutional network behind the extractors `domain` and `random`."""
+"""What extractors that are networks of ours share: extracting, saving and loading."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from abc import abstractmethod
 from pathlib import Path
 from typing import Self
 
 from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.core.lazy import keras, np
-from pipelines.core.progress import Progress
 from pipelines.features.base import Extractor, Features, run_in_batches, softmax
 
-WIDTHS = (16, 32, 64)  # channels at full, half and quarter resolution
 VECTOR = 64  # length of a feature vector
 BATCH = 256
 
 
 class NetworkExtractor(Extractor):
-    """An extractor that has such a network; how the network gets its weights, `fit`, is a member's own.
+    """An extractor that is a network; how the network is built, and how `fit` gets its weights, is a member's own.
 
     model: images -> (vectors, logits). of_classes: whether the logits are of the data's classes.
     """
@@ -28,6 +26,11 @@ class NetworkExtractor(Extractor):
 
     def __init__(self, model: keras.Model, description: str, of_classes: bool) -> None:
         self.model, self._description, self.of_classes = model, description, of_classes
+
+    @staticmethod
+    @abstractmethod
+    def build(shape: tuple[int, ...], outputs: int, seed: int) -> keras.Model:
+        """An untrained network for images of `shape` (height, width, channels), its weights generated from `seed`."""
 
     @property
     def description(self) -> str:
@@ -60,48 +63,28 @@ class NetworkExtractor(Extractor):
             stored = load_file(folder / "extractor.safetensors")
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise InputError(f"{folder}: no usable feature extractor ({error}); `reference` makes it (`genloop run`)") from None
-        model = build(tuple(shape), outputs, seed=0)
-        for variable in model.trainable_variables:
+        model = cls.build(tuple(shape), outputs, seed=0)
+        for variable in model.weights:
             if variable.path not in stored or stored[variable.path].shape != tuple(variable.shape):
                 raise InputError(f"{folder}: the extractor's weights do not fit this version of it; run `reference` again")
             variable.assign(stored[variable.path])
         return cls(model, description, of_classes)
 
 
-def build(shape: tuple[int, ...], outputs: int, seed: int) -> keras.Model:
-    """An untrained network for images of `shape` (height, width, channels), its weights drawn from `seed`."""
-    initializer = keras.initializers.HeNormal
-    x = inputs = keras.Input(shape, dtype="uint8")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(x)
-    for i, width in enumerate(WIDTHS):
-        for j, stride in enumerate((2, 1) if i else (1,)):
-            own = {"kernel_initializer": initializer(seed + 10 * i + j), "name": f"conv{i}{j}"}
-            x = keras.layers.Conv2D(width, 3, stride, padding="same", activation="relu", **own)(x)
-    # Where things are matters for small drawings, so a coarse map is kept rather than one mean.
-    side = max(1, shape[0] // 4 // 3)
-    x = keras.layers.AveragePooling2D(side, padding="same", name="pool")(x)
-    x = keras.layers.Flatten()(x)
-    vectors = keras.layers.Dense(VECTOR, activation="relu", kernel_initializer=initializer(seed + 100), name="vector")(x)
-    logits = keras.layers.Dense(outputs, kernel_initializer=initializer(seed + 101), name="logits")(vectors)
-    return keras.Model(inputs, [vectors, logits])
+def convolution(width: int, stride: int, seed: int, name: str) -> keras.layers.Layer:
+    initializer = keras.initializers.HeNormal(seed)
+    return keras.layers.Conv2D(width, 3, stride, padding="same", activation="relu", kernel_initializer=initializer, name=name)
 
 
-def train(model: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarray]], steps: int, rate: float) -> None:
-    """Cross-entropy on the logits."""
-    classifier = keras.Model(model.inputs, model.outputs[1])
-    schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
-    classifier.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=1e-3),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=keras.backend.backend() == "jax",  # XLA on a CPU is slower for so small a network
-    )
-    with Progress("reference", steps, "steps") as progress:
-        for images, targets in batches:
-            loss = classifier.train_on_batch(images, targets)
-            progress.advance(note=f"loss {float(loss):.3f}")
-    if not all(np.isfinite(value).all() for value in weights(model).values()):
-        raise InputError("the feature extractor did not converge: its weights are not finite; try another reference.seed")
+def dense(units: int, seed: int, name: str, activation: str | None = None) -> keras.layers.Layer:
+    return keras.layers.Dense(units, activation=activation, kernel_initializer=keras.initializers.HeNormal(seed), name=name)
+
+
+def places(maps: keras.KerasTensor, height: int) -> keras.KerasTensor:
+    """(batch, height/4, ...) maps as one vector of about 3 by 3 places: where things are matters for small drawings."""
+    side = max(1, height // 4 // 3)
+    return keras.layers.Flatten()(keras.layers.AveragePooling2D(side, padding="same", name="pool")(maps))
 
 
 def weights(model: keras.Model) -> dict[str, np.ndarray]:
-    return {variable.path: np.asarray(variable.value) for variable in model.trainable_variables}
+    return {variable.path: np.asarray(variable.value) for variable in model.weights}
