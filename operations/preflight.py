@@ -15,6 +15,7 @@ from pipelines import catalogue
 from pipelines.core import files, reports
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
+from pipelines.features import presets
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import CHAMPION
 from pipelines.settings.schema import Params
@@ -232,6 +233,8 @@ def init(plan: RunPlan) -> Result:
 def extractor(plan: RunPlan) -> Result:
     """Whether the file of weights of the extractor is there, and the one that its checksum stands for."""
     settings = plan.params.reference
+    if settings.weights is not None and catalogue.get(catalogue.FEATURES, settings.extractor).of_presets:
+        return preset(plan.project, settings.weights, settings.sha256)
     if settings.weights is None or settings.sha256 is None:
         return "ok", f"`{settings.extractor}` is read from no file"
     path = places.local(settings.weights)
@@ -243,6 +246,24 @@ def extractor(plan: RunPlan) -> Result:
         return "fail", f"reference.weights: {path}: no such file; docs/metrics.md says where it comes from"
     if (found := files.sha256(path)) != settings.sha256:
         return "fail", f"reference.weights: {path} has the sha256 {found}, expected {settings.sha256} (reference.sha256)"
+    return "ok", f"{path} is there, with its checksum"
+
+
+def preset(project: Project, weights: str, sha256: str | None) -> Result:
+    """The same where weights are those of a preset: a name, a handle, or a folder, whose path has a slash."""
+    if importlib.util.find_spec("keras_hub") is None:
+        return "fail", "KerasHub is not installed; `make env` installs it, else `pip install 'genloop[pretrained]'`"
+    path = places.local(weights)
+    if path is None or "/" not in weights:
+        where = f"the preset {weights} is fetched by the stage `reference`, unless it was before"
+        if sha256 is None:
+            return "warn", f"{where}; reference.sha256 is empty, so the stage will stop and say what to set"
+        return "ok", where
+    path = Path(files.absolute(str(path), project.root))
+    try:
+        presets.check(presets.read(path, str(path)), str(path), sha256)
+    except InputError as error:
+        return "fail", f"reference.weights: {error}"
     return "ok", f"{path} is there, with its checksum"
 
 

@@ -28,7 +28,8 @@ class Features:
 class ExtractorSettings:
     """What `fit` needs; each extractor uses what it needs of it.
 
-    weights: path or URL of the file that an extractor with `from_file` is read from. sha256: that file's, in hex.
+    weights: path or URL of the file, or the preset, that an extractor with `from_file` is read from. sha256: of that file, or
+    of the weights in the preset, in hex; None where it is not known yet.
     downloads: the folder in which a file from elsewhere is kept; None where none may be.
     """
 
@@ -45,6 +46,7 @@ class Extractor(ABC):
     Modules of extractors import nothing heavy at the top: params.yaml is checked with them.
 
     from_file: whether it comes from a file that the settings name.
+    of_presets: whether that may be a preset of its library, by its name, or a folder with one; what to pin is then found out.
     learns: whether it comes from the images: features of those that it learned from are unlike those of any others.
     of_classes: whether its probabilities are over the data's own classes, so that they can be held against labels.
     width: length of a feature vector, by which it is known before any work how many images a metric needs; 0 if unknown.
@@ -52,6 +54,7 @@ class Extractor(ABC):
 
     width: ClassVar[int] = 0
     from_file: ClassVar[bool] = False
+    of_presets: ClassVar[bool] = False
     learns: ClassVar[bool] = False
     of_classes: bool
 

@@ -140,13 +140,18 @@ class ReferenceParams(Block):
     @model_validator(mode="after")
     def file_is_named_if_needed(self) -> ReferenceParams:
         present = [key for key in ("weights", "sha256") if getattr(self, key) is not None]
-        from_file = catalogue.get(catalogue.FEATURES, self.extractor).from_file
-        if from_file and len(present) < 2:
+        extractor = catalogue.get(catalogue.FEATURES, self.extractor)
+        if extractor.of_presets and self.weights is None:
+            raise contradiction(
+                f"reference: the extractor {self.extractor!r} is read from a preset: set reference.weights to its name, handle "
+                "or folder, as in dinov2_small or ./folder; docs/metrics.md has more"
+            )
+        if extractor.from_file and not extractor.of_presets and len(present) < 2:
             raise contradiction(
                 f"reference: the extractor {self.extractor!r} is read from a file: set reference.weights to its path or URL "
                 "and reference.sha256 to its checksum; docs/metrics.md has both"
             )
-        if present and not from_file:
+        if present and not extractor.from_file:
             raise contradiction(
                 f"reference.{present[0]}: the extractor {self.extractor!r} is read from no file; leave reference.weights and "
                 "reference.sha256 empty, or choose another reference.extractor"

@@ -12,8 +12,10 @@ from pipelines import catalogue
 from pipelines.core import backend
 from pipelines.core.errors import InputError
 from pipelines.features.base import ExtractorSettings
+from pipelines.metrics import fid
+from pipelines.metrics.moments import Moments
 from tests.contracts import pictures
-from tests.features import graphs
+from tests.features import backbones, graphs
 
 TRAINED = [name for name in catalogue.FEATURES if not catalogue.get(catalogue.FEATURES, name).from_file]
 
@@ -25,16 +27,19 @@ def keras() -> None:
 
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file for the extractors that are read from one."""
+    """A file for the extractors that are read from one, and beside it a preset for those that are read from such a folder."""
     backend.load()
     path = tmp_path_factory.mktemp("graph") / "graph.pb"
     path.write_bytes(graphs.frozen(graphs.weights(width=32, classes=20)))
+    backbones.dinov2(path.parent / "preset")
     return path
 
 
 def settings(name: str, graph: Path, steps: int) -> ExtractorSettings:
     if name in TRAINED:
         return ExtractorSettings(steps, seed=0)
+    if catalogue.get(catalogue.FEATURES, name).of_presets:
+        return ExtractorSettings(steps, 0, str(graph.parent / "preset"), backbones.sha256(graph.parent / "preset"))
     return ExtractorSettings(steps, 0, str(graph), hashlib.sha256(graph.read_bytes()).hexdigest())
 
 
@@ -56,15 +61,17 @@ def test_every_extractor_keeps_its_contract(name: str, size: int, channels: int,
         assert seen.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
     order = np.random.default_rng(0).permutation(300)
-    assert np.array_equal(made.extract(images[order]).vectors, seen.vectors[order])
-    assert np.array_equal(made.extract(images[7:8]).vectors, seen.vectors[7:8])
+    # Where a row stands in its batch may move the last bits of a convolution; which rows stand beside it moves nothing.
+    most = 1e-4 if kind.of_presets or kind.learns else 0
+    assert np.allclose(made.extract(images[order]).vectors, seen.vectors[order], rtol=0, atol=most)
+    assert np.allclose(made.extract(images[7:8]).vectors, seen.vectors[7:8], rtol=0, atol=most)
 
     made.save(tmp_path)
     again = kind.load(tmp_path)
     assert np.array_equal(again.extract(images).vectors, seen.vectors)
     assert again.description == made.description
     assert again.of_classes is made.of_classes
-    assert {path.stem for path in tmp_path.iterdir()} == {"extractor"}
+    assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {"extractor"}
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -107,3 +114,50 @@ def test_domain_without_two_classes_learns_rotations_and_gives_no_probabilities(
     made = kind.fit(pictures(200, 8, 1), labels.astype(np.int32), classes, ExtractorSettings(2, seed=0))
     assert made.extract(pictures(5, 8, 1)).probabilities is None
     assert "rotation" in made.description
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return (found.images * 15.9).astype(np.uint8)[..., None], found.target.astype(np.int32)
+
+
+@pytest.mark.parametrize("classes", [10, 0])
+def test_domain_sees_what_spoils_images(classes: int) -> None:
+    images, labels = digits()
+    labels = labels if classes else np.full(len(labels), -1, np.int32)
+    made = catalogue.get(catalogue.FEATURES, "domain").fit(
+        images[:1000], labels[:1000], classes, ExtractorSettings(150, seed=0)
+    )
+    random = np.random.default_rng(0)
+    noisy = np.clip(images[1400:] + random.normal(0, 30, images[1400:].shape), 0, 255).astype(np.uint8)
+    blurred = ((images[1400:].astype(int) + np.roll(images[1400:], 1, axis=2)) // 2).astype(np.uint8)
+
+    def moments(chosen: np.ndarray) -> Moments:
+        return Moments.from_rows(made.extract(chosen).vectors)
+
+    held_out = moments(images[1000:1400])
+    floor = fid.frechet(moments(images[1400:]), held_out)
+    assert fid.frechet(moments(noisy), held_out) > floor
+    assert fid.frechet(moments(blurred), held_out) > 5 * floor
+
+
+def test_both_halves_of_domain_have_one_scale() -> None:
+    images, labels = digits()
+    vectors = (
+        catalogue.get(catalogue.FEATURES, "domain")
+        .fit(images, labels, 10, ExtractorSettings(100, seed=0))
+        .extract(images)
+        .vectors
+    )
+    assert np.abs(vectors.mean(axis=0)).max() < 0.01
+    content, quality = np.split(vectors.var(axis=0), 2)
+    assert content.mean() == pytest.approx(1, rel=0.01)
+    assert quality.max() == pytest.approx(1, rel=0.01)
+
+
+def test_domain_takes_images_that_are_all_alike() -> None:
+    images = np.full((60, 8, 8, 1), 128, np.uint8)
+    made = catalogue.get(catalogue.FEATURES, "domain").fit(images, np.full(60, -1, np.int32), 0, ExtractorSettings(2, seed=0))
+    assert np.isfinite(made.extract(images).vectors).all()

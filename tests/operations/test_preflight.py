@@ -140,7 +140,7 @@ def test_fewer_images_than_hard_expectations_ask_for_are_said(make_plan: MakePla
         (300, 1500, "fid, fid_infinity"),  # 60 held out, and features have 64 numbers
         (200, 1500, "fid, fid_infinity, kid, precision_recall, density_coverage"),
         (1000, 300, "fid_infinity"),
-        (1000, 40, "fid, fid_infinity, kid, precision_recall, density_coverage, path_length, memorisation"),
+        (1000, 40, "fid, told_apart, fid_infinity, kid, precision_recall, density_coverage, path_length, memorisation"),
     ],
 )
 def test_metrics_that_lack_held_out_or_generated_images_are_named(
@@ -148,7 +148,7 @@ def test_metrics_that_lack_held_out_or_generated_images_are_named(
 ) -> None:
     found = find(make_plan(glyphs(count, **{"evaluate.samples": samples})), "metrics")
     if lacking is None:
-        assert found == Finding("metrics", "ok", "about 200 held-out images for 11 metrics")
+        assert found == Finding("metrics", "ok", "about 200 held-out images for 12 metrics")
     else:
         held_out = f"about {count // 5} are held out, and evaluate.samples is {samples:,}; add images, raise"
         assert (found.state, found.words.partition("images, raise")[0] + "images, raise") == (
@@ -289,6 +289,30 @@ def test_the_file_of_weights_and_its_checksum_are_looked_at(make_plan: MakePlan,
         assert found.state == "fail"
         assert ("no such file" if content is None else f"expected {digest}") in found.words
     assert not [one for one in preflight.examine(make_plan(named, stages={"train"})) if one.check == "extractor"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "pinned", "state", "words"),
+    [
+        ("./preset", True, "ok", "is there, with its checksum"),
+        ("./preset", False, "fail", "these weights are not pinned; set reference.sha256"),
+        ("./other", True, "fail", "no such folder"),
+        ("dinov2_small", True, "ok", "fetched by the stage `reference`"),
+        ("dinov2_small", False, "warn", "reference.sha256 is empty"),
+    ],
+)
+def test_a_preset_and_its_checksum_are_looked_at(
+    make_plan: MakePlan, weights: str, pinned: bool, state: str, words: str
+) -> None:
+    digest = hashlib.sha256(b"weights").hexdigest() if pinned else None
+    plan = make_plan({"reference.extractor": "keras_hub", "reference.weights": weights, "reference.sha256": digest})
+    folder = plan.project.root / "preset"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"class_name": "DINOV2Backbone", "config": {}}')
+    (folder / "model.weights.h5").write_bytes(b"weights")
+    found = find(plan, "extractor")
+    assert found.state == state, found
+    assert words in found.words
 
 
 def test_a_backend_that_is_not_installed_is_said(make_plan: MakePlan, kept: Project) -> None:

@@ -91,6 +91,13 @@ def test_an_extractor_from_a_file_needs_both_its_place_and_its_checksum(make_par
     assert make_params({**named, "reference.sha256": "0" * 64}).reference.weights == "graph.pb"
 
 
+def test_an_extractor_from_a_preset_needs_its_place_and_may_find_out_its_checksum(make_params: MakeParams) -> None:
+    with pytest.raises(InputError, match=r"'keras_hub' is read from a preset: set reference\.weights to its name"):
+        make_params({"reference.extractor": "keras_hub"})
+    named = {"reference.extractor": "keras_hub", "reference.weights": "dinov2_small"}
+    assert make_params(named).reference.sha256 is None
+
+
 def test_every_fault_has_its_line(make_params: MakeParams) -> None:
     with pytest.raises(InputError) as caught:
         make_params({"train.steps": -1, "evaluate.samples": 0, "nonsense": 1})
