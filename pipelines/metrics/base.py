@@ -7,12 +7,12 @@ import nothing heavy at the top: params.yaml is checked with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 from pipelines.core.lazy import np
-from pipelines.metrics import intervals, neighbours
+from pipelines.metrics import intervals, neighbours, two_samples
 from pipelines.metrics.inputs import Benchmark, GeneratedFeatures
 from pipelines.metrics.intervals import Estimate, NotEnoughError
 from pipelines.metrics.moments import GroupedMoments, Vectors
@@ -28,6 +28,8 @@ class Score:
     name: its key in metrics.json. better: empty where neither is. meaning: what it tells people, in a sentence.
     least_rows, rows_per_feature, rows_per_class: how many generated images it needs, see `rows`.
     ideal: the value of a perfect model, where neither lower nor higher is better.
+    unbiased_name: where `name` is the value that other libraries print, biased by few images, the key of the value without
+        that bias, which comes first wherever people read it; empty where `name` is that value itself.
     needs: what it is computed from besides images of both sides, in words.
     by_class: whether it is a table with a figure for each class.
     latent_steps: whether it is computed from steps through the model's latent space.
@@ -43,6 +45,7 @@ class Score:
     rows_per_feature: int = 0
     rows_per_class: int = 0
     ideal: float | None = None
+    unbiased_name: str = ""
     needs: str = ""
     by_class: bool = False
     latent_steps: bool = False
@@ -79,6 +82,10 @@ class FeatureRows:
     @property
     def width(self) -> int:
         return self.vectors.shape[1]
+
+    def choose(self, most: int) -> np.ndarray:
+        """(c, d) at most so many rows, at random and in random order, the same at every call."""
+        return self.take(np.random.default_rng([len(self), most]).permutation(len(self))[:most])
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -128,11 +135,37 @@ class Comparison:
         return FeatureRows(self.benchmark.train.vectors) if self.benchmark.train is not None else None
 
     @cached_property
+    def unseen(self) -> FeatureRows | None:
+        """Real training rows that the extractor has not learned from: what an ideal model generates is like them."""
+        train, learned = self.benchmark.train, self.benchmark.learned
+        if train is None:
+            return None
+        return FeatureRows(train.vectors if learned is None else train.vectors[~learned])
+
+    @property
+    def learned(self) -> np.ndarray | None:
+        """(l, d) training rows that the extractor has learned from; None where there are none."""
+        train, learned = self.benchmark.train, self.benchmark.learned
+        return train.vectors[learned] if train is not None and learned is not None and learned.any() else None
+
+    @cached_property
     def membership(self) -> neighbours.Membership:
         return neighbours.membership(self.generated.subset[0], self.real.subset[0], NEIGHBOURS)
 
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the images of both sides are at hand."""
+        return self.candidate.pixels is not None and self.benchmark.pixels is not None
 
-def mean(values: np.ndarray, groups: np.ndarray, least: float, most: float, real: bool = False) -> Estimate:
+    @cached_property
+    def told_apart(self) -> two_samples.Predictions:
+        """What a classifier says of the images themselves; raises NotEnoughError where too few are of the same classes."""
+        return two_samples.tell_apart(self.candidate, self.benchmark)
+
+
+def mean(
+    values: np.ndarray, groups: np.ndarray, least: float, most: float, real: bool = False, ideal: float | None = None
+) -> Estimate:
     """The mean of one value for each row, generated ones or `real` ones; `groups` are the rows' own."""
     number = int(groups.max()) + 1
     counts, sums = np.bincount(groups, minlength=number), np.bincount(groups, values, minlength=number)
@@ -141,7 +174,11 @@ def mean(values: np.ndarray, groups: np.ndarray, least: float, most: float, real
         mask = real_mask if real else generated_mask
         return float(sums[mask].sum() / counts[mask].sum())
 
-    return intervals.estimate(statistic, 0 if real else number, number if real else 0, least, most)
+    found = intervals.estimate(statistic, 0 if real else number, number if real else 0, least, most, ideal)
+    if (least, most) == (0.0, 1.0) and found.value in (0.0, 1.0):
+        deviations = intervals.end_deviations(found.value, len(values), number)
+        return replace(found, real=deviations) if real else replace(found, generated=deviations)
+    return found
 
 
 def require_rows(scores: Sequence[Score], rows: int, kind: str, features: int = 0, classes: int = 0) -> None:

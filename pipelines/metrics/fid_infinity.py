@@ -37,4 +37,4 @@ def score(comparison: Comparison) -> dict[str, Estimate]:
         return float(np.polynomial.Polynomial.fit(inverses, distances, 1)(0.0))
 
     with limit_threads(generated.width):
-        return {"fid_infinity": intervals.estimate(statistic, generated.group_count, real.group_count, least=0.0)}
+        return {"fid_infinity": intervals.estimate(statistic, generated.group_count, real.group_count, least=0.0, ideal=0.0)}

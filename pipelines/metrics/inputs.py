@@ -17,6 +17,10 @@ class Benchmark:
     train: features of real training rows, at most as many as `reference` keeps; None where there are none, as between two
         folders of images.
     of_classes: whether the features' probabilities are over `classes`.
+    learned: (t,) bool, the rows of `train` that the extractor has learned from; None where it has learned from none of them.
+    pixels: (p, height, width, channels) uint8, views.pixels of held-out rows, those that views.pixel_rows chooses; None where
+        the images are not at hand.
+    pixel_labels: (p,) int32, their classes, -1 for none.
     ids, train_ids: (m,) and (t,) row_ids of both; None where the rows are not those of a data set.
     """
 
@@ -26,6 +30,9 @@ class Benchmark:
     labels: np.ndarray
     train: Features | None = None
     of_classes: bool = True
+    learned: np.ndarray | None = None
+    pixels: np.ndarray | None = None
+    pixel_labels: np.ndarray | None = None
     ids: np.ndarray | None = None
     train_ids: np.ndarray | None = None
 
@@ -46,9 +53,13 @@ class GeneratedFeatures:
     labels: (n,) int32, the classes asked for; None for a model that takes none.
     steps: None where there is no model to walk through.
     approval: (n,) float64, how likely people like each, 0..1; None where it is not known what they like.
+    pixels: (p, height, width, channels) uint8, views.pixels of the images with the numbers `pixel_rows` (p,), some of all
+        classes; None where the images are not at hand.
     """
 
     features: Features
     labels: np.ndarray | None
     steps: LatentSteps | None = None
     approval: np.ndarray | None = None
+    pixels: np.ndarray | None = None
+    pixel_rows: np.ndarray | None = None

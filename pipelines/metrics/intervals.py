@@ -34,6 +34,10 @@ class NotEnoughError(ValueError):
     """Too few rows for a score that would mean something: what it needs, and what came."""
 
 
+class NothingToMeasureError(NotEnoughError):
+    """There is nothing of the kind that the score is about, so a limit on it has nothing to limit."""
+
+
 class Interval(NamedTuple):
     low: float
     high: float
@@ -49,6 +53,8 @@ class Estimate:
     pairs: (3, p), the joint effect of two groups, both generated, both real, or one of each; the squares sum to what
         the variance counts too often.
     least, most: limits of what the score can be.
+    ideal: what an ideal model would get with as many images; None where that is not known.
+    least_spread: standard deviation of the score where its true value is `least`; None where it is the same everywhere.
     """
 
     value: float
@@ -58,16 +64,45 @@ class Estimate:
     pairs: np.ndarray
     least: float = -math.inf
     most: float = math.inf
+    ideal: float | None = None
+    least_spread: float | None = None
+
+    @property
+    def unbiased(self) -> float:
+        """The score without its bias of few rows, a possible score; it lies in the interval, as `value` need not."""
+        return min(max(self.corrected, self.least), self.most)
 
     @property
     def interval(self) -> Interval:
         """Where the score for infinitely many rows lies, in 95 of 100 such samples."""
-        middle = min(max(self.corrected, self.least), self.most)  # the middle is a possible score, too
-        low, high = interval_about(middle, [self.generated, self.real], list(self.pairs))
+        low, high = interval_about(self.unbiased, [self.generated, self.real], list(self.pairs))
+        if self.least_spread is not None:
+            low = self.least + self.low_above_least(self.unbiased - self.least, high - self.unbiased)
         return Interval(max(low, self.least), min(high, self.most))
 
+    def low_above_least(self, middle: float, reach: float) -> float:
+        """The low end where the variance grows evenly with the true value, from `least` to the middle.
 
-def estimate(statistic: Statistic, generated: int, real: int, least: float = -math.inf, most: float = math.inf) -> Estimate:
+        A distance is a squared one: its variance is that at 0 and as much more as it is large. As with Wilson's interval, the
+        end is the value from which the middle is just as far as the variance there lets it be.
+        """
+        assert self.least_spread is not None
+        at_least = (student(min(len(part) for part in (self.generated, self.real) if len(part))) * self.least_spread) ** 2
+        if middle**2 <= at_least:
+            return 0.0
+        growth = max(reach**2 - at_least, 0.0) / middle
+        half = middle + growth / 2
+        return half - math.sqrt(half**2 - middle**2 + at_least)
+
+
+def estimate(
+    statistic: Statistic,
+    generated: int,
+    real: int,
+    least: float = -math.inf,
+    most: float = math.inf,
+    ideal: float | None = None,
+) -> Estimate:
     """The score with all rows and with groups left out.
 
     Args:
@@ -100,7 +135,7 @@ def estimate(statistic: Statistic, generated: int, real: int, least: float = -ma
             i, j = random.choice(sizes[0], 2, replace=False) if same else (random.integers(size) for size in sizes)
             left_out = ([i, j], []) if (first, second) == (0, 0) else ([], [i, j]) if same else ([i], [j])
             interactions[row, place] = scale * (without(*left_out) - leave_one_out[first][i] - leave_one_out[second][j] + value)
-    return Estimate(float(value), float(corrected), deviations[0], deviations[1], interactions, least, most)
+    return Estimate(float(value), float(corrected), deviations[0], deviations[1], interactions, least, most, ideal)
 
 
 def difference(a: Estimate, b: Estimate) -> tuple[float, Interval]:
@@ -119,8 +154,22 @@ def interval_about(middle: float, deviations: list[np.ndarray], pairs: list[np.n
     # At most half of the jackknife's variance can be counted twice.
     variance = max(jackknife - sum(float(part @ part) for part in pairs), jackknife / 2)
     groups = min((len(part) for part in deviations if len(part)), default=2)
-    reach = float(special.stdtrit(max(groups - 1, 1), (1 + LEVEL) / 2) * np.sqrt(variance))
+    reach = student(groups) * float(np.sqrt(variance))
     return Interval(middle - reach, middle + reach)
+
+
+def student(groups: int) -> float:
+    """How many standard errors, known from so many groups, an interval reaches to either side."""
+    return float(special.stdtrit(max(groups - 1, 1), (1 + LEVEL) / 2))
+
+
+def end_deviations(share: float, count: float, groups: int) -> np.ndarray:
+    """(groups,) effects of leaving out each group, for a share of 0 or 1 among `count` observations.
+
+    No row disturbs it, yet it is not certain: these make an interval that reaches as far inwards as Wilson's.
+    """
+    low, high = wilson(share, count)
+    return np.full(groups, (high - low) / (student(groups) * np.sqrt(groups)))
 
 
 def wilson(share: float, count: float) -> Interval:

@@ -20,7 +20,10 @@ ADVICE = "`reference` makes it (`genloop run`)"
 
 
 def benchmark_id(folder: Path, ids: np.ndarray, extractor: str, form: dict[str, Any]) -> str:
-    """16 hex digits of a hash of everything that moves a score.
+    """16 hex digits of a hash of everything that moves a score by which models are compared.
+
+    Real training rows are not part of it: `fid_floor`, `memorisation` and ideals go by them, as those of the model that is
+    scored, and may change while the yardstick stays the same.
 
     folder: holds the extractor's own files, whose content counts; `extractor` is its name.
     ids: (m,) row_ids of the rows held out; their order does not count.
@@ -35,8 +38,15 @@ def write(folder: Path, pinned: Benchmark, extractor: str, form: dict[str, Any])
     assert pinned.train is not None
     assert pinned.ids is not None
     assert pinned.train_ids is not None
-    write_features(folder / FEATURES[0], pinned.holdout, labels=pinned.labels, ids=pinned.ids.astype("S"))
-    write_features(folder / FEATURES[1], pinned.train, ids=pinned.train_ids.astype("S"))
+    write_features(
+        folder / FEATURES[0],
+        pinned.holdout,
+        labels=pinned.labels,
+        ids=pinned.ids.astype("S"),
+        pixels=pinned.pixels,
+        pixel_labels=pinned.pixel_labels,
+    )
+    write_features(folder / FEATURES[1], pinned.train, ids=pinned.train_ids.astype("S"), learned=pinned.learned)
     about = {
         "benchmark_id": pinned.id,
         "extractor": extractor,
@@ -84,12 +94,15 @@ def read_pinned(folder: Path) -> Benchmark:
         holdout["labels"],
         features(train),
         of_classes,
+        train.get("learned"),
+        holdout.get("pixels"),
+        holdout.get("pixel_labels"),
         ids,
         train["ids"].astype(str),
     )
 
 
-def write_features(path: Path, features: Features, **arrays: np.ndarray) -> None:
+def write_features(path: Path, features: Features, **arrays: np.ndarray | None) -> None:
     files.write_arrays(path, vectors=features.vectors, **arrays, probabilities=features.probabilities)
 
 

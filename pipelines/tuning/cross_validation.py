@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.core import shards
+from pipelines.core import rows, shards
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
 from pipelines.features.base import Features
 from pipelines.metrics.inputs import Benchmark
-from pipelines.scoring import benchmark
+from pipelines.scoring import benchmark, views
 from pipelines.settings.schema import Params
 
 
@@ -52,6 +52,7 @@ def read(project: Project, params: Params) -> list[CvFold]:
                 "add images, or set fewer tune.folds"
             )
         identity = benchmark.benchmark_id(project.reference, pinned.train_ids[scored], about["extractor"], about["form"])
+        pixel_rows = np.flatnonzero(scored)[views.pixel_rows(int(scored.sum()))]
         held_out = replace(
             pinned,
             id=identity,
@@ -60,6 +61,9 @@ def read(project: Project, params: Params) -> list[CvFold]:
             train=subset(pinned.train, ~scored),
             ids=pinned.train_ids[scored],
             train_ids=pinned.train_ids[~scored],
+            learned=None if pinned.learned is None else pinned.learned[~scored],
+            pixels=views.pixels(rows.load_images(project.clean, pinned.train_ids[pixel_rows])),
+            pixel_labels=train_labels[pixel_rows],
         )
         cv_folds.append(CvFold(ids[left_out].astype("S64"), held_out))
     return cv_folds

@@ -46,6 +46,29 @@ def test_class_accuracy_counts_what_was_asked_for() -> None:
     }
 
 
+def test_an_ideal_model_gets_what_the_classifier_gives_to_held_out_rows() -> None:
+    real = np.array([[0.9, 0.1]] * 30 + [[0.2, 0.8]] * 10, np.float32)
+    for real_labels, ideal, of_cats in (
+        ([0] * 25 + [1] * 15, 35 / 40, 1.0),
+        ([0] * 10 + [-1] * 20 + [1] * 10, 1.0, None),  # 20 rows have a name, too few are cats
+        ([0] * 10 + [-1] * 30, None, None),
+    ):
+        comparison = trial(
+            np.zeros((40, 2)),
+            NOTHING,
+            probabilities=real,
+            labels=np.arange(40) % 2,
+            real_labels=np.array(real_labels),
+            classes=CLASSES,
+            real_probabilities=real,
+        )
+        found = class_accuracy.score(comparison)
+        assert found["class_accuracy"].ideal == (None if ideal is None else pytest.approx(ideal))
+        assert found["class_accuracies"]["cat"].ideal == of_cats
+        clear = inception_score.score(comparison)["inception_score"]
+        assert clear.ideal == pytest.approx(clear.unbiased)
+
+
 def test_a_class_of_few_images_has_no_accuracy_of_its_own() -> None:
     scores = class_accuracy.score(judged([[0.9, 0.1]] * 30, [0] * 29 + [1]))
     assert list(scores["class_accuracies"]) == ["cat"]

@@ -71,11 +71,42 @@ def test_features_that_are_not_finite_are_refused() -> None:
         distance(np.full((3, 2), np.nan), np.zeros((3, 2)))
 
 
-def test_the_floor_takes_as_many_training_rows_as_there_are_samples() -> None:
-    real = gaussian(300, 4, 0).astype(np.float32)
-    scores = fid.score(trial(real[100:150] + 1, real[:100], train=real[100:]))
-    assert scores["fid_floor"].value == pytest.approx(distance(real[100:150], real[:100]))
-    assert scores["fid"].value > scores["fid_floor"].value
+@pytest.mark.parametrize("rows", [100, 1500])  # fewer than are unseen, and more than there are real rows
+def test_the_floor_is_what_fresh_real_rows_get(rows: int) -> None:
+    def fresh(count: int, seed: int) -> np.ndarray:
+        return np.random.default_rng([seed, count]).standard_normal((count, 12)) * np.arange(1, 13)
+
+    values = [distance(fresh(rows, seed), fresh(260, seed)) for seed in range(200)]
+    floors = [fid.real_distance(trial(fresh(rows, 0), fresh(260, seed), train=fresh(240, seed))) for seed in range(20)]
+    assert np.mean([floor.value for floor in floors if floor]) == pytest.approx(np.mean(values), rel=0.1)
+    assert floors[0] is not None
+    low, high = floors[0].interval
+    assert 0.8 <= np.mean([low < value < high for value in values]) < 1
+
+
+def test_rows_that_the_extractor_has_learned_from_have_no_part_in_the_floor() -> None:
+    real, unseen, learned = gaussian(300, 4, 0), gaussian(200, 4, 0), 100 + gaussian(400, 4, 1)
+    train, mask = np.concatenate([learned, unseen]), np.arange(600) < 400
+    floor = fid.score(trial(real, real, train=train, learned=mask))["fid_floor"]
+    assert floor.value == fid.score(trial(real, real, train=unseen))["fid_floor"].value
+
+
+def test_without_training_rows_the_floor_is_that_of_held_out_ones() -> None:
+    real = gaussian(400, 4, 0)
+    floor = fid.score(trial(gaussian(300, 4, 1), real))["fid_floor"]
+    assert floor.interval.low < distance(real[:200], real[200:]) * (1 / 300 + 1 / 400) / (2 / 200) < floor.interval.high
+    assert "fid_floor" not in fid.score(trial(real[:8], real[:8]))  # no half has more rows than dimensions
+
+
+def test_the_distance_of_an_ideal_model_is_not_surely_above_zero_and_that_of_another_is() -> None:
+    held = 0
+    for seed in range(20):
+        everything = np.random.default_rng(seed).standard_normal((1500, 8))
+        found = fid.score(trial(everything[:800], everything[800:1100], train=everything[1100:]))["fid"]
+        held += found.interval.low <= 0
+        assert found.ideal == 0
+        assert fid.score(trial(everything[:800] + 0.5, everything[800:1100]))["fid"].interval.low > 0
+    assert held >= 16  # 95 % of 20 are 19
 
 
 def test_more_rows_than_dimensions_are_needed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,19 @@ def test_rows_are_dealt_alike_at_every_call_and_into_fewer_groups_where_features
     assert np.bincount(intervals.assign_groups(1000)).tolist() == [10] * 100
     assert intervals.assign_groups(10_000, width=2048).max() + 1 == 16
     assert sorted(intervals.assign_groups(3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_none_or_all_is_as_uncertain_as_wilson_says(share: float) -> None:
+    found = base.mean(np.full(60, share), intervals.assign_groups(60), 0.0, 1.0)
+    assert found.interval == pytest.approx(intervals.wilson(share, 60))
+    assert found.value == found.unbiased == share
+
+
+def test_near_its_least_the_interval_goes_by_the_spread_there() -> None:
+    deviations = np.full(100, 0.1)  # a standard error of 1
+    found = intervals.Estimate(9, 1.9, deviations, np.zeros(0), np.zeros((3, 0)), least=0.0, least_spread=0.5)
+    assert found.interval.low > 0
+    assert replace(found, least_spread=1.0).interval.low == 0
+    assert replace(found, corrected=50.0).interval.low == pytest.approx(50 - 1.98, abs=0.05)
+    assert found.interval.high == replace(found, least_spread=None).interval.high

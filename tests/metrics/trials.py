@@ -26,14 +26,17 @@ def trial(
     classes: list[str] | None = None,
     steps: tuple[np.ndarray, np.ndarray] | None = None,
     approval: np.ndarray | None = None,
+    learned: np.ndarray | None = None,
+    real_probabilities: np.ndarray | None = None,
 ) -> Comparison:
     """Feature vectors against each other; what is not given is not there."""
     benchmark = Benchmark(
         "id",
         classes or [],
-        Features(real, None),
+        Features(real, real_probabilities),
         np.full(len(real), -1) if real_labels is None else real_labels,
         None if train is None else Features(train, None),
+        learned=learned,
     )
     walked = None if steps is None else LatentSteps(Features(steps[0], None), Features(steps[1], None), 0.1)
     return Comparison(GeneratedFeatures(Features(drawn, probabilities), labels, walked, approval), benchmark)

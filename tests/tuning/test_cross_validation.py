@@ -8,6 +8,7 @@ import pytest
 from pipelines.core import backend, rows, shards
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
+from pipelines.scoring import views
 from pipelines.settings.load import load_params, update_params
 from pipelines.tuning import cross_validation
 from tests.contracts import pictures, write_rows
@@ -55,6 +56,10 @@ def test_features_and_labels_are_those_of_the_rows(tunable: Project) -> None:
     extractor = Experiment(tunable, load_params(tunable.params_file), [cv_fold]).extractor
     seen = extractor.extract(np.stack([images[row_id] for row_id in cv_fold.benchmark.ids.tolist()]))
     assert np.allclose(seen.vectors, cv_fold.benchmark.holdout.vectors, atol=1e-5)
+    kept = views.pixel_rows(len(cv_fold.benchmark.labels))
+    shown = np.stack([images[row_id] for row_id in cv_fold.benchmark.ids[kept].tolist()])
+    assert np.array_equal(cv_fold.benchmark.pixels, views.pixels(shown))
+    assert np.array_equal(cv_fold.benchmark.pixel_labels, cv_fold.benchmark.labels[kept])
 
 
 def test_a_fold_stays_when_the_data_grows_and_another_seed_deals_anew(tunable: Project) -> None:
