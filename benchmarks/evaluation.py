@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from pipelines import catalogue
 from pipelines.core import backend
-from pipelines.scoring import scores
+from pipelines.scoring import scores, views
 
 DRAWN, REAL, TRAIN, PATHS = 10_000, 10_000, 50_000, 1_000
 SIDE = 28
@@ -45,13 +45,25 @@ def main() -> None:
     extractor = Domain.fit(train, labels, 10, ExtractorSettings(steps=200, seed=0))
     real, real_labels = images(REAL, 1)
     names = [str(label) for label in range(10)]
-    pinned = Benchmark("benchmark", names, extractor.extract(real), real_labels, extractor.extract(train))
+    rows = views.pixel_rows(REAL)
+    pinned = Benchmark(
+        "benchmark",
+        names,
+        extractor.extract(real),
+        real_labels,
+        extractor.extract(train),
+        pixels=views.pixels(real[rows]),
+        pixel_labels=real_labels[rows],
+    )
     drawn, drawn_labels = images(DRAWN, 2)
     here, there = images(PATHS, 3)[0], images(PATHS, 4)[0]
 
     start = began = time.perf_counter()
     steps = LatentSteps(extractor.extract(here), extractor.extract(there), 0.05)
-    comparison = Comparison(GeneratedFeatures(extractor.extract(drawn), drawn_labels, steps), pinned)
+    rows = views.pixel_rows(DRAWN)
+    pixels = views.pixels(drawn[rows])
+    candidate = GeneratedFeatures(extractor.extract(drawn), drawn_labels, steps, pixels=pixels, pixel_rows=rows)
+    comparison = Comparison(candidate, pinned)
     print(f"features of {DRAWN + 2 * PATHS:,} images: {time.perf_counter() - start:.1f} s")
     for name in catalogue.METRICS:
         start = time.perf_counter()

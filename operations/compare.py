@@ -23,7 +23,7 @@ from pipelines.features.base import ExtractorSettings
 from pipelines.metrics.base import Comparison
 from pipelines.metrics.inputs import Benchmark, GeneratedFeatures, LatentSteps
 from pipelines.registry.models_uri import is_models_uri, open_version
-from pipelines.scoring import disk_arrays, generated, scores
+from pipelines.scoring import disk_arrays, generated, scores, views
 from pipelines.scoring.image_sets import FileImageSet, ModelImageSet, Survey, open_files
 from pipelines.scoring.scores import Scores
 
@@ -110,14 +110,20 @@ def compare_images(project: Project, a: str, b: str, options: CompareOptions, lo
     labels = translate_labels(candidate_survey.labels, candidate.classes, reference.classes)
     compared = ~space.fitted_on
     steps = latent_steps(candidate, space) if catalogue.need_latent_steps(options.names) else None
+    real, pixels = space.describe(reference, len(survey), compared)
+    real_labels = survey.labels[compared]
     benchmark = Benchmark(
         space.identity(survey),
         reference.classes if labels is not None else [],
-        space.features(reference, len(survey), compared),
-        survey.labels[compared],
+        real,
+        real_labels,
         of_classes=space.extractor.of_classes and space.classes == reference.classes,
+        pixels=pixels,
+        pixel_labels=real_labels[views.pixel_rows(len(real_labels))],
     )
-    return Comparison(GeneratedFeatures(space.features(candidate, len(candidate_survey)), labels, steps), benchmark)
+    found, pixels = space.describe(candidate, len(candidate_survey))
+    pixel_rows = views.pixel_rows(len(candidate_survey))
+    return Comparison(GeneratedFeatures(found, labels, steps, pixels=pixels, pixel_rows=pixel_rows), benchmark)
 
 
 def check_rows(project: Project, options: CompareOptions, a: int, b: Survey, log: Callable[[str], None]) -> None:

@@ -17,7 +17,7 @@ from pipelines.core.form import Form
 from pipelines.core.progress import Progress
 from pipelines.core.project import Project
 from pipelines.features.base import Extractor, ExtractorSettings, Features
-from pipelines.scoring import benchmark, disk_arrays
+from pipelines.scoring import benchmark, disk_arrays, views
 from pipelines.scoring.image_sets import FileImageSet, ModelImageSet, Survey
 from pipelines.settings.load import load_params
 
@@ -46,10 +46,12 @@ class FeatureSpace:
             self.extractor.save(Path(folder))
             return benchmark.benchmark_id(Path(folder), survey.ids.astype(str), self.name, {**form, "dtype": "float32"})
 
-    def features(self, image_set: ImageSet, count: int, chosen: np.ndarray | None = None) -> Features:
-        """Features of the `count` images, or of the `chosen` (count,) bool among them, in unnamed temporary files."""
+    def describe(self, image_set: ImageSet, count: int, chosen: np.ndarray | None = None) -> tuple[Features, np.ndarray]:
+        """Of the `count` images, or of the `chosen` (count,) bool among them: features of all m, in unnamed temporary files,
+        and the pixels (views.py) of those with the numbers views.pixel_rows(m)."""
         vectors, probabilities = (disk_arrays.temporary_writer(f"features of {image_set.name}") for _ in range(2))
-        first = 0
+        pixel_rows, pixels = views.pixel_rows(count if chosen is None else int(chosen.sum())), []
+        first, described = 0, 0
         with Progress(f"features of {image_set.name}", count, "images") as progress:
             for chunk in chunks(image_set, self.form, count):
                 selected = chunk if chosen is None else chunk[chosen[first : first + len(chunk)]]
@@ -57,11 +59,14 @@ class FeatureSpace:
                 progress.advance(len(chunk))
                 if not len(selected):
                     continue
+                inside = (described <= pixel_rows) & (pixel_rows < described + len(selected))
+                pixels.append(views.pixels(selected[pixel_rows[inside] - described]))
+                described += len(selected)
                 found = self.extractor.extract(selected)
                 vectors.append(found.vectors)
                 if found.probabilities is not None:
                     probabilities.append(found.probabilities)
-        return stored_features(vectors.finish(), probabilities.finish() if probabilities.rows else None)
+        return stored_features(vectors.finish(), probabilities.finish() if probabilities.rows else None), np.concatenate(pixels)
 
 
 def stored_features(vectors: disk_arrays.DiskArray, probabilities: disk_arrays.DiskArray | None = None) -> Features:

@@ -53,6 +53,7 @@ METRICS = {
     "memorisation": "pipelines.metrics.memorisation:score",
     "path_length": "pipelines.metrics.path_length:score",
     "precision_recall": "pipelines.metrics.precision_recall:score",
+    "told_apart": "pipelines.metrics.told_apart:score",
 }
 
 # Scores that no metric yields, and that rules of promotion can go by.
@@ -63,6 +64,7 @@ VOTE_SCORES = {
 FEATURES = {
     "domain": "pipelines.features.domain:Domain",
     "inception": "pipelines.features.inception:Inception",
+    "keras_hub": "pipelines.features.keras_hub:KerasHub",
     "random": "pipelines.features.random:Random",
 }
 
@@ -131,5 +133,8 @@ def need_latent_steps(metrics: Iterable[str]) -> bool:
 def unknown_name(name: str, known: Iterable[str]) -> str:
     """`'gann' is not known; did you mean 'gan'? Known: gan, gan-dense`"""
     known = sorted(known)
+    for score in scores().values():
+        if name and score.unbiased_name == name and score.name in known:
+            return f"{name!r} is what {score.name!r} stands for here: say {score.name!r}; metrics and displays have both values"
     near = difflib.get_close_matches(name, known, n=1)
     return f"{name!r} is not known{f'; did you mean {near[0]!r}?' if near else '.'} Known: {', '.join(known)}"

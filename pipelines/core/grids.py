@@ -42,6 +42,14 @@ def grid(images: np.ndarray, columns: int, names: Sequence[str] = ()) -> Image.I
     return page
 
 
+def note(text: str) -> Image.Image:
+    """A line of text in place of images."""
+    font = ImageFont.load_default(size=16)
+    page = Image.new("RGB", (round(font.getlength(text)) + 8 * GAP, 16 + 8 * GAP), FRAME)
+    ImageDraw.Draw(page).text((4 * GAP, 4 * GAP), text, fill=INK, font=font)
+    return page
+
+
 def png(picture: Image.Image) -> bytes:
     """The picture as a PNG file."""
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Lazy imports of NumPy, SciPy and Keras, for plug-ins: their modules are imported to check params, which must stay fast."""
+"""Lazy imports for plug-ins, of NumPy, SciPy, scikit-learn and Keras: plug-ins are imported to check params, which is fast."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["keras", "linalg", "np", "special"]
+__all__ = ["ensemble", "keras", "linalg", "np", "special"]
 
 
 class LazyModule(ModuleType):
@@ -18,5 +18,8 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
     from scipy import linalg, special
+    from sklearn import ensemble
 else:
-    keras, np, linalg, special = map(LazyModule, ("keras", "numpy", "scipy.linalg", "scipy.special"))
+    keras, np, linalg, special, ensemble = map(
+        LazyModule, ("keras", "numpy", "scipy.linalg", "scipy.special", "sklearn.ensemble")
+    )

@@ -32,7 +32,8 @@ class GeneratedSamples:
     """Features of n generated images, one for each seed from `first` on, by the extractor of a benchmark.
 
     coarse: (n, c) float32, the images in a few cells (views.py). labels: (n,) int32, the classes asked for; None for a model
-    that takes none. steps: None where none were measured.
+    that takes none. steps: None where none were measured. pixels: (p, height, width, channels) uint8, small pictures of the
+    images `pixel_rows` (p,) int (views.py); None of samples that were kept before there were any.
     """
 
     benchmark_id: str
@@ -41,9 +42,15 @@ class GeneratedSamples:
     coarse: np.ndarray
     labels: np.ndarray | None
     steps: LatentSteps | None
+    pixels: np.ndarray | None = None
+    pixel_rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.coarse)
+
+    def as_features(self, approval: np.ndarray | None = None) -> GeneratedFeatures:
+        """As metrics take them. approval: (n,) float64, how likely people like each."""
+        return GeneratedFeatures(self.features, self.labels, self.steps, approval, self.pixels, self.pixel_rows)
 
 
 def generate_samples(
@@ -62,7 +69,9 @@ def generate_samples(
     seeds = first + np.arange(count)
     images = model.draw(seeds, labels)
     steps = walk(model, extractor, seeds, labels) if with_steps else None
-    return images, GeneratedSamples(benchmark_id, first, extractor.extract(images), views.coarse_cells(images), labels, steps)
+    features, coarse, rows = extractor.extract(images), views.coarse_cells(images), views.pixel_rows(count)
+    pixels = views.pixels(images[rows])
+    return images, GeneratedSamples(benchmark_id, first, features, coarse, labels, steps, pixels, rows)
 
 
 def walk(model: ImageSampler, extractor: Extractor, seeds: np.ndarray, labels: np.ndarray | None) -> LatentSteps:
@@ -85,8 +94,7 @@ def holdout_labels(labels: np.ndarray, count: int) -> np.ndarray:
 def comparison(samples: GeneratedSamples, pinned: Benchmark, approval_folder: Path) -> Comparison:
     """The samples and their benchmark as metrics take them, with the approval that is predicted now."""
     assert samples.benchmark_id == pinned.id
-    liked = predicted_approval(samples, pinned, approval_folder)
-    return Comparison(GeneratedFeatures(samples.features, samples.labels, samples.steps, liked), pinned)
+    return Comparison(samples.as_features(predicted_approval(samples, pinned, approval_folder)), pinned)
 
 
 def predicted_approval(samples: GeneratedSamples, pinned: Benchmark, approval_folder: Path) -> np.ndarray | None:
@@ -112,6 +120,12 @@ def join(samples: GeneratedSamples, more: GeneratedSamples) -> GeneratedSamples:
     if samples.steps is not None and more.steps is not None:
         start = concatenate(samples.steps.start, more.steps.start)
         steps = LatentSteps(start, concatenate(samples.steps.end, more.steps.end), samples.steps.epsilon)
+    pixels, pixel_rows = None, None
+    if samples.pixels is not None and more.pixels is not None:
+        assert samples.pixel_rows is not None
+        assert more.pixel_rows is not None
+        pixels = np.concatenate([samples.pixels, more.pixels])
+        pixel_rows = np.concatenate([samples.pixel_rows, len(samples) + more.pixel_rows])
     return GeneratedSamples(
         samples.benchmark_id,
         samples.first,
@@ -119,6 +133,8 @@ def join(samples: GeneratedSamples, more: GeneratedSamples) -> GeneratedSamples:
         np.concatenate([samples.coarse, more.coarse]),
         labels,
         steps,
+        pixels,
+        pixel_rows,
     )
 
 
@@ -138,6 +154,8 @@ def write(path: Path, samples: GeneratedSamples) -> None:
         coarse=samples.coarse,
         probabilities=features.probabilities,
         labels=samples.labels,
+        pixels=samples.pixels,
+        pixel_rows=samples.pixel_rows,
         **arrays,
     )
 
@@ -153,4 +171,5 @@ def read(path: Path) -> GeneratedSamples:
             steps = LatentSteps(start, end, float(arrays["epsilon"]))
         features = Features(arrays["vectors"], arrays.get("probabilities"))
         identity, first = str(arrays["benchmark_id"]), int(arrays["first"])
-        return GeneratedSamples(identity, first, features, arrays["coarse"], arrays.get("labels"), steps)
+        labels, pixels, pixel_rows = map(arrays.get, ("labels", "pixels", "pixel_rows"))
+        return GeneratedSamples(identity, first, features, arrays["coarse"], labels, steps, pixels, pixel_rows)

@@ -1,4 +1,5 @@
-"""Views: the numbers of an image by which the approval model explains people's judgements."""
+"""Views of images: the numbers by which the approval model explains people's judgements, and small pictures of a part of the
+images, by which `told_apart` tells generated from real ones."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from pipelines.features.base import Features
 COARSE = 4  # cells a side
 SURE = 10.0  # in log odds: beyond that a class is as good as certain
 AT_ONCE = 4096  # images
+PIXELS = 32  # pixels a side, the most that are kept of an image, and the side of what is cut out of a larger one
+MOST_PIXEL_ROWS = 2_000  # images of which pixels are kept
 
 
 def compute(features: Features, images: np.ndarray, labels: np.ndarray | None, of_classes: bool) -> np.ndarray:
@@ -34,14 +37,49 @@ def combine(features: Features, cells: np.ndarray, labels: np.ndarray | None, of
 
 def coarse_cells(images: np.ndarray) -> np.ndarray:
     """(n, 16 channels) float32, 0..1: the means of equal cells."""
-    size = images.shape[1]
-    edges, pixels = np.linspace(0, size, COARSE + 1)[:, None], np.arange(size)
-    share = np.clip(np.minimum(pixels + 1, edges[1:]) - np.maximum(pixels, edges[:-1]), 0, None) * (COARSE / size)
     found = np.empty((len(images), COARSE, COARSE, images.shape[3]), np.float32)
     for start in range(0, len(images), AT_ONCE):
         some = slice(start, start + AT_ONCE)
-        found[some] = np.einsum("ah,nhwc,bw->nabc", share, images[some].astype(np.float32), share, optimize=True)
+        found[some] = cell_means(images[some], COARSE)
     return found.reshape(len(images), -1) / np.float32(255)
+
+
+def cell_means(images: np.ndarray, cells: int) -> np.ndarray:
+    """(n, cells, cells, channels) float64, 0..255: the means of `cells` x `cells` equal cells of each image."""
+    size = images.shape[1]
+    edges, places = np.linspace(0, size, cells + 1)[:, None], np.arange(size)
+    share = np.clip(np.minimum(places + 1, edges[1:]) - np.maximum(places, edges[:-1]), 0, None) * (cells / size)
+    return np.einsum("ah,nhwc,bw->nabc", share, images.astype(np.float32), share, optimize=True)
+
+
+def pixel_rows(count: int) -> np.ndarray:
+    """(p,) int64, rising: of which of `count` images pixels are kept, the same at every call; all of them if they are few.
+
+    One at random of each of p equal parts of the rows: rows that come sorted by class are chosen in the classes' shares, and
+    rows whose classes come by turns are not chosen in step with them.
+    """
+    kept = min(count, MOST_PIXEL_ROWS)
+    edges = np.arange(kept + 1) * count // max(kept, 1)
+    return np.random.default_rng(count).integers(edges[:-1], edges[1:])
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    """(n, height, width, channels) uint8, small pictures of images (n, size, size, channels) uint8.
+
+    Images of at most 32 pixels a side as they are. Of a larger one, the whole in 32 x 32 cells, and at its right the 32 x 32
+    pixels at its centre as they are, because averaging takes away checkerboards and noise: (n, 32, 64, channels).
+    """
+    size = images.shape[1]
+    if size <= PIXELS:
+        return images
+    found = np.empty((len(images), PIXELS, 2 * PIXELS, images.shape[3]), np.uint8)
+    first = (size - PIXELS) // 2
+    found[:, :, PIXELS:] = images[:, first : first + PIXELS, first : first + PIXELS]
+    step = max(1, AT_ONCE * PIXELS**2 // size**2)
+    for start in range(0, len(images), step):
+        some = slice(start, start + step)
+        found[some, :, :PIXELS] = np.rint(cell_means(images[some], PIXELS))
+    return found
 
 
 def label_margins(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

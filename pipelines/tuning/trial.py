@@ -16,7 +16,6 @@ from pipelines.core.errors import InputError
 from pipelines.core.project import Project
 from pipelines.features.base import Extractor
 from pipelines.metrics.base import Comparison
-from pipelines.metrics.inputs import GeneratedFeatures
 from pipelines.models import base
 from pipelines.scoring import benchmark, generated, scores
 from pipelines.settings.schema import Params
@@ -83,7 +82,7 @@ class Experiment:
         _, samples = generated.generate_samples(model, self.extractor, fold_benchmark.id, first, count, labels, with_steps)
         pinned = benchmark.read_pinned(self.project.reference) if metric == "approval" else None
         liked = generated.predicted_approval(samples, pinned, self.project.approval) if pinned else None
-        comparison = Comparison(GeneratedFeatures(samples.features, samples.labels, samples.steps, liked), fold_benchmark)
+        comparison = Comparison(samples.as_features(liked), fold_benchmark)
         found = scores.measure(comparison, [catalogue.metric_of(metric)])
         if metric not in found.values:
             why = next(iter(found.missing.values()), f"{metric} says nothing of this data and model.family")
@@ -91,7 +90,7 @@ class Experiment:
                 f"tune.metric: {why}; {len(fold_benchmark.labels):,} rows are left out to score by, tune.samples generates "
                 f"{self.params.tune.samples:,} images, {FEWER} times fewer half-way. Set another tune.metric, or more of them"
             )
-        return found.values[metric].value
+        return found.values[metric].unbiased
 
 
 @dataclass(frozen=True)

@@ -24,3 +24,12 @@ def test_a_class_with_more_images_than_fit_goes_on_in_the_next_row() -> None:
     labels = np.array([0] * 5 + [1], np.int32)
     page = grids.by_class(np.zeros((6, 8, 8, 1), np.uint8), labels, ["a", "b"], widest=4)
     assert page.height == 3 * 66 + 2
+
+
+def test_a_note_is_wide_enough_for_its_text() -> None:
+    short, long = (np.asarray(grids.note("not measured" * times)) for times in (1, 3))
+    for page in (short, long):
+        ink = np.argwhere((page != grids.FRAME).any(-1))
+        assert ink[:, 1].max() < page.shape[1] - grids.GAP
+        assert len(ink) > 100
+    assert long.shape[1] > 2 * short.shape[1]

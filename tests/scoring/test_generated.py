@@ -40,6 +40,7 @@ def flat(draws: GeneratedSamples) -> list[Any]:
     """Everything in it."""
     arrays = [draws.features.vectors, draws.features.probabilities, draws.coarse, draws.labels]
     arrays += [draws.steps.start.vectors, draws.steps.end.vectors, draws.steps.epsilon] if draws.steps else [None]
+    arrays += [draws.pixels, draws.pixel_rows]
     return [draws.benchmark_id, draws.first, *(array if array is None else np.asarray(array).tolist() for array in arrays)]
 
 
@@ -72,6 +73,26 @@ def test_two_parts_are_what_one_draw_of_both_would_be() -> None:
     assert joined.steps is not None
     assert len(joined.steps.start.vectors) == 10
     assert generated.join(some(0, 2), some(2, 2, with_steps=False)).steps is None
+
+
+def test_pixels_are_those_of_the_images_they_are_said_to_be_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "MOST_PIXEL_ROWS", 3)
+    joined = generated.join(some(10, 20), some(30, 40))
+    candidate = joined.as_features()
+    assert candidate.pixels is not None
+    assert candidate.pixel_rows is not None
+    assert len(candidate.pixels) == 6
+    assert (candidate.pixels[:, 0, 0, 0] == 10 + candidate.pixel_rows).all()  # an image is its seed
+    assert (candidate.pixel_rows[:3] < 20).all()
+    assert (candidate.pixel_rows[3:] >= 20).all()
+
+
+def test_samples_that_were_kept_without_pixels_are_still_read(tmp_path: Path) -> None:
+    older = replace(some(0, 4), pixels=None, pixel_rows=None)
+    generated.write(tmp_path / "drawn.npz", older)
+    found = generated.read(tmp_path / "drawn.npz")
+    assert flat(found) == flat(older)
+    assert generated.join(found, some(4, 2)).pixels is None
 
 
 def test_classes_come_in_the_holdout_s_shares() -> None:

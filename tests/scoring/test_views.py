@@ -34,3 +34,28 @@ def test_labels_count_only_where_the_extractor_knows_their_classes() -> None:
         views.compute(features, images, some, known).shape[1] for some, known in ((labels, True), (labels, False), (None, True))
     ]
     assert widths == [5 + 16 + 1, 5 + 16, 5 + 16]
+
+
+def test_small_images_are_kept_as_they_are_and_large_ones_small_with_a_piece_of_full_size() -> None:
+    small = pictures(3, 8, 3)
+    assert views.pixels(small).tolist() == small.tolist()
+    large = pictures(5, 96, 1)
+    found = views.pixels(large)
+    assert (found.shape, found.dtype) == ((5, 32, 64, 1), np.uint8)
+    cells = large.reshape(5, 32, 3, 32, 3, 1).mean(axis=(2, 4))
+    assert np.abs(found[:, :, :32] - cells).max() <= 0.51
+    assert found[:, :, 32:].tolist() == large[:, 32:64, 32:64].tolist()
+    assert views.pixels(pictures(2, 33, 1)).shape == (2, 32, 64, 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 2_000, 2_001, 25_000])
+def test_rows_whose_pixels_are_kept_are_of_all_classes_in_any_order(count: int) -> None:
+    rows = views.pixel_rows(count)
+    assert len(rows) == min(count, 2_000)
+    assert (np.diff(rows) > 0).all()
+    assert rows.tolist() == views.pixel_rows(count).tolist()
+    assert not len(rows) or 0 <= rows[0] <= rows[-1] < count
+    if count == 25_000:
+        by_turns, sorted_labels = np.arange(count) % 10, np.arange(count) // 2_500
+        for labels in (by_turns, sorted_labels):
+            assert np.bincount(labels[rows], minlength=10) == pytest.approx(np.full(10, 200), abs=50)
