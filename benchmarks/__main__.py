@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-HELPERS = {"__init__", "__main__", "idle", "measure", "peers", "turns", "workspace"}
+HELPERS = {"__init__", "__main__", "idle", "instrument", "ladder", "measure", "peers", "ranks", "turns", "workspace"}
 
 
 def main() -> None:
