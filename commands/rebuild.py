@@ -9,7 +9,7 @@ import typer
 
 from commands import console
 from commands.app import Json, command
-from pipelines.core.numbers import four_digits
+from pipelines.core.numbers import three_digits
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
@@ -71,5 +71,5 @@ def weights(found: WeightsMatch) -> tuple[str, str]:
 
 
 def score(name: str, found: ScoreMatch) -> tuple[str, ...]:
-    match = "no difference that counts" if found.equal else f"different, by more than {four_digits(found.counts)}"
-    return name, f"{found.difference:+.4g}", f"{four_digits(found.low)} to {four_digits(found.high)}", match
+    match = "no difference that counts" if found.equal else f"different, by more than {three_digits(found.counts)}"
+    return name, f"{found.difference:+,.3g}", f"{three_digits(found.low)} to {three_digits(found.high)}", match

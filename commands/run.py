@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pipelines.registry.client import Registry
     from pipelines.settings.schema import Params
 
+SCORES = ("fid", "told_apart", "precision", "recall", "class_accuracy", "memorisation", "approval")  # that a run shows
+
 
 @command(writes=True)
 def run(
@@ -161,21 +163,16 @@ def suggestions(project: Project, params: Params, version: int | None) -> Iterat
 
 
 def scores(folder: Path) -> list[tuple[str, str]]:
-    from pipelines.core import reports
+    """The scores of the newest model that tell most, and what they mean in words."""
+    from pipelines.evaluation import summary
+    from pipelines.scoring import readings
 
     if not (folder / "metrics.json").is_file():
         return []
-    metrics = reports.read(folder, "metrics")
-    fid, floor, accuracy = (metrics.get(name) for name in ("fid", "fid_floor", "class_accuracy"))
-    facts = []
-    if fid is not None:
-        against = f", {fid / floor:.2f} times its floor of {floor:.3g} (between real images)" if floor else ""
-        facts.append(("FID", f"{fid:.3g}{against}"))
-    if accuracy is not None:
-        facts.append(("class accuracy", f"{accuracy:.1%}"))
-    if "precision" in metrics:
-        facts.append(("precision", f"{metrics['precision']:.1%}, recall {metrics['recall']:.1%}"))
-    return facts
+    findings = summary.read(folder)
+    rows = [row for row in readings.rows(findings.metrics) if row.name in SCORES]
+    words = zip(("in short", ""), summary.headline(findings), strict=False)
+    return [*words, *(row.fact() for row in rows)]
 
 
 def program_folder(project: Project) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,13 +14,12 @@ from commands import console
 from commands.app import Json, command
 from pipelines import catalogue
 from pipelines.core.errors import InputError
-from pipelines.core.numbers import SEEDS, four_digits
+from pipelines.core.numbers import SEEDS
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
 if TYPE_CHECKING:
     from operations.compare import CompareOptions
-    from pipelines.metrics.intervals import Estimate
     from pipelines.scoring.scores import Scores
 
 
@@ -39,13 +37,17 @@ def score(
         str, typer.Argument(metavar="A", help="Candidate set: a folder of images, .npz, .parquet or models:/NAME@alias.")
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="Reference set that A is compared with, of the same kinds.")],
-    extractor: Annotated[str | None, typer.Option(help="domain, inception or random; none: the files hold features.")] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="domain, inception, keras_hub or random; none: the files hold features.")
+    ] = None,
     metrics: Annotated[str | None, typer.Option(help="As in fid,kid; without it all that apply.")] = None,
     size: Annotated[int | None, typer.Option(help="Pixels a side; without it as B's images.")] = None,
     count: Annotated[int | None, typer.Option(help="Images that a model generates.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first image that a model generates.")] = 0,
-    weights: Annotated[str | None, typer.Option(help="Path or URL of the file of inception.")] = None,
-    sha256: Annotated[str | None, typer.Option(help="Checksum of that file.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Path or URL of the file of inception; preset or folder of keras_hub.")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="Checksum of that file, or of the weights in the preset.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare any two sets of images, or of features, by every metric."""
@@ -90,34 +92,39 @@ def check_weights(options: CompareOptions) -> None:
     from operations.compare import NONE
 
     name = options.extractor
-    from_file = name not in (None, NONE) and catalogue.get(catalogue.FEATURES, str(name)).from_file
+    extractor = None if name in (None, NONE) else catalogue.get(catalogue.FEATURES, str(name))
     given = [f"--{option}" for option in ("weights", "sha256") if getattr(options, option) is not None]
-    if from_file and len(given) < 2:
+    if extractor is not None and extractor.of_presets and options.weights is None:
+        raise InputError(
+            f"--extractor {name} is read from a preset: give --weights, its name, handle or folder, as in dinov2_small or "
+            "./folder; docs/metrics.md has more"
+        )
+    if extractor is not None and extractor.from_file and not extractor.of_presets and len(given) < 2:
         raise InputError(
             f"--extractor {name} is read from a file: give --weights, its path or URL, and --sha256, its checksum; "
             "docs/metrics.md has both"
         )
-    if given and not from_file:
-        raise InputError(f"{given[0]}: goes with an extractor that is read from a file, as --extractor inception is")
+    if given and (extractor is None or not extractor.from_file):
+        raise InputError(f"{given[0]}: goes with an extractor that is read from a file, as inception and keras_hub are")
     if options.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", options.sha256):
         raise InputError(f"--sha256 {options.sha256}: expected 64 hexadecimal digits, as sha256sum prints them")
 
 
 def show(found: Scores, a: str, b: str) -> None:
-    declared = catalogue.scores()
+    from pipelines.evaluation import summary
+    from pipelines.scoring import readings
+
+    declared, metrics, by_class = catalogue.scores(), found.flat(), readings.tables(found.tables)
     typer.secho(f"{a} against {b}", bold=True)
-    if found.values:
-        show_estimates("score", "value", found.values, {name: declared[name].goal for name in found.values})
-    for title, by_class in found.tables.items():
-        show_estimates("class", title, by_class, dict.fromkeys(by_class, declared[title].goal))
+    for sentence in summary.headline(summary.find(metrics, by_class, candidate="the images of A", reference="those of B")):
+        print(sentence)
+    if rows := [row.cells() for row in readings.rows(metrics)]:
+        console.table(list(rows[0]), [list(row.values()) for row in rows], wide=True)
+    for title, table in by_class.items():
+        lines = [(name, one.value_text, one.interval_text, one.ideal_text) for name, one in table.items()]
+        console.table(
+            ("class", title, "95 % interval", "ideal model", "better"), [(*line, declared[title].goal) for line in lines]
+        )
     for reason in found.missing.values():
         print(f"not enough: {reason}")
     typer.secho(f"benchmark {found.benchmark_id}; rows of A: {found.samples:,}", dim=True)
-
-
-def show_estimates(first: str, second: str, estimates: Mapping[str, Estimate], better: Mapping[str, str]) -> None:
-    rows = []
-    for name, estimate in estimates.items():
-        low, high = estimate.interval
-        rows.append((name, four_digits(estimate.value), f"{four_digits(low)} to {four_digits(high)}", better.get(name, "")))
-    console.table((first, second, "95 % interval", "better"), rows)

@@ -11,6 +11,7 @@ import typer
 
 from commands import console
 from commands.app import Json, command
+from pipelines.core.numbers import three_digits
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
@@ -44,7 +45,7 @@ def simulate(
         for turn in run(project, params, simulation, out):
             turns.append(turn)
             approval = f"{turn.approval:.1%} ({turn.approval_low:.1%} to {turn.approval_high:.1%})"
-            fid = f", FID {turn.fid:.3g}" if turn.fid is not None else ""
+            fid = f", fid_unbiased {distance(turn)}" if turn.fid_unbiased is not None else ""
             say(f"turn {turn.turn}: the taste likes {approval}{fid}, after {turn.seconds:.0f} s")
     finally:  # what was done until Ctrl-C, or until a stage failed, is worth seeing
         if turns:
@@ -56,15 +57,26 @@ def simulate(
             say(f"{out}: table, plot, and grids of the same seeds at each turn")
 
 
+def distance(turn: Turn) -> str:
+    """fid without its bias, with its interval."""
+    values = (turn.fid_unbiased, turn.fid_low, turn.fid_high)
+    if None in values:
+        return "-"
+    value, low, high = (three_digits(value) for value in values if value is not None)
+    return f"{value} ({low} to {high})"
+
+
 def cells(turn: Turn) -> dict[str, str]:
     """The cells of a turn's line in the table, by column."""
-    fid, recall, coverage = ("-" if value is None else f"{value:.3g}" for value in (turn.fid, turn.recall, turn.coverage))
+    values = (turn.fid, turn.recall, turn.coverage)
+    fid, recall, coverage = ("-" if value is None else three_digits(value) for value in values)
     return {
         "turn": str(turn.turn),
         "version": str(turn.version),
         "liked": f"{turn.approval:.1%}",
         "95%": f"{turn.approval_low:.1%} to {turn.approval_high:.1%}",
-        "FID": fid,
+        "fid_unbiased": distance(turn),
+        "fid elsewhere": fid,
         "recall": recall,
         "coverage": coverage,
         "classes": "-" if turn.least is None else f"{turn.least:.2f} to {turn.greatest:.2f}",

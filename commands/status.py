@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from commands import console
 from commands.app import Json, command
 from commands.influence import open_store
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pipelines.registry.client import Registry
 
 KEYS = ("version", "metrics", "benchmark_id")
+SCORE = "fid"  # that is shown of each version
+NOTE = "fid_unbiased: with its 95% interval, an ideal model has 0; fid: as other libraries print it, and an ideal model's"
 COLOURS = {"fresh": "green", "stale": "yellow", "never": "dim"}
 
 
@@ -63,8 +67,13 @@ def events(project: Project) -> dict[str, int | None]:
 def show(state: dict[str, Any]) -> None:
     from rich.text import Text
 
+    from pipelines.scoring import readings
+
     aliases = ("champion", "challenger")
-    console.table(("model", "version", "FID", "floor", "benchmark", "gate"), [row(alias, state[alias]) for alias in aliases])
+    columns = ("model", "version", readings.unbiased_key(SCORE), SCORE, "benchmark", "gate")
+    console.table(columns, [row(alias, state[alias]) for alias in aliases])
+    if any(state[alias] for alias in aliases):
+        typer.secho(NOTE, dim=True)
     numbers = (f"{count:,} {name}" if count is not None else f"{name} unknown" for name, count in state["events"].items())
     print(f"events: {', '.join(numbers)}\n")
     console.table(("stage", "state"), [(name, Text(word, COLOURS[word])) for name, word in state["stages"].items()])
@@ -73,5 +82,9 @@ def show(state: dict[str, Any]) -> None:
 def row(alias: str, about: dict[str, Any] | None) -> list[str]:
     if about is None:
         return [alias, "none yet", "-", "-", "-", "-"]
-    numbers = (f"{about['metrics'][name]:.3g}" if name in about["metrics"] else "-" for name in ("fid", "fid_floor"))
+    from pipelines.scoring import readings
+
+    unbiased, other = readings.read(about["metrics"]).get(SCORE), readings.elsewhere(about["metrics"], SCORE)
+    printed = "-" if other is None else other.value_text + (f" (ideal {other.ideal_text})" if other.ideal_text else "")
+    numbers = (unbiased.text if unbiased else "-", printed)
     return [alias, str(about["version"]), *numbers, str(about["benchmark_id"] or "-")[:12], about["verdict"] or "-"]

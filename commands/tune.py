@@ -15,6 +15,7 @@ from commands import console
 from commands.app import Json, Overlays, Settings, command
 from commands.run import update
 from pipelines.core.errors import GenloopError
+from pipelines.core.numbers import three_digits
 from pipelines.core.progress import duration, say
 from pipelines.core.project import Project
 
@@ -54,11 +55,12 @@ def tune(
     params, registry = open_registry(project)
     space.check(params)
 
+    from pipelines.scoring import readings
     from pipelines.tuning import search  # only now: the import takes a second, and faults of the space are found without it
 
     file = out or project.reports / "tuned.yaml"
     try:
-        result = search.run(project, params, registry, trials, file, TrialPrinter(params.tune.metric))
+        result = search.run(project, params, registry, trials, file, TrialPrinter(readings.unbiased_key(params.tune.metric)))
     except KeyboardInterrupt:
         raise GenloopError("interrupted; the finished trials are kept, and `genloop tune` goes on with the rest") from None
     print(json.dumps(as_record(project, result), indent=2)) if as_json else show(result)
@@ -81,20 +83,22 @@ class TrialPrinter:
 
 def outcome(trial: TrialRecord, metric: str) -> str:
     if trial.value is not None:
-        return f"{metric} {trial.value:.4g}"
+        return f"{metric} {three_digits(trial.value)}"
     if trial.intermediate and trial.state == "pruned":
         step = max(trial.intermediate)
-        return f"pruned at step {step:,}, where {metric} was {trial.intermediate[step]:.4g}"
+        return f"pruned at step {step:,}, where {metric} was {three_digits(trial.intermediate[step])}"
     return f"{trial.state}: {trial.reason}" if trial.reason else trial.state
 
 
 def show(result: SearchResult) -> None:
+    from pipelines.scoring import readings
+
     keys = list(result.best[0].values)
-    columns = ("trial", result.metric, *(key.rpartition(".")[2] for key in keys), "time")
+    columns = ("trial", readings.unbiased_key(result.metric), *(key.rpartition(".")[2] for key in keys), "time")
     rows = (
         (
             str(trial.number),
-            f"{trial.value:.4g}",
+            "-" if trial.value is None else three_digits(trial.value),
             *(number(trial.values.get(key, "-")) for key in keys),
             duration(trial.seconds or 0),
         )

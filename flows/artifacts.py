@@ -12,38 +12,37 @@ from PIL import Image
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
 from pipelines.core import reports, timestamps
-from pipelines.core.numbers import four_digits
 from pipelines.core.project import Project
-from pipelines.promotion.decisions import Decision, summary, table_rows
+from pipelines.evaluation import summary
+from pipelines.promotion import decisions
+from pipelines.promotion.decisions import Decision, table_rows
 from pipelines.registry.client import Registry
+from pipelines.scoring import readings
 
 SIDE = 480  # pixels; the page shows it in a column
 
 
 def show_results(project: Project) -> None:
     if (project.reports / "metrics.json").is_file():
-        scores = score_table(reports.read(project.reports, "metrics"))
-        create_table_artifact(table=scores, key="metrics", description="Scores of the newest model")
+        metrics = reports.read(project.reports, "metrics")
+        words = summary.headline(summary.read(project.reports))
+        create_table_artifact(table=score_table(metrics), key="metrics", description=f"The newest model. {' '.join(words)}")
     samples = project.reports / "samples.png"
     if samples.is_file():
         create_image_artifact(image_url=data_url(samples), key="samples", description="Images that it generates")
 
 
 def score_table(metrics: dict[str, Any]) -> list[dict[str, str]]:
-    """A line for each score, its interval beside it."""
-    rows = []
-    for name, value in metrics.items():
-        if name.endswith(("_low", "_high")):
-            continue
-        ends = [metrics[f"{name}{end}"] for end in ("_low", "_high") if f"{name}{end}" in metrics]
-        shown = four_digits(value) if isinstance(value, float) else str(value)
-        rows.append({"metric": name, "value": shown, "95 % interval": " to ".join(map(four_digits, ends))})
-    return rows
+    """A line for each score, then what was measured and by what."""
+    rows = [row.cells() for row in readings.rows(metrics)]
+    about = {name: metrics[name] for name in ("samples", "benchmark_id") if name in metrics}
+    blank = dict.fromkeys(rows[0] if rows else (), "")
+    return [*rows, *({**blank, "score": name, "value": str(value)} for name, value in about.items())]
 
 
 def show_decision(registry: Registry, decision: Decision) -> None:
     """The verdict of the gate, and what both versions generate from the same seeds."""
-    create_table_artifact(table=rule_table(decision), key="verdict", description=summary(decision))
+    create_table_artifact(table=rule_table(decision), key="verdict", description=decisions.summary(decision))
     for role, number in (("challenger", decision.challenger), ("champion", decision.champion)):
         if number is None:
             continue
@@ -81,7 +80,7 @@ def markdown(decision: Decision) -> str:
     """The verdict as Markdown, for the form that asks a person to approve."""
     table = rule_table(decision)
     lines = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)] if table else []
-    return "\n".join([summary(decision), "", *(f"| {' | '.join(line)} |" for line in lines)])
+    return "\n".join([decisions.summary(decision), "", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
 def data_url(path: Path) -> str:

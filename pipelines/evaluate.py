@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,20 @@ from PIL import Image
 from pipelines import catalogue
 from pipelines.core import backend, files, grids, reports, rows
 from pipelines.core.errors import InputError
-from pipelines.core.numbers import four_digits
 from pipelines.core.project import Project
-from pipelines.evaluation import page
+from pipelines.evaluation import page, summary
 from pipelines.metrics import neighbours
 from pipelines.metrics.base import MOST_ROWS, Comparison
 from pipelines.metrics.inputs import Benchmark
 from pipelines.registry import sampler
-from pipelines.scoring import benchmark, generated, scores
+from pipelines.scoring import benchmark, generated, readings, scores
 from pipelines.scoring.scores import Scores
 from pipelines.settings.schema import Params
 from pipelines.stage import main
 
 COLUMNS = 12  # images of a class in the grids of samples and real rows
 NEAREST = 12  # generated images that are shown beside their nearest training rows
+EXTREMES = 12  # generated images that a classifier told from real ones most surely, and as many that it did not
 
 
 def run(project: Project, params: Params) -> None:
@@ -47,6 +48,10 @@ def run(project: Project, params: Params) -> None:
         "real": real_grid(project, pinned),
         "neighbours": neighbour_grid(project, images, comparison),
     }
+    told_apart = told_apart_grid(images, comparison) if "told_apart" in result.values else None
+    files.write(project.reports / "told_apart.png", grids.png(told_apart or grids.note("not measured")))
+    if told_apart is not None:
+        pictures["told_apart"] = told_apart
     for name, picture in pictures.items():
         files.write(project.reports / f"{name}.png", grids.png(picture))
     files.write(project.reports / "classes.csv", class_table(result, pinned.classes))
@@ -57,11 +62,17 @@ def run(project: Project, params: Params) -> None:
     generated.write(project.reports / generated.NAME, samples)
     reports.write(project.reports, "metrics", result.flat())
     print(f"evaluate: {len(images):,} images generated, benchmark {pinned.id}")
-    for name, estimate in result.values.items():
-        low, high = estimate.interval
-        print(f"evaluate: {name} {four_digits(estimate.value)}, 95% interval {four_digits(low)} to {four_digits(high)}")
-    for why in result.missing.values():
-        print(f"evaluate: {why}")
+    for line in lines(result):
+        print(f"evaluate: {line}")
+
+
+def lines(result: Scores) -> Iterator[str]:
+    """What people read of the scores at the terminal."""
+    metrics = result.flat()
+    yield from summary.headline(summary.find(metrics, readings.tables(result.tables)))
+    for row in readings.rows(metrics):
+        yield " ".join(row.fact())
+    yield from result.missing.values()
 
 
 def check_benchmark(project: Project, pinned: Benchmark) -> None:
@@ -111,10 +122,18 @@ def neighbour_grid(project: Project, images: np.ndarray, comparison: Comparison)
     return grids.grid(np.concatenate([images[nearest], beside]), len(nearest), ["generated", "nearest training row"])
 
 
+def told_apart_grid(images: np.ndarray, comparison: Comparison) -> Image.Image:
+    """The generated images that were called generated most surely, and below them those that were least surely."""
+    found = comparison.told_apart
+    order = found.generated[np.argsort(-found.share, kind="stable")]
+    shown = np.concatenate([order[:EXTREMES], order[::-1][:EXTREMES]])
+    return grids.grid(images[shown], EXTREMES, ["gave themselves away", "passed"])
+
+
 def class_table(result: Scores, classes: list[str]) -> str:
     """CSV: a line for each class, with its scores and their intervals."""
     text = io.StringIO()
-    columns = [f"{title}{end}" for title in result.tables for end in ("", "_low", "_high")]
+    columns = [f"{title}{end}" for title in result.tables for end in ("", "_low", "_high", "_ideal")]
     writer = csv.DictWriter(text, ["class", *columns])
     writer.writeheader()
     for name in classes if columns else ():
@@ -122,7 +141,12 @@ def class_table(result: Scores, classes: list[str]) -> str:
         for title, table in result.tables.items():
             if name in table:
                 low, high = table[name].interval
-                line |= {title: table[name].value, f"{title}_low": low, f"{title}_high": high}
+                line |= {
+                    title: table[name].unbiased,
+                    f"{title}_low": low,
+                    f"{title}_high": high,
+                    f"{title}_ideal": table[name].ideal,
+                }
         writer.writerow(line)
     return text.getvalue()
 

@@ -20,11 +20,10 @@ from pathlib import Path
 from pipelines import catalogue
 from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
-from pipelines.core.numbers import four_digits
 from pipelines.core.processes import die_with_parent
 from pipelines.core.progress import say
 from pipelines.core.project import Project
-from pipelines.scoring import scores
+from pipelines.scoring import readings, scores
 from pipelines.scoring.scores import Scores
 from pipelines.settings.load import update_params
 from pipelines.settings.schema import Params
@@ -51,7 +50,8 @@ def measure(project: Project, params: Params, run_stage: RunStage) -> None:
         trial = seed_project(project, folder / f"seed-{seed}")
         if len(by_seed) < trainings and train_and_evaluate(project, trial, seed, run_stage):
             by_seed[seed] = scores.read(trial.reports / "estimates.npz")
-            values = ", ".join(f"{name} {four_digits(estimate.value)}" for name, estimate in by_seed[seed].values.items())
+            of_seed = readings.read(by_seed[seed].flat())
+            values = ", ".join(f"{readings.unbiased_key(name)} {reading.value_text}" for name, reading in of_seed.items())
             print(f"noise: seed {seed}, training {len(by_seed)} of {trainings}: {values}")
     if len(by_seed) < trainings:
         raise GenloopError(

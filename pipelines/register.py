@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core import files, reports
+from pipelines.core.numbers import three_digits
 from pipelines.core.project import Project
 from pipelines.feedback import curated
 from pipelines.feedback.curated import CuratedSummary
@@ -24,8 +25,8 @@ from pipelines.settings.schema import Params
 from pipelines.stage import main
 
 REPORTS = (
-    "samples.png", "real.png", "neighbours.png", "training-samples.png", "evaluation.html", "data.html", "metrics.json",
-    "estimates.npz", "drawn.npz", "clean.json", "reference.json", "train.json", "classes.csv",
+    "samples.png", "real.png", "neighbours.png", "told_apart.png", "training-samples.png", "evaluation.html", "data.html",
+    "metrics.json", "estimates.npz", "drawn.npz", "clean.json", "reference.json", "train.json", "classes.csv",
 )  # fmt: skip
 
 
@@ -63,9 +64,10 @@ def add(project: Project, params: Params, registry: Registry, key: str, scores: 
         version = log_and_register(params, registry, publication)
     champion = registry.alias(CHAMPION)
     for rule in results:
-        limit = f"{rule.metric} {rule.kind} {rule.margin:.4g}"
+        limit = f"{rule.metric} {rule.kind} {rule.margin:g}"
         if rule.verdict == "reject" and champion is None:
-            print(f"register: no champion yet: {limit}: {rule.why}, {rule.low:.3g} to {rule.high:.3g}")
+            interval = " to ".join(three_digits(end) for end in (rule.low, rule.high) if end is not None)
+            print(f"register: no champion yet: {limit}: {rule.why}, {interval}")
         elif rule.verdict == "undecided" and champion == version:
             print(f"register: champion, because it is the first; that {limit} holds is not known: {rule.why}")
     return version

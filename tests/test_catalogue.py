@@ -93,6 +93,7 @@ def check_extractor(name: str, member: Any) -> None:
     fills(member, Extractor)
     assert isinstance(member.from_file, bool)
     assert isinstance(member.learns, bool)
+    assert member.from_file or not member.of_presets
 
 
 def check_format(name: str, member: Any) -> None:
@@ -156,3 +157,8 @@ def test_the_documents_say_of_scores_what_metrics_say() -> None:
         counts = ((score.least_rows, ""), (score.rows_per_feature, " a feature"), (score.rows_per_class, " a class"))
         assert (tells, better) == (score.meaning, score.goal), name
         assert least == " + ".join(f"{count}{words}" for count, words in counts if count), name
+
+
+def test_who_asks_for_the_unbiased_value_learns_that_rules_go_by_it() -> None:
+    words = catalogue.unknown_name("fid_unbiased", catalogue.scores())
+    assert words.startswith("'fid_unbiased' is what 'fid' stands for here: say 'fid'")

@@ -152,8 +152,7 @@ def test_a_metric(built: tuple[Project, Params], tmp_path: Path, capsys: pytest.
     from commands.score import score
     from pipelines.metrics.intervals import Interval
     from pipelines.promotion import gate, rules
-    from pipelines.registration import card
-    from pipelines.scoring import scores
+    from pipelines.scoring import readings, scores
 
     project, params = built
     metrics = reports.read(project.reports, "metrics")
@@ -162,7 +161,7 @@ def test_a_metric(built: tuple[Project, Params], tmp_path: Path, capsys: pytest.
     html = (project.reports / "evaluation.html").read_text(encoding="utf-8")
     assert "<b>mean gap</b>" in html
     assert f"<td>{declared.meaning}" in html
-    assert [line["better"] for line in card.score_rows(metrics)] == ["lower"]
+    assert [row.better for row in readings.rows(metrics) if row.name == "mean_gap"] == ["lower"]
     few = scores.measure(trial(np.zeros((19, 4)), np.zeros((30, 4))), ["mean_gap"])
     assert few.missing == {"mean_gap": "mean_gap needs 20 generated rows or more, came 19"}
 

@@ -38,10 +38,11 @@ GLUE = {
 # The picture of a training is looked at while it runs: drawing it otherwise is no reason to train again. Nor is another way to
 # fetch the champion that a training may go on from. How scores are shown does not move them. And how git is asked which commit
 # a version came from does not change the answer, nor does whether the registry's server answers soon.
-PICTURES, REGISTRY, PAGE = "pipelines.core.grids", "pipelines.registry.client", "pipelines.evaluation.page"
+PICTURES, REGISTRY = "pipelines.core.grids", "pipelines.registry.client"
+DISPLAYS = {"pipelines.evaluation.page", "pipelines.evaluation.summary", "pipelines.scoring.readings"}
 EXEMPT = {
     "train": {PICTURES, REGISTRY},
-    "noise": {PICTURES, REGISTRY, PAGE},
+    "noise": {PICTURES, REGISTRY, *DISPLAYS},
     "register": {"workspace.git", "pipelines.registry.answers"},
 }
 STARTED = {"noise": {"pipelines.train", "pipelines.evaluate"}}  # in processes of their own, so it does not import them

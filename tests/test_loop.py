@@ -95,7 +95,17 @@ def test_a_second_run_has_nothing_to_do(project: Path) -> None:
 def test_metrics_are_shown_and_compared(project: Path) -> None:
     shown = json.loads(shell(project, "dvc", "metrics", "show", "--json"))
     metrics = shown[""]["data"]["data/reports/metrics.json"]["data"]
-    assert {"fid", "fid_low", "fid_high", "fid_floor", "precision", "class_accuracy", "benchmark_id", "samples"} <= set(metrics)
+    assert {
+        "fid",
+        "fid_low",
+        "fid_high",
+        "fid_floor",
+        "told_apart",
+        "precision",
+        "class_accuracy",
+        "benchmark_id",
+        "samples",
+    } <= set(metrics)
     path = project / "data/reports/metrics.json"
     content = path.read_bytes()
     path.unlink()
@@ -115,7 +125,7 @@ def test_plots_are_made(project: Path, tmp_path: Path) -> None:
     assert "class_accuracies" in page
     assert "precision and recall by size of neighbourhood" in page
     pictures = {path.name.rpartition("_")[2] for path in tmp_path.rglob("*.png")}
-    assert {"samples.png", "training-samples.png", "real.png", "neighbours.png"} <= pictures
+    assert {"samples.png", "training-samples.png", "real.png", "neighbours.png", "apart.png"} <= pictures
 
 
 @pytest.mark.parametrize(

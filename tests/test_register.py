@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from pipelines import catalogue, evaluate, reference, register
-from pipelines.core import backend, files, reports, rows
+from pipelines.core import backend, files, grids, reports, rows
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.metrics.base import Comparison
@@ -95,16 +95,18 @@ def registry(made: Project, params: Any) -> Registry:
 
 WITH_INTERVALS = (
     *("fid", "fid_floor", "kid", "inception_score", "precision", "recall", "density", "coverage"),
-    *("path_length", "memorisation", "class_accuracy"),
+    *("path_length", "class_accuracy", "told_apart"),
 )
 
 
 def test_metrics_are_flat_finite_have_intervals_and_carry_their_benchmark(made: Project) -> None:
     metrics = reports.read(made.reports, "metrics")
     names = {f"{name}{end}" for name in WITH_INTERVALS for end in ("", "_low", "_high")}
-    assert names | {"benchmark_id", "samples", "not_enough"} == set(metrics)
+    ideals = {f"{name}_ideal" for name in WITH_INTERVALS if name not in ("fid_floor", "path_length")}
+    assert names | ideals | {"fid_unbiased", "benchmark_id", "samples", "not_enough"} == set(metrics)
     assert all(metrics[f"{name}_low"] <= metrics[f"{name}_high"] for name in WITH_INTERVALS)
     assert metrics["not_enough"].pop("approval").startswith("approval needs more votes or choices")
+    assert metrics["not_enough"].pop("memorisation").startswith("memorisation needs images that are nearest to 50 different")
     assert metrics["not_enough"] == {
         "fid_infinity": "fid_infinity needs 320 generated rows or more, came 90",
         "class_fid": "class_fid needs more than 64 images of a class, drawn and real; no class has as many",
@@ -115,7 +117,7 @@ def test_metrics_are_flat_finite_have_intervals_and_carry_their_benchmark(made: 
         with Image.open(made.reports / f"{name}.png") as picture:
             assert picture.width > 300
     lines = (made.reports / "classes.csv").read_text().splitlines()
-    assert lines[0] == "class,class_accuracies,class_accuracies_low,class_accuracies_high"
+    assert lines[0] == "class,class_accuracies,class_accuracies_low,class_accuracies_high,class_accuracies_ideal"
     assert len(lines) == 4
 
 
@@ -155,6 +157,33 @@ def test_the_nearest_training_rows_of_copies_are_the_rows_themselves(made: Proje
     pixels = np.asarray(picture.convert("L"))[2:-2, 300:]
     upper, lower = pixels[: len(pixels) // 2 - 1], pixels[len(pixels) // 2 + 1 :]
     assert (upper == lower).all()
+
+
+def test_the_most_and_the_least_telling_images_are_shown(made: Project) -> None:
+    pinned, extractor = benchmark.read(made.reference)
+    some = rows.load(made.clean, "train").images[:120]
+    some[::2] = np.random.default_rng(0).integers(0, 256, some[::2].shape)
+    pixel_rows = views.pixel_rows(len(some))
+    candidate = GeneratedFeatures(extractor.extract(some), None, pixels=some[pixel_rows], pixel_rows=pixel_rows)
+    comparison = Comparison(candidate, pinned)
+    share = dict(zip(comparison.told_apart.generated.tolist(), comparison.told_apart.share.tolist(), strict=True))
+    page = np.asarray(evaluate.told_apart_grid(some, comparison).convert("L"))
+    order = sorted(share, key=lambda number: -share[number])
+    cut = page.shape[1] - 12 * 66  # an image of 8 pixels a side is drawn 8 times as large, and 2 lie between two
+    shown = [page[2 + row * 66 :: 8][:8, cut + column * 66 :: 8][:, :8] for row in (0, 1) for column in range(12)]
+    expected = [*order[:12], *sorted(share, key=lambda number: share[number])[:12]]
+    found = [int(np.argmin(np.abs(some[..., 0].astype(int) - image).sum(axis=(1, 2)))) for image in shown]
+    assert [share[number] for number in found] == [share[number] for number in expected]
+    assert all(number % 2 == 0 for number in found[:12])
+
+
+def test_the_picture_says_where_nothing_was_measured(made: Project, make_params: MakeParams) -> None:
+    before = (made.reports / "told_apart.png").read_bytes()
+    evaluate.run(made, make_params({**CHANGES, "evaluate.metrics": ["fid"]}))
+    after = (made.reports / "told_apart.png").read_bytes()
+    assert after != before
+    assert after == grids.png(grids.note("not measured"))
+    assert "told_apart" not in reports.read(made.reports, "metrics")
 
 
 def test_a_benchmark_of_other_data_is_refused(made: Project, params: Any) -> None:
@@ -455,7 +484,8 @@ def test_unlabelled_rows_are_scored_without_classes(project: Project, make_param
     make_model(project, classes=0)
     reference.run(project, params)
     evaluate.run(project, params)
-    expected = {name for name in WITH_INTERVALS if name not in ("inception_score", "class_accuracy")}
+    # 80 rows are held out, too few for two parts of more than 64.
+    expected = {name for name in WITH_INTERVALS if name not in ("inception_score", "class_accuracy", "fid_floor")}
     assert expected == {name for name in reports.read(project.reports, "metrics") if name in WITH_INTERVALS}
     assert (project.reports / "classes.csv").read_text().splitlines() == ["class"]
     with Image.open(io.BytesIO((project.reports / "samples.png").read_bytes())) as picture:

@@ -12,38 +12,43 @@ from PIL import Image
 
 from pipelines import catalogue
 from pipelines.core import grids
-from pipelines.core.numbers import four_digits
+from pipelines.core.numbers import three_digits
 from pipelines.evaluation import summary
 from pipelines.metrics import precision_recall
 from pipelines.metrics.base import NEIGHBOURS, Comparison
 from pipelines.metrics.intervals import Estimate
-from pipelines.scoring import plots
+from pipelines.scoring import plots, readings
+from pipelines.scoring.readings import Reading
 from pipelines.scoring.scores import Scores
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 POINTS = 200  # most points of a curve
 
-TILES = ("precision", "recall", "coverage", "class_accuracy", "memorisation", "approval")
-DISTANCES = ("fid", "fid_floor", "fid_infinity")  # of one scale
+TILES = ("told_apart", "fid", "precision", "recall", "coverage", "class_accuracy", "memorisation", "approval")
+DISTANCES = ("fid", "fid_infinity")  # of one scale
 
 
 def render(result: Scores, comparison: Comparison, pictures: dict[str, Image.Image], training: list[dict[str, str]]) -> str:
-    """HTML. `pictures`: samples, real, neighbours. `training`: the lines of training.csv."""
+    """HTML.
+
+    pictures: samples, real, neighbours, and told_apart where it was measured. training: the lines of training.csv.
+    """
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     declared = catalogue.scores()
     # Distances come first: the first table says which class is worst.
     titles = sorted(result.tables, key=lambda title: declared[title].better != "lower")
     tables = {title: result.tables[title] for title in titles}
-    environment.filters |= {"number": four_digits, "title": title}
-    environment.filters |= {"interval": plots.interval_text, "ratio": summary.ratio_text}
+    environment.filters |= {"title": title, "reading": Reading.of}
+    metrics = result.flat()
+    findings = summary.find(metrics, readings.tables(tables))
     return environment.get_template("evaluation.html").render(
         title="Genloop: the evaluation",
         result=result,
-        values=result.values,
-        ratio=summary.ratio(result.values),
-        headline=summary.headline(result.values),
-        remarks=summary.remarks(result),
-        tiles=[name for name in TILES if name in result.values],
+        rows=readings.rows(metrics),
+        sentences=[(sentence.colour, sentence.text(findings)) for sentence in summary.sentences(findings)],
+        scores=findings.scores,
+        tiles=[(readings.unbiased_key(name), findings.scores[name]) for name in TILES if name in findings.scores],
+        elsewhere=readings.elsewhere(metrics, "fid"),
         declared=declared,
         bars=bars(result.values),
         tables=tables,
@@ -93,7 +98,8 @@ def class_rows(tables: dict[str, dict[str, Estimate]]) -> dict[str, dict[str, tu
         signs = {"lower": 1, "higher": -1, "": 0}
         declared = catalogue.scores()
         return [
-            signs[declared[title].better] * table[name].value if name in table else -math.inf for title, table in tables.items()
+            signs[declared[title].better] * table[name].unbiased if name in table else -math.inf
+            for title, table in tables.items()
         ]
 
     names = dict.fromkeys(name for table in tables.values() for name in table)
@@ -107,7 +113,7 @@ def trade_off_plot(comparison: Comparison) -> plots.Plot | None:
     rows = trade_off(comparison)
     if not rows:
         return None
-    points = [(r, p, f"{k} neighbours: precision {p:.3f}, recall {r:.3f}") for k, p, r in rows]
+    points = [(r, p, f"{k} neighbours: precision {three_digits(p)}, recall {three_digits(r)}") for k, p, r in rows]
     plot = plots.plot(points, (0, 1), (0, 1), width=340, height=300)
     return plots.with_labels(plot, [f"k = {rows[0][0]}", *(str(k) for k, _, _ in rows[1:])])
 
@@ -123,7 +129,7 @@ def curves(training: list[dict[str, str]]) -> dict[str, plots.Plot]:
         if not course:
             continue
         chosen = np.unique(np.linspace(0, len(course) - 1, POINTS).astype(int))
-        points = [(*course[i], f"step {course[i][0]:,.0f}: {four_digits(course[i][1])}") for i in chosen]
+        points = [(*course[i], f"step {course[i][0]:,.0f}: {three_digits(course[i][1])}") for i in chosen]
         steps, values = zip(*course, strict=True)
         y = plots.padded_range([*values, 0.0, 1.0] if name == "spread" else values)
         courses[name] = plots.plot(points, (min(0.0, steps[0]), steps[-1]), y, width=300, height=130)

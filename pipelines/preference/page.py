@@ -11,7 +11,7 @@ import jinja2
 import numpy as np
 
 from pipelines.core import grids
-from pipelines.core.numbers import four_digits
+from pipelines.core.numbers import three_digits
 from pipelines.preference.accuracy import ReliabilityBin
 from pipelines.scoring import plots
 
@@ -32,7 +32,7 @@ class Whisker:
 def render(report: dict[str, Any], bins: list[ReliabilityBin], strips: dict[str, np.ndarray]) -> str:
     """HTML. `report`: approval.json. `strips`: images that are liked most and least, by `real` and `samples`."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    environment.filters |= {"number": four_digits, "percent": "{:.0%}".format}
+    environment.filters |= {"number": three_digits, "percent": "{:.0%}".format}
     plot = reliability(bins)
     return environment.get_template("approval.html").render(
         title="Genloop: what people like",

@@ -9,10 +9,11 @@ from typing import Any
 
 from pipelines.core import files, reports
 from pipelines.core.errors import InputError
+from pipelines.core.numbers import three_digits
 from pipelines.core.project import Project
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import CHALLENGER, CHAMPION, Version
-from pipelines.scoring import approval
+from pipelines.scoring import approval, readings
 from pipelines.settings.schema import Params
 
 TAG = "genloop.verdict"  # of a version: the gate's last verdict on it
@@ -162,7 +163,7 @@ def table_rows(decision: Decision) -> list[dict[str, str]]:
     """A row of a table for each rule."""
     return [
         {
-            "score": rule["metric"],
+            "score": readings.unbiased_key(rule["metric"]),
             "rule": f"{rule['kind']} {rule['margin']:g}".removesuffix(" 0"),
             "difference": format_number(rule["difference"]),
             "95 % interval": "–" if rule["low"] is None else " to ".join(format_number(rule[end]) for end in ("low", "high")),
@@ -173,7 +174,7 @@ def table_rows(decision: Decision) -> list[dict[str, str]]:
 
 
 def format_number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"  # a hyphen would be a list, where Markdown is read
+    return "–" if value is None else three_digits(value)  # a hyphen would be a list, where Markdown is read
 
 
 def is_due(project: Project, params: Params, registry: Registry) -> bool:

@@ -157,10 +157,13 @@ def judge_rule(rule: PromotionRule, evidence: Evidence) -> RuleResult:
         return rules.uncounted_result(rule, rules.NO_VOTES)
     for alias, scored in (("challenger", new), ("champion", old if compared else None)):
         if scored is not None and name not in scored.values:
-            why = scored.missing.get(catalogue.metric_of(name), f"there is no {name} of this model and data")
+            metric = catalogue.metric_of(name)
+            why = scored.missing.get(metric, f"there is no {name} of this model and data")
+            if metric in scored.nothing and rule.kind == "at_most":
+                return rules.uncounted_result(rule, f"of the {alias}: {why}")
             return rules.undecided_result(rule, f"of the {alias}: {why}")
     if old is None or not compared:
-        return rules.judge_limit(rule, new.values[name].value, new.values[name].interval)
+        return rules.judge_limit(rule, new.values[name].unbiased, new.values[name].interval)
     middle, interval = scores.difference(new, old, name)
     least = floor.floor(name) if floor else 0.0
     if least is None and rule.kind == "better":

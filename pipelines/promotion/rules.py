@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines import catalogue
+from pipelines.core.numbers import three_digits
 from pipelines.metrics.intervals import Interval
+from pipelines.scoring import readings
 from pipelines.settings.schema import PromotionRule
 
 Verdict = Literal["promote", "reject", "undecided"]
@@ -68,7 +70,7 @@ def judge_limit(rule: PromotionRule, score: float, interval: Interval) -> RuleRe
     limit = rule.margin if rule.kind == "at_most" else -rule.margin
     verdict: Verdict = "promote" if most <= limit else "reject" if least > limit else "undecided"
     side = "within" if verdict == "promote" else "beyond" if verdict == "reject" else "on both sides of"
-    return result(rule, rule.margin, score, interval, verdict, f"its interval is {side} the limit of {rule.margin:.4g}")
+    return result(rule, rule.margin, score, interval, verdict, f"its interval is {side} the limit of {rule.margin:g}")
 
 
 def undecided_result(rule: PromotionRule, why: str) -> RuleResult:
@@ -99,11 +101,11 @@ def judge_first_version(rules: Sequence[PromotionRule], metrics: Mapping[str, An
 def judge_without_champion(rule: PromotionRule, metrics: Mapping[str, Any]) -> RuleResult:
     if rule.kind not in ABSOLUTE:
         return uncounted_result(rule, "no champion yet to compare with")
-    if metrics.get(rule.metric) is None:
+    reading = readings.read(metrics).get(rule.metric)
+    if reading is None or reading.interval is None:
         by_votes = catalogue.rule_scores()[rule.metric].by_votes
         return uncounted_result(rule, NO_VOTES) if by_votes else undecided_result(rule, f"{rule.metric} was not measured")
-    score, low, high = (float(metrics[f"{rule.metric}{end}"]) for end in ("", "_low", "_high"))
-    return judge_limit(rule, score, Interval(low, high))
+    return judge_limit(rule, reading.value, reading.interval)
 
 
 def result(
@@ -119,9 +121,9 @@ def result(
 
 def explain(kind: str, verdict: Verdict, counts: float, noise: bool) -> str:
     change = "better" if kind == "better" else "worse"
-    by = f" by more than {counts:.4g}{' (what another seed changes)' if noise else ''}" if counts else ""
+    by = f" by more than {three_digits(counts)}{' (what another seed changes)' if noise else ''}" if counts else ""
     if verdict == "undecided":
         return f"it may be {change}{by} or not"
     if noise and kind == "better" and verdict == "promote":
-        return f"surely better, by more than luck of samples and seed (another seed changes up to {counts:.4g})"
+        return f"surely better, by more than luck of samples and seed (another seed changes up to {three_digits(counts)})"
     return f"surely {'' if (kind == 'better') == (verdict == 'promote') else 'not '}{change}{by}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
 import re
 from collections.abc import Iterator, Mapping
@@ -11,12 +10,14 @@ from typing import Any
 
 import jinja2
 
-from pipelines import catalogue
 from pipelines.core import timestamps
-from pipelines.core.numbers import four_digits
 from pipelines.core.project import Project
+from pipelines.evaluation import summary
+from pipelines.evaluation.summary import Findings
 from pipelines.feedback.curated import CuratedSummary
 from pipelines.registration.origin import stage_report
+from pipelines.scoring import readings
+from pipelines.scoring.readings import Reading
 from pipelines.settings.schema import Params
 
 NAME = "model-card.md"
@@ -41,7 +42,8 @@ def write(project: Project, params: Params, learned: CuratedSummary, tags: Mappi
     """The card, as Markdown. tags: of the version."""
     names = ("metrics", "train", "clean", "validate", "ingest", "feedback", "reference")
     metrics, train, cleaned, data, ingested, curation, reference = (stage_report(project.reports, name) for name in names)
-    lines = class_rows(project.reports)
+    lines = readings.class_lines(project.reports)
+    findings = summary.find(metrics, readings.read_classes(lines))
     classes = cleaned.get("classes") or [line["class"] for line in lines]
     # Markdown, no HTML: names are made harmless by `plain`.
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)
@@ -70,10 +72,11 @@ def write(project: Project, params: Params, learned: CuratedSummary, tags: Mappi
         samples=metrics["samples"],
         benchmark_id=metrics["benchmark_id"],
         extractor=reference.get("how"),
-        scores=list(score_rows(metrics)),
-        failures=[*failures(metrics), *failing_classes(metrics, lines)],
-        neighbours=describe_neighbours(metrics),
-        by_class=class_table(lines),
+        headline=escape(" ".join(summary.headline(findings))),
+        scores=[row.cells() for row in readings.rows(metrics)],
+        failures=list(failures(findings)),
+        neighbours=describe_neighbours(findings.scores),
+        by_class=class_table([line["class"] for line in lines], findings.classes),
     )
     return re.sub(r"\n{3,}", "\n\n", text)
 
@@ -134,65 +137,31 @@ def describe_share(train: Mapping[str, Any], curation: Mapping[str, Any]) -> str
     return f"{generated / rows:.1%}, {generated:,} of {rows:,} rows that it was trained on" if generated and rows else "none"
 
 
-def score_rows(metrics: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    for name, score in sorted(catalogue.scores().items()):
-        if name in metrics:
-            interval = f"{four_digits(metrics[f'{name}_low'])} to {four_digits(metrics[f'{name}_high'])}"
-            yield {"name": f"`{name}`", "value": four_digits(metrics[name]), "interval": interval, "better": score.goal}
-
-
-def failures(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """Known faults, by the better end of each score's interval, and faults that the scores cannot show."""
-    if (recall := metrics.get("recall_high", 1.0)) < 1:
-        yield f"Variety: at least {1 - recall:.0%} of real images look like nothing that it generates (recall)."
-    if (precision := metrics.get("precision_high", 1.0)) < 1:
-        yield f"Quality: at least {1 - precision:.0%} of its images look like no real image (precision)."
-    if (accuracy := metrics.get("class_accuracy_high", 1.0)) < 1:
-        yield f"Classes: at least {1 - accuracy:.1%} of its images are of another class than was asked for."
-    if (least := metrics.get("memorisation_low", 0.0)) > 0.5:
-        yield f"Copies: at least {least:.0%} of its images are nearer to a training image than to an unseen one."
-    for why in metrics.get("not_enough", {}).values():
+def failures(findings: Findings) -> Iterator[str]:
+    """Known faults, in the sentences of the evaluation, and faults that the scores cannot show."""
+    for sentence in summary.sentences(findings):
+        if sentence.colour in ("warn", "bad"):
+            yield escape(sentence.text(findings))
+    for name in findings.weak_classes()[1:MAX_NAMES]:  # the worst one has its sentence
+        share = summary.shares(findings.classes["class_accuracies"][name], " of 100 of its images")
+        yield f"Class {escape(name)}: a classifier takes {share} for it."
+    for why in findings.metrics.get("not_enough", {}).values():
         yield f"Not known: {escape(why)}."
 
 
-def class_rows(folder: Path) -> list[dict[str, str]]:
-    """The lines of classes.csv, a stage report."""
-    path = folder / "classes.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def failing_classes(metrics: Mapping[str, Any], lines: list[dict[str, str]]) -> Iterator[str]:
-    """Classes whose interval lies below that of all together, the worst first."""
-    below = [line for line in lines if line.get("class_accuracies_high")]
-    below = [line for line in below if float(line["class_accuracies_high"]) < metrics.get("class_accuracy_low", 0.0)]
-    for line in sorted(below, key=lambda line: float(line["class_accuracies"]))[:MAX_NAMES]:
-        yield f"Class {escape(line['class'])}: {float(line['class_accuracies']):.0%} of its images are taken for it."
-
-
-def class_table(lines: list[dict[str, str]]) -> dict[str, list[Any]] | None:
+def class_table(names: list[str], classes: Mapping[str, Mapping[str, Reading]]) -> dict[str, list[Any]] | None:
     """Figures of each class with their intervals."""
-    titles = [name for name in (lines[0] if lines else {}) if f"{name}_low" in lines[0]]
-    if not titles:
+    if not classes:
         return None
-    rows = [[escape(line["class"]), *(cell(line, title) for title in titles)] for line in lines]
-    return {"columns": ["class", *(f"`{title}`" for title in titles)], "lines": rows}
+    rows = [[escape(name), *(table[name].text if name in table else "" for table in classes.values())] for name in names]
+    return {"columns": ["class", *(f"`{title}`" for title in classes)], "lines": rows}
 
 
-def cell(line: Mapping[str, str], title: str) -> str:
-    if not line[title]:
-        return ""
-    value, low, high = (four_digits(float(line[f"{title}{end}"])) for end in ("", "_low", "_high"))
-    return f"{value} ({low} to {high})"
-
-
-def describe_neighbours(metrics: Mapping[str, Any]) -> str:
-    if "memorisation" not in metrics:
+def describe_neighbours(scores: Mapping[str, Reading]) -> str:
+    if "memorisation" not in scores:
         return "How near its images come to training images was not measured."
-    value, low, high = (metrics[f"memorisation{end}"] for end in ("", "_low", "_high"))
     return (
-        f"{value:.0%} ({low:.0%} to {high:.0%}) of its images are nearer to a training image than to an unseen real one; a "
-        "model that copies nothing gets about 50%. `neighbours.png`, an artifact of the run, shows those that come nearest."
+        f"{summary.shares(scores['memorisation'], ' of 100 of its images')} are nearer to a training image than to an unseen "
+        f"real one, of an ideal model's {summary.hundredths(scores['memorisation'].ideal or 0.5)}. `neighbours.png`, an "
+        "artifact of the run, shows those that come nearest."
     )

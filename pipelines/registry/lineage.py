@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.errors import GenloopError
-from pipelines.core.numbers import four_digits
 from pipelines.core.timestamps import iso
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import FEEDBACK, NO_COMMIT, PACKAGES, NoVersionError, Version
+from pipelines.scoring import readings
 
 MACHINE, DATA = "genloop.machine.", "genloop.data."  # how names of tags begin
 SHOWN = ("model.family", "model.preset", "train.steps", "train.batch_size", "train.seed", "image.size")  # settings, for people
-SCORES = ("fid", "recall", "coverage", "memorisation", "approval")  # likewise
+SCORES = ("fid", "told_apart", "recall", "coverage", "memorisation", "approval")  # likewise
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Lineage:
         yield "learned from", describe_feedback(self.events, self.raters, len(self.folds))
         yield "generation", f"{self.generation}{'' if self.generation else ', real images alone'}"
         yield "benchmark", self.benchmark_id or "not known"
-        for name in SCORES:
-            if name in self.metrics:
-                yield name, format_interval(self.metrics, name)
+        for row in readings.rows(self.metrics):
+            if row.name in SCORES:
+                yield row.fact()
         if self.verdict:
             champion = self.verdict.get("champion")
             yield "gate", f"{self.verdict['verdict']}, against {'no champion' if champion is None else f'version {champion}'}"
@@ -155,12 +155,6 @@ def describe_feedback(events: int | None, raters: int | None, folds: int) -> str
         return "no judgements of people" if events == 0 else "not known"
     people = "" if raters is None else f" of {raters:,} rater{'s' * (raters != 1)}"
     return f"{events:,} event{'s' * (events != 1)}{people}, in {folds:,} fold{'s' * (folds != 1)}"
-
-
-def format_interval(metrics: dict[str, float], name: str) -> str:
-    low, high = (metrics.get(f"{name}_{end}") for end in ("low", "high"))
-    value = four_digits(metrics[name])
-    return value if low is None or high is None else f"{value} ({four_digits(low)} to {four_digits(high)})"
 
 
 def describe_machine(machine: dict[str, Any]) -> Iterator[str]:

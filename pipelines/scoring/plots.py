@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.core.numbers import four_digits
+from pipelines.core.numbers import three_digits
 from pipelines.metrics.intervals import Estimate
+from pipelines.scoring.readings import Reading
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 20, 10, 18  # space around a plot, for the numbers at its axes
 NEAR = 14  # pixels: two labels closer than this cannot both be read
@@ -44,12 +45,13 @@ class Plot:
 
 @dataclass(frozen=True)
 class IntervalBar:
-    """An interval from `x` on, and the mark of its value."""
+    """An interval from `x` on, the mark of its value, and that of what an ideal model gets, if that is known."""
 
     x: float
     width: float
     mark: float
     title: str
+    ideal: float | None = None
 
 
 def plot(points: Sequence[tuple[float, float, str]], x: Range, y: Range, width: int, height: int) -> Plot:
@@ -78,9 +80,11 @@ def bar(estimate: Estimate, scale: Range) -> IntervalBar:
     low, high = (position(min(max(end, scale[0]), scale[1]), scale, 0, BAR_WIDTH) for end in estimate.interval)
     width = max(high - low, LEAST_WIDTH)
     x = min(max((low + high - width) / 2, 0), BAR_WIDTH - width)
-    value, low_end, high_end = map(four_digits, (estimate.value, *scale))
-    title = f"{value}, 95% interval {interval_text(estimate)}; the line is {low_end} to {high_end}"
-    return IntervalBar(round(x, 2), round(width, 2), position(estimate.value, scale, 0, BAR_WIDTH), title)
+    reading = Reading.of(estimate)
+    low_end, high_end = map(three_digits, scale)
+    title = f"{reading.value_text}, 95% interval {reading.interval_text}; the line is {low_end} to {high_end}"
+    ideal = None if estimate.ideal is None else position(min(max(estimate.ideal, scale[0]), scale[1]), scale, 0, BAR_WIDTH)
+    return IntervalBar(round(x, 2), round(width, 2), position(estimate.unbiased, scale, 0, BAR_WIDTH), title, ideal)
 
 
 def position(value: float, scale: Range, first: float, last: float) -> float:
@@ -92,8 +96,8 @@ def scale(estimates: Iterable[Estimate]) -> Range:
     """From the least to the most that such scores can be, or, where there is no limit, as far as these go."""
     ends = []
     for e in estimates:
-        ends.append(e.least if math.isfinite(e.least) else min(0.0, e.value, e.interval.low))
-        ends.append(e.most if math.isfinite(e.most) else max(0.0, e.value, e.interval.high))
+        ends.append(e.least if math.isfinite(e.least) else min(0.0, e.interval.low))
+        ends.append(e.most if math.isfinite(e.most) else max(0.0, e.interval.high))
     return min(ends), max(ends)
 
 
@@ -113,13 +117,9 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     return [step * i for i in range(math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6) + 1)]
 
 
-def interval_text(estimate: Estimate) -> str:
-    return f"{four_digits(estimate.interval.low)} to {four_digits(estimate.interval.high)}"
-
-
 def axis_number(value: float) -> str:
     """A short number, for an axis."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if 10_000 <= abs(value) < 1e9 and abs(value) >= size:
             return f"{value / size:,.4g}{letter}"
-    return four_digits(value)
+    return f"{value + 0.0:,.4g}"  # ticks are round, and each must read differently

@@ -87,7 +87,9 @@ def plot(turns: Sequence[Turn], real_approval: float) -> bytes:
     line(approval, turns, "approval", BLUE, "")
     approval.axhline(real_approval, color=GREY, linestyle="--", label="real images")
     approval.set_title("share that the taste likes, fresh samples")
-    line(fid, turns, "fid", BLUE, "")
+    line(fid, turns, "fid_unbiased", BLUE, "without the bias of few images", interval="fid")
+    if any(turn.fid is not None for turn in turns):
+        line(fid, turns, "fid", GREY, "as other libraries print it", interval="")
     fid.set_ylim(bottom=0)
     fid.set_title("FID")
     line(spread, turns, "recall", BLUE, "recall")
@@ -114,14 +116,18 @@ def plot(turns: Sequence[Turn], real_approval: float) -> bytes:
     return content.getvalue()
 
 
-def line(axes: Any, turns: Sequence[Turn], name: str, colour: str, label: str) -> None:
-    """One figure over the turns, with its interval where it has one. Turns without the figure are left out."""
+def line(axes: Any, turns: Sequence[Turn], name: str, colour: str, label: str, interval: str | None = None) -> None:
+    """One figure over the turns, with its interval where it has one. Turns without the figure are left out.
+
+    interval: what the names of its ends begin with; without it the figure's own name.
+    """
     measured = [turn for turn in turns if getattr(turn, name) is not None]
     if not measured:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=GREY)
         return
     numbers = [turn.turn for turn in measured]
     axes.plot(numbers, [getattr(turn, name) for turn in measured], "o-", color=colour, label=label or None)
-    low, high = ([getattr(turn, f"{name}_{end}", None) for turn in measured] for end in ("low", "high"))
+    ends = name if interval is None else interval
+    low, high = ([getattr(turn, f"{ends}_{end}", None) for turn in measured] for end in ("low", "high"))
     if None not in low and None not in high:
         axes.vlines(numbers, low, high, color=colour, alpha=0.5, linewidth=4)

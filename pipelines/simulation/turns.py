@@ -26,7 +26,7 @@ class Turn:
     """Turn 0 is the model before anybody has voted. None: the project does not measure it, or there was nothing to measure.
 
     approval: share of fresh samples that the taste itself likes, with Wilson's 95% interval.
-    fid, recall, coverage: of data/reports/metrics.json.
+    fid, recall, coverage: of data/reports/metrics.json; fid_unbiased lies between fid_low and fid_high.
     least, greatest: over all classes, share of the images that the classifier takes for it over the share asked for.
     generated: rows of generated images that the model was trained on, beside the real ones.
     effective: effective share of the real rows, as approval has weighted them; 1 where it changed nothing.
@@ -40,6 +40,7 @@ class Turn:
     approval_low: float
     approval_high: float
     fid: float | None
+    fid_unbiased: float | None
     fid_low: float | None
     fid_high: float | None
     recall: float | None
@@ -68,7 +69,8 @@ def measure(
     low, high = intervals.wilson(approval, len(fresh.images))
     least, greatest = judge.balance(fresh.images, fresh.labels) if fresh.classes else (None, None)
     scores = reports.read(copy.reports, "metrics")
-    reported: dict[str, Any] = {name: scores.get(name) for name in ("fid", "fid_low", "fid_high", "recall", "coverage")}
+    names = ("fid", "fid_unbiased", "fid_low", "fid_high", "recall", "coverage")
+    reported: dict[str, Any] = {name: scores.get(name) for name in names}
     turn = Turn(
         turn=number,
         version=fresh.version,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.scoring import readings
 from pipelines.settings.schema import NumberRange, TuneParams
 from pipelines.tuning.study import DONE, FAILED, PRUNED, TrialRecord
 
@@ -51,7 +52,7 @@ def history(axes: Any, trials: Sequence[TrialRecord], tune: TuneParams, lower: b
     running_best = (np.minimum if lower else np.maximum).accumulate([value for _, value in done])
     numbers = [*(number for number, _ in done), max(trial.number for trial in trials)]
     axes.step(numbers, [*running_best, *running_best[-1:]], where="post", color=BLUE, label="best so far")
-    axes.set_title(f"{tune.metric} of the trials, {'lower' if lower else 'higher'} is better")
+    axes.set_title(f"{readings.unbiased_key(tune.metric)} of the trials, {'lower' if lower else 'higher'} is better")
     axes.set_xlabel("trial; the first is as params.yaml has it")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     names = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # each once

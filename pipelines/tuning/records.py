@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.registry.client import Registry, flatten
+from pipelines.scoring import readings
 from pipelines.settings.schema import Params
 from pipelines.tuning.study import DONE, PRUNED, TrialRecord
 
@@ -21,6 +22,7 @@ class StudyRecords:
         """
         self.params, self.registry, self.study = params, registry, study
         self.client = registry.client
+        self.metric = readings.unbiased_key(params.tune.metric)
         with registry.lock(), registry.mlflow_errors():
             self.experiment = registry.experiment()
             self.run = self.find(STUDY, study) or self.begin(study)
@@ -48,7 +50,7 @@ class StudyRecords:
             run = self.find(TRIAL, f"{self.study}/{trial.number}")
             if run is None:
                 return
-            metric = self.params.tune.metric
+            metric = self.metric
             for step, score in sorted(trial.intermediate.items()):
                 self.client.log_metric(run, f"{metric}_half_way", score, step=step)
             if trial.value is not None:
@@ -63,7 +65,7 @@ class StudyRecords:
     def close(self, best: TrialRecord, trials: int, files: list[Path]) -> None:
         with self.registry.mlflow_errors():
             if best.value is not None:
-                self.client.log_metric(self.run, self.params.tune.metric, best.value)
+                self.client.log_metric(self.run, self.metric, best.value)
             self.client.log_metric(self.run, "trials", trials)
             self.client.set_tag(self.run, "genloop.best", str(best.number))
             for path in files:

@@ -16,10 +16,11 @@ from ruamel.yaml import YAML
 
 from pipelines.core import backend, files
 from pipelines.core.errors import GenloopError
-from pipelines.core.numbers import four_digits
+from pipelines.core.numbers import three_digits
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 from pipelines.registry.client import Registry
+from pipelines.scoring import readings
 from pipelines.settings.schema import Params
 from pipelines.training import dataset
 from pipelines.tuning import chart, cross_validation, space
@@ -157,7 +158,7 @@ def write_result(study: Study, out: Path) -> SearchResult:
 def overlay(result: SearchResult) -> str:
     best, text = result.best[0], io.StringIO()
     assert best.value is not None  # of a trial that is done
-    title = f"number {best.number}, {result.metric} {four_digits(best.value)}"
+    title = f"number {best.number}, {readings.unbiased_key(result.metric)} {three_digits(best.value)}"
     text.write(f"# The best of {len(result.best)} trials of {result.study}: {title}.\n")
     text.write("# It was trained for tune.steps and scored against training rows left out: docs/tuning.md.\n\n")
     YAML().dump(space.overlay(best.values), text)

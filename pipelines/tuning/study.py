@@ -29,6 +29,7 @@ from pipelines import catalogue
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
 from pipelines.feedback.store import database
+from pipelines.scoring import readings
 from pipelines.settings.schema import Params
 from pipelines.tuning import space
 from pipelines.tuning.cross_validation import CvFold
@@ -217,6 +218,7 @@ def name(params: Params, cv_folds: Sequence[CvFold], content: Sequence[str]) -> 
         "content": list(content),
         "benchmarks": [cv_fold.benchmark.id for cv_fold in cv_folds],
         "tune": params.tune.model_dump(mode="json", exclude={"trials", "pruner", "startup"}),
+        "score": readings.unbiased_key(params.tune.metric),  # earlier ones went by the biased value
         "image": params.image.model_dump(mode="json"),
         "evaluate": params.evaluate.seed,
     }

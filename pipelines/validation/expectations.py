@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.core.facts import FACT, Facts
-from pipelines.core.numbers import four_digits
 from pipelines.settings.schema import Expectations
 
 if TYPE_CHECKING:
@@ -194,4 +193,4 @@ def as_text(value: Any) -> str:
         case int():
             return f"{value:,}"
         case _:
-            return four_digits(value)
+            return f"{value:,.4g}"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines.core import grids
 from pipelines.core.facts import Facts
-from pipelines.core.numbers import four_digits
+from pipelines.core.numbers import three_digits
 from pipelines.validation.conflicts import LabelConflicts
 from pipelines.validation.expectations import CheckedExpectation
 
@@ -99,15 +99,15 @@ def histogram(name: str, unit: str, values: np.ndarray) -> dict[str, Any]:
         "unit": unit,
         "width": WIDTH,
         "height": HEIGHT,
-        "low": four_digits(values.min()),
-        "high": four_digits(values.max()),
+        "low": three_digits(values.min()),
+        "high": three_digits(values.max()),
         "bars": [
             {
                 "x": round(i * step, 2),
                 "y": round(HEIGHT - tall[i], 2),
                 "width": round(step - 1, 2),
                 "height": round(tall[i], 2),
-                "title": f"{four_digits(edges[i])} to {four_digits(edges[i + 1])}: {counts[i]:,}",
+                "title": f"{three_digits(edges[i])} to {three_digits(edges[i + 1])}: {counts[i]:,}",
             }
             for i in range(BINS)
             if counts[i]

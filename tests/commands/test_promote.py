@@ -82,7 +82,7 @@ def test_what_the_gate_lets_through_is_champion(configured: Project, judge: Fake
     assert done.code == 0, done.err
     assert "the gate judges" in done.err
     lines = [line.split() for line in done.out.splitlines()]
-    assert ["fid", "better", "-1.25", "-2", "to", "-0.5", "promote"] in lines
+    assert ["fid_unbiased", "better", "-1.25", "-2", "to", "-0.5", "promote"] in lines
     assert done.out.splitlines()[-5:] == [
         "  fid: surely better",
         "  approval: nobody has judged enough yet",

@@ -105,15 +105,16 @@ def test_features_are_scored_by_all_metrics_that_apply(elsewhere: Path) -> None:
 
 def test_only_the_metrics_asked_for_are_computed(elsewhere: Path) -> None:
     scores = found(put("a.npz", gaussian(200)), put("b.npz", gaussian(300, seed=1)), *NONE, "--metrics", "kid")
-    assert set(scores) == {"kid", "kid_low", "kid_high", "benchmark_id", "samples"}
+    assert set(scores) == {"kid", "kid_low", "kid_high", "kid_ideal", "benchmark_id", "samples"}
 
 
 def test_people_get_a_table_and_below_it_what_is_missing(elsewhere: Path) -> None:
     result = call(put("a.npz", gaussian(40)), put("b.npz", gaussian(300, seed=1)), *NONE)
     lines = {line.split()[0]: line.rstrip() for line in result.out.splitlines()}
-    assert lines["score"].split() == ["score", "value", "95", "%", "interval", "better"]
-    assert " to " in lines["fid"]
-    assert lines["fid"].endswith("lower")
+    assert lines["score"].split() == ["score", "value", "95", "%", "interval", "ideal", "model", "better"]
+    assert " to " in lines["fid_unbiased"]
+    assert lines["fid_unbiased"].endswith("lower")
+    assert lines["fid"].startswith("fid as other libraries print it ")
     assert "not enough: kid needs 50 generated and as many real rows or more, came 40" in result.out.splitlines()
     assert lines["benchmark"].endswith("rows of A: 40")
     assert result.err == ""
@@ -245,6 +246,18 @@ def test_scores_by_class_need_the_same_classes_on_both_sides(elsewhere: Path) ->
         "genloop: nothing to score: class_fid needs labels of the same classes in A and B; class_accuracy needs labels of the "
         "same classes in A and B, and an extractor that tells those classes apart"
     )
+
+
+def test_images_are_told_apart_by_what_they_show_and_features_cannot_be(elsewhere: Path) -> None:
+    real, noise = pictures(160, 8, 1), np.random.default_rng(0).integers(0, 256, (80, 8, 8, 1), np.uint8)
+    a, b, spoiled = as_npz("a", real[:80], turns(80)), as_npz("b", real[80:], turns(80)), as_npz("noise", noise, turns(80))
+    asked = ("--extractor", "random", "--metrics", "told_apart")
+    same, other = found(a, b, *asked), found(spoiled, b, *asked)
+    assert same["told_apart_low"] < 0.5 < same["told_apart_high"]
+    assert other["told_apart_low"] > 0.9
+    result = call(put("f.npz", gaussian(200)), put("g.npz", gaussian(200)), *NONE, "--metrics", "told_apart")
+    assert result.code == 2
+    assert "told_apart needs images of both sides, not features alone" in result.err
 
 
 def test_the_extractor_that_is_chosen_is_said_in_one_line(elsewhere: Path, quick: None) -> None:
@@ -387,13 +400,15 @@ def test_a_side_without_images_is_unusable_input(elsewhere: Path, make: Callable
         (["--metrics", "fid,"], "--metrics: '' is not known. Known: approval, class_accuracy"),
         (
             ["--extractor", "domian"],
-            "--extractor: 'domian' is not known; did you mean 'domain'? Known: domain, inception, none",
+            "--extractor: 'domian' is not known; did you mean 'domain'? Known: domain, inception, keras_hub, none",
         ),
         (["--size", "2"], "--size 2: expected 4 to 1,024 pixels a side"),
         (["--count", "5"], "--count 5: neither A nor B is a model"),
         (["--seed", "-1"], "--seed -1: expected 0 to"),
         (["--extractor", "none", "--size", "8"], "--size with --extractor none: features have no images"),
         (["--extractor", "inception"], "--extractor inception is read from a file: give --weights"),
+        (["--extractor", "keras_hub"], "--extractor keras_hub is read from a preset: give --weights"),
+        (["--extractor", "keras_hub", "--weights", "./some"], "some: no such folder; expected one with config.json"),
         (["--weights", "some.pb"], "--weights: goes with an extractor that is read from a file"),
         (
             ["--extractor", "inception", "--weights", "some.pb", "--sha256", "abc"],

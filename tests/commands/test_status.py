@@ -86,3 +86,11 @@ def test_what_the_gate_said_is_shown(
     fake.set_alias(CHAMPION, None)
     run.show(asked, make_params(), registry, ran=True)
     assert "genloop generate --count 64 --out grid.png --version 3\n" in capsys.readouterr().out
+
+
+def test_the_unbiased_distance_and_its_interval_come_first() -> None:
+    metrics = {"fid": 5.048, "fid_unbiased": 0.79, "fid_low": 0.0, "fid_high": 1.591, "fid_floor": 4.212}
+    about = {"version": 3, "metrics": metrics, "benchmark_id": "abc", "verdict": "promote"}
+    assert status.row("champion", about) == ["champion", "3", "0.79 (0 to 1.59)", "5.05 (ideal 4.21)", "abc", "promote"]
+    old = {**about, "metrics": {"fid": 5.048, "fid_low": 0.0, "fid_high": 1.591}}
+    assert status.row("champion", old)[2:4] == ["-", "5.05"]

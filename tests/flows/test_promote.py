@@ -72,7 +72,7 @@ def test_a_run_ends_with_the_gate_which_is_asked_once(served: Tiny) -> None:
     assert "a person has to approve: `genloop promote --version 3`" in err
     until(lambda: {("verdict",), ("history",)} <= set(rows(served, "select key from artifact")), 90)
     ((verdict,),) = rows(served, "select data from artifact where key = 'verdict' limit 1")
-    assert json.loads(json.loads(verdict))[0]["score"] == "fid"
+    assert json.loads(json.loads(verdict))[0]["score"] == "fid_unbiased"
     served.nothing_left()
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.support.tiny_project import Tiny, until
 
 NO_MODULE = "import sys; sys.modules['prefect'] = None; import genloop; genloop.main()"
+METRICS = {"fid": 3.0, "fid_unbiased": 1.5, "fid_low": 1.0, "fid_high": 2.0, "fid_floor": 2.0}
 
 
 def rows(server: Tiny, query: str) -> list[tuple]:
@@ -22,9 +23,11 @@ def rows(server: Tiny, query: str) -> list[tuple]:
 def test_the_chain_runs_and_a_second_run_has_nothing_to_do_and_starts_no_prefect(served: Tiny) -> None:
     served.graph(
         first="print('one of its words')",
-        second="""
+        second=f"""
+        import json
+        METRICS = {METRICS}
         folder = Path("data/reports"); folder.mkdir(parents=True)
-        (folder / "metrics.json").write_text('{"fid": 3.0, "fid_floor": 2.0, "class_accuracy": 0.99}')
+        (folder / "metrics.json").write_text(json.dumps(METRICS))
         from PIL import Image
         Image.new("L", (64, 64)).save(folder / "samples.png")
         """,
@@ -35,8 +38,10 @@ def test_the_chain_runs_and_a_second_run_has_nothing_to_do_and_starts_no_prefect
     assert [line for line in lines if line.startswith("──")] == ["── first", "── second"]
     assert lines.count("one of its words") == 1
     assert "Traceback" not in done.stderr
-    assert "1.50 times its floor of 2" in done.stdout
-    assert "99.0%" in done.stdout
+    assert "in short" in done.stdout
+    assert "fid_unbiased" in done.stdout
+    assert "1.5, 95% interval 1 to 2" in done.stdout
+    assert "3, an ideal model 2, as other libraries print it\n" in done.stdout
     assert "data/reports/samples.png" in done.stdout
     assert "generate --count 64 --out grid.png" in done.stdout
     text = (served.folder / "params.yaml").read_text()
@@ -50,7 +55,7 @@ def test_the_chain_runs_and_a_second_run_has_nothing_to_do_and_starts_no_prefect
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     assert out.startswith("nothing to do: every stage is fresh\n")
-    assert "1.50 times its floor" in out
+    assert "1.5, 95% interval 1 to 2" in out
 
     served.environment["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
     forced = served.ran("run", "--force")

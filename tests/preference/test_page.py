@@ -36,7 +36,7 @@ def test_everything_is_in_the_page_itself() -> None:
         "What people like", "Real images", "Judged images", "Are its probabilities right?",
     ]  # fmt: skip
     assert "what people prefer is put first in 72 of 100 cases (95% interval 70 to 76)" in html
-    assert "differ 1.649 times in weight" in html
+    assert "differ 1.65 times in weight" in html
     for drawing in re.findall("<svg.*?</svg>", html, re.DOTALL):
         ElementTree.fromstring(drawing)
 

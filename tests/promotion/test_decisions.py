@@ -151,7 +151,7 @@ def test_the_table_has_a_line_for_each_rule(judge: Judge) -> None:
     assert decisions.summary(decision) == "version 3 against champion 2: promote (fid: surely better)"
     fid, approval = decisions.table_rows(decision)
     assert fid == {
-        "score": "fid",
+        "score": "fid_unbiased",
         "rule": "better",
         "difference": "-1.25",
         "95 % interval": "-2 to -0.5",

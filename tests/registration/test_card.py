@@ -15,15 +15,20 @@ from pipelines.settings.schema import Params
 from tests.conftest import MakeParams
 
 METRICS: dict[str, Any] = {
-    "fid": 12.0,
+    "fid": 15.0,
+    "fid_unbiased": 12.0,
     "fid_low": 9.5,
     "fid_high": 14.0,
+    "fid_floor": 3.4567,
     "recall": 0.4,
     "recall_low": 0.3,
     "recall_high": 0.45,
     "class_accuracy": 0.97,
     "class_accuracy_low": 0.95,
-    "class_accuracy_high": 1.0,
+    "class_accuracy_high": 0.975,
+    "told_apart": 0.968,
+    "told_apart_low": 0.955,
+    "told_apart_high": 0.98,
     "memorisation": 0.62,
     "memorisation_low": 0.58,
     "memorisation_high": 0.66,
@@ -79,12 +84,12 @@ def test_the_card_says_what_the_run_has_found(reported: Project, params: Params)
         "90 events of 7 raters: 4 images that people sent",
         "**Share of generated rows**: 10.0%, 100 of 1,000 rows",
         "The data is not as expected: brightness 2 to 253; came: 1",
-        "| `fid` | 12 | 9.5 to 14 | lower |",
-        "| `memorisation` | 0.62 | 0.58 to 0.66 | near 0.5 |",
-        "Variety: at least 55% of real images",
-        "Copies: at least 58% of its images",
+        "| fid_unbiased | 12 | 9.5 to 14 |  | lower |",
+        "| fid as other libraries print it | 15 |  | 3.46 | lower |",
+        "| memorisation | 0.62 | 0.58 to 0.66 | 0.5 | near 0.5 |",
+        "\n- Some may be copies: 62 of 100 images (58 to 66)",
         "Not known: kid needs 100 rows or more",
-        "62% (58% to 66%) of its images are nearer to a training image",
+        "62 of 100 of its images (58 to 66) are nearer to a training image",
         "| zero | 0.99 (0.97 to 1) |",
         "| none |  |",
     ):
@@ -93,7 +98,7 @@ def test_the_card_says_what_the_run_has_found(reported: Project, params: Params)
 
 def test_a_class_that_fails_is_named_and_its_name_does_no_harm(reported: Project, params: Params) -> None:
     text = card.write(reported, params, CuratedSummary([], 0, 0), {})
-    assert r"Class a\|b \<i\>: 70% of its images" in text
+    assert r"The class “a\|b \<i\>” comes out worse than the average: a classifier takes 70 of 100 of its images" in text
     assert "Class zero" not in text
     assert "<i>" not in text.replace(r"\<i\>", "")
 

@@ -33,11 +33,14 @@ ARTIFACTS = {
 }
 
 
+METRICS = {"fid": 15.0, "fid_unbiased": 12.5, "fid_low": 11.0, "fid_high": 14.0, "fid_floor": 3.0, "recall": 0.5}
+
+
 class MeasuredRegistry(FakeRegistry):
     """Every version has metrics and settings."""
 
     def version(self, number: int) -> Version:
-        metrics = {"fid": 12.5, "fid_low": 11.0, "fid_high": 14.0, "recall": 0.5}
+        metrics = dict(METRICS)
         return replace(super().version(number), metrics=metrics, settings={"train.steps": "9"})
 
 
@@ -64,7 +67,7 @@ def test_the_lineage_says_all_that_the_run_has_kept(registry: FakeRegistry) -> N
         "events": 70,
         "raters": 5,
         "folds": ["x", "y"],
-        "metrics": {"fid": 12.5, "fid_low": 11.0, "fid_high": 14.0, "recall": 0.5},
+        "metrics": METRICS,
         "verdict": {"verdict": "promote", "champion": 2},
         "data": {"data/clean": "abc.dir", "data/reports/clean.json": "def"},
         "settings": {"train.steps": "9"},
@@ -80,7 +83,9 @@ def test_people_read_a_line_a_fact(registry: FakeRegistry) -> None:
     assert said["commit"] == "c0ffee, with changes that were not committed"
     assert said["training"] == "went on from version 2, that from version 1"
     assert said["learned"] == "from  70 events of 5 raters, in 2 folds"
-    assert said["fid"] == "12.5 (11 to 14)"
+    assert said["fid_unbiased"] == "12.5, 95% interval 11 to 14"
+    assert said["fid"] == "15, an ideal model 3, as other libraries print it"
+    assert said["recall"] == "0.5"
     assert said["gate"] == "promote, against version 2"
     assert said["machine"] == "A processor, threads 2, keras 3.15.1"
     assert said["data/clean"] == "abc.dir"

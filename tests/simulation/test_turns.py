@@ -16,9 +16,9 @@ from pipelines.simulation import output
 from pipelines.simulation.turns import Turn, effects, records, table
 
 BEFORE = Turn(
-    turn=0, version=1, approval=0.5, approval_low=0.47, approval_high=0.53, fid=5.0, fid_low=4.5, fid_high=5.5, recall=0.8,
-    coverage=0.9, least=0.95, greatest=1.05, generated=0, effective=1.0, votes=0, set_aside=None, set_aside_honest=None,
-    set_aside_spammer=None, set_aside_attacker=None, seconds=12.3456789,
+    turn=0, version=1, approval=0.5, approval_low=0.47, approval_high=0.53, fid=9.0, fid_unbiased=5.0, fid_low=4.5,
+    fid_high=5.5, recall=0.8, coverage=0.9, least=0.95, greatest=1.05, generated=0, effective=1.0, votes=0, set_aside=None,
+    set_aside_honest=None, set_aside_spammer=None, set_aside_attacker=None, seconds=12.3456789,
 )  # fmt: skip
 AFTER = replace(BEFORE, turn=1, version=2, approval=2 / 3, votes=2000, set_aside=0.01, generated=300)
 
@@ -41,9 +41,10 @@ def test_the_table_reads_back() -> None:
     assert records([BEFORE])[0]["set_aside"] is None
 
 
-@pytest.mark.parametrize(
-    "turns", [[BEFORE], [BEFORE, AFTER], [replace(BEFORE, fid=None, fid_low=None, fid_high=None, least=None)]]
-)
+UNMEASURED = replace(BEFORE, fid=None, fid_unbiased=None, fid_low=None, fid_high=None, least=None)
+
+
+@pytest.mark.parametrize("turns", [[BEFORE], [BEFORE, AFTER], [UNMEASURED]])
 def test_the_picture_is_one_whatever_was_measured(turns: list[Turn]) -> None:
     picture = Image.open(io.BytesIO(output.plot(turns, 0.5)))
     assert picture.format == "PNG"
