@@ -24,7 +24,7 @@ GUESSING, HARDLY, EASILY = 0.5, 0.6, 0.85
 BALANCE = ("precision", "recall")  # quality and variety
 WIDE = 0.2  # of precision and recall, as a share of what an ideal model gets: an interval wider than this tells little
 LITTLE = 0.05  # likewise: a shortfall up to this is none worth a sentence
-COPYING = 0.05  # memorisation by so much above an ideal model's may be the extractor's, which has seen some training rows
+COPYING = 0.05  # memorisation up to so much above an ideal model's is worth no sentence
 UNKNOWN = math.nan  # no condition holds for it
 
 

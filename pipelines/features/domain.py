@@ -48,7 +48,7 @@ class Domain(network.NetworkExtractor):
             targets, lesson = None, "rotations, for want of labels of two classes or more,"
         model = cls.build(images.shape[1:], classes if of_classes else 4, settings.seed)
         train(model, batches(images, targets, settings.steps, settings.seed), settings.steps, settings.seed)
-        scale(model, images[: min(len(images), SCALED_ON)])
+        scale(model, images[:: -(-len(images) // SCALED_ON)])  # of all classes: rows may come sorted by them
         if not all(np.isfinite(value).all() for value in network.weights(model).values()):
             raise InputError("the feature extractor did not converge: its weights are not finite; try another reference.seed")
         return cls(model, f"a network that was taught {lesson} and disturbances", of_classes)

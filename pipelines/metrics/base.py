@@ -131,10 +131,6 @@ class Comparison:
         return FeatureRows(self.benchmark.holdout.vectors)
 
     @cached_property
-    def train(self) -> FeatureRows | None:
-        return FeatureRows(self.benchmark.train.vectors) if self.benchmark.train is not None else None
-
-    @cached_property
     def unseen(self) -> FeatureRows | None:
         """Real training rows that the extractor has not learned from: what an ideal model generates is like them."""
         train, learned = self.benchmark.train, self.benchmark.learned
