@@ -83,7 +83,7 @@ def warp(images: np.ndarray, percent: float, random: np.random.Generator) -> np.
     warped = np.empty(images.shape)
     for image, out, place in zip(images, warped, places, strict=True):
         for channel in range(channels):
-            ndimage.map_coordinates(image[..., channel].astype(float), place, out[..., channel], order=1, mode="nearest")
+            ndimage.map_coordinates(image[..., channel].astype(float), place, out[..., channel], mode="nearest")
     return to_pixels(warped)
 
 
@@ -171,9 +171,9 @@ KINDS = {
     "blur": Kind("visible", blur, (0.5, 0.75, 1, 1.5), 1, "pixels"),
     "noise": Kind("visible", noise, (8, 15, 30, 60), 30, "greys"),
     "blend": Kind("visible", blend, (10, 20, 30, 45), 30, "% of another image"),
-    "halves": Kind("visible", join, (20, 30, 40, 50), 50, "% another image's"),
-    "coarse": Kind("taught", coarsen, (2, 2.5, 3, 4), 2, "pixels a side"),
-    "warp": Kind("taught", warp, (2, 4, 6, 9), 6, "% of the side"),
+    "halves": Kind("visible", join, (12, 25, 37, 50), 50, "% another image's"),
+    "coarse": Kind("taught", coarsen, (2, 3, 4, 6), 2, "pixels a side"),
+    "warp": Kind("taught", warp, (4, 6, 9, 13), 6, "% of the side"),
     "blotches": Kind("taught", blotch, (10, 20, 40, 60), 40, "greys"),
     "components": Kind("never taught", keep_components, (40, 30, 20, 10), 20, "principal components"),
     "patches": Kind("never taught", shuffle, (15, 30, 60, 100), 100, "% of patches shuffled"),

@@ -108,8 +108,8 @@ def test_metrics_are_flat_finite_have_intervals_and_carry_their_benchmark(made: 
     assert metrics["not_enough"].pop("approval").startswith("approval needs more votes or choices")
     assert metrics["not_enough"].pop("memorisation").startswith("memorisation needs images that are nearest to 50 different")
     assert metrics["not_enough"] == {
-        "fid_infinity": "fid_infinity needs 320 generated rows or more, came 90",
-        "class_fid": "class_fid needs more than 64 images of a class, drawn and real; no class has as many",
+        "fid_infinity": "fid_infinity needs 195 generated rows or more, came 90",
+        "class_fid": "class_fid needs more than 39 images of a class, drawn and real; no class has as many",
     }
     assert metrics["benchmark_id"] == reports.read(made.reports, "reference")["benchmark_id"]
     assert metrics["samples"] == 90

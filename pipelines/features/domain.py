@@ -1,16 +1,18 @@
 """domain: a small network trained on the real rows themselves, so that it sees what matters in this data, offline.
 
-It learns two lessons, from which its vectors have a half each:
+It learns two lessons, from which its vectors have a half of their variance each:
 
 - *What is shown*: the classes of labelled data. Of unlabelled data, or a single class, by how many quarter turns an image was
   rotated (RotNet, Gidaris et al., 2018), which takes knowing what is shown and which way up it belongs.
 - *How well it is made*: which disturbance an image was spoiled by, if by any (disturbances.py). A classifier of classes learns
-  to overlook noise, blur and blending, because they do not change the class; a judge of images must see them. The features
+  to overlook noise, blur and blending, because they do not change the class; a judge of images must see them. What it goes by
   are means and deviations of maps over the whole image, because faults are where they are, and what is shown is not to matter.
 
-Scale: features of the first half have variance 1 over real rows in the mean. Those of the second are whitened over real rows,
-so that distances in it are Mahalanobis': directions in which real images hardly differ are those in which spoiled images
-stand out (Lee et al., 2018, 1807.03888, equation 2). So each half has the same total variance, and neither drowns the other.
+The first gives CONTENT numbers, of variance 1 over real rows in the mean. The second gives QUALITY numbers, one a disturbance:
+the linear functions of means and deviations that tell best how strongly an image was spoiled (by which disturbance alone, FID
+did not grow with the strength), whitened over real rows, so that distances are Mahalanobis': where real images hardly differ,
+spoiled ones stand out (Lee et al., 2018, 1807.03888, equation 2). Both have the same total variance, so that neither drowns the
+other.
 """
 
 from __future__ import annotations
@@ -28,15 +30,19 @@ BATCH = 128
 RATE = 2e-3  # of AdamW, falling to 0 along a cosine
 CONTENT_WIDTHS = (16, 32, 64)  # channels at full, half and quarter resolution
 QUALITY_WIDTHS = (16, 32)  # at full and half resolution, where faults are
-HALF = network.VECTOR // 2
+CONTENT = 32
+QUALITY = len(disturbances.KINDS)
 UNSPOILED = 2 / 9  # share of the images that are left as they are; the others are shared equally by the disturbances
 SCALED_ON = 5_000  # most rows that the scale is taken from
 TINY = 1e-12  # variance of images that are all alike
 LEAST_VARIANCE = 1e-3  # of the largest: directions of less are noise of rounding, and are not enlarged further
+WEAKEST = 0.3  # what is told of the weakest disturbance, as a share of the strongest; 0 of an unspoiled image
+RIDGE = 1e-3  # of the variance of real rows: the penalty of that regression, for maps that are nearly alike
 
 
 class Domain(network.NetworkExtractor):
     learns = True
+    width = CONTENT + QUALITY
 
     @classmethod
     def fit(cls, images: np.ndarray, labels: np.ndarray, classes: int, settings: ExtractorSettings) -> Self:
@@ -48,7 +54,7 @@ class Domain(network.NetworkExtractor):
             targets, lesson = None, "rotations, for want of labels of two classes or more,"
         model = cls.build(images.shape[1:], classes if of_classes else 4, settings.seed)
         train(model, batches(images, targets, settings.steps, settings.seed), settings.steps, settings.seed)
-        scale(model, images[:: -(-len(images) // SCALED_ON)])  # of all classes: rows may come sorted by them
+        scale(model, images[:: -(-len(images) // SCALED_ON)], settings.seed)  # of all classes: rows may come sorted by them
         if not all(np.isfinite(value).all() for value in network.weights(model).values()):
             raise InputError("the feature extractor did not converge: its weights are not finite; try another reference.seed")
         return cls(model, f"a network that was taught {lesson} and disturbances", of_classes)
@@ -61,20 +67,19 @@ class Domain(network.NetworkExtractor):
         for i, width in enumerate(CONTENT_WIDTHS):
             for j, stride in enumerate((2, 1) if i else (1,)):
                 maps = network.convolution(width, stride, seed + 10 * i + j, f"content{i}{j}")(maps)
-        content = network.dense(HALF, seed + 100, "content", "relu")(network.places(maps, shape[0]))
+        content = network.dense(CONTENT, seed + 100, "content", "relu")(network.places(maps, shape[0]))
 
-        maps, statistics = greys, []
+        maps, parts = greys, []
         for i, width in enumerate(QUALITY_WIDTHS):
             for j, stride in enumerate((2, 1) if i else (1, 1)):
                 maps = network.convolution(width, stride, seed + 200 + 10 * i + j, f"quality{i}{j}")(maps)
             means = keras.layers.AveragePooling2D(maps.shape[1:3])
-            statistics += [means(maps), keras.ops.sqrt(means(keras.ops.square(maps)) + 1e-4)]
-        joined = keras.layers.Flatten()(keras.layers.Concatenate()(statistics))
-        quality = network.dense(HALF, seed + 300, "quality", "relu")(joined)
+            parts += [means(maps), keras.ops.sqrt(means(keras.ops.square(maps)) + 1e-4)]
+        statistics = keras.layers.Flatten(name="statistics")(keras.layers.Concatenate()(parts))
 
         scaled = [
-            keras.layers.Dense(HALF, kernel_initializer="identity", trainable=False, name=f"scaled_{name}")(half)
-            for name, half in (("content", content), ("quality", quality))
+            keras.layers.Dense(units, trainable=False, name=f"scaled_{name}")(numbers)
+            for name, units, numbers in (("content", CONTENT, content), ("quality", QUALITY, statistics))
         ]
         logits = network.dense(outputs, seed + 101, "logits")(content)
         return keras.Model(inputs, [keras.layers.Concatenate(name="vector")(scaled), logits])
@@ -82,7 +87,8 @@ class Domain(network.NetworkExtractor):
 
 def train(model: keras.Model, batches: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]], steps: int, seed: int) -> None:
     """Cross-entropy of both lessons."""
-    kinds = network.dense(1 + len(disturbances.KINDS), seed + 301, "kinds")(model.get_layer("quality").output)
+    statistics = model.get_layer("statistics").output
+    kinds = network.dense(1 + QUALITY, seed + 301, "kinds")(network.dense(32, seed + 300, "hidden", "relu")(statistics))
     classifier = keras.Model(model.inputs, [model.outputs[1], kinds])
     schedule = keras.optimizers.schedules.CosineDecay(RATE, steps)
     classifier.compile(
@@ -106,7 +112,7 @@ def batches(
         rows = random.integers(len(images), size=BATCH)
         batch = images[rows]
         batch = np.roll(batch, random.integers(-1, 2, size=2), axis=(1, 2))  # a pixel to any side: more to learn from few
-        batch, spoiled_by = spoil(batch, random)
+        batch, spoiled_by, _ = spoil(batch, random)
         if labels is not None:
             targets = labels[rows]
         else:
@@ -115,8 +121,8 @@ def batches(
         yield batch, targets, spoiled_by
 
 
-def spoil(images: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Each image disturbed in one way or in none, and (n,) int32 in which, 0 for none."""
+def spoil(images: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each image disturbed in one way or in none; (n,) int32 in which, 0 for none; and (n,) how strongly, 0 to 1."""
     shares = [UNSPOILED, *[(1 - UNSPOILED) / len(disturbances.KINDS)] * len(disturbances.KINDS)]
     kinds = random.choice(len(shares), size=len(images), p=shares).astype(np.int32)
     strengths = random.random(len(images))
@@ -127,19 +133,33 @@ def spoil(images: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, 
             kinds[chosen] = 0
             continue
         spoiled[chosen] = disturb(images[chosen], strengths[chosen], random)
-    return spoiled, kinds
+    return spoiled, kinds, strengths
 
 
-def scale(model: keras.Model, images: np.ndarray) -> None:
-    """Set the last layer so that real `images` have vectors of the mean 0 and the variance 1 a feature, in either half."""
-    halves = [model.get_layer(name) for name in ("content", "quality")]
-    halves_of = keras.Model(model.inputs, [layer.output for layer in halves])
-    for layer, vectors in zip(halves, run_in_batches(images, network.BATCH, halves_of.predict_on_batch), strict=True):
-        wide = vectors.astype(np.float64)
-        covariance = np.cov(wide.T)
-        if layer.name == "content":
-            kernel = np.eye(HALF) / np.sqrt(max(np.trace(covariance) / HALF, TINY))
-        else:
-            values, directions = np.linalg.eigh(covariance)
-            kernel = directions / np.sqrt(np.maximum(values, max(LEAST_VARIANCE * values[-1], TINY)))
-        model.get_layer(f"scaled_{layer.name}").set_weights([kernel, -wide.mean(axis=0) @ kernel])
+def scale(model: keras.Model, images: np.ndarray, seed: int) -> None:
+    """Set the last layers by real `images`, as the module says; real vectors then have the mean 0."""
+    from sklearn.linear_model import Ridge
+
+    before = keras.Model(model.inputs, [model.get_layer(name).output for name in ("content", "statistics")])
+    size = network.batch_size(images)
+    content, statistics = (part.astype(np.float64) for part in run_in_batches(images, size, before.predict_on_batch))
+    of_spoiled, targets = [], []
+    for number in range(SCALED_ON // BATCH):
+        random = np.random.default_rng([seed, number])
+        spoiled, kinds, strengths = spoil(images[random.integers(len(images), size=BATCH)], random)
+        of_spoiled.append(np.asarray(before.predict_on_batch(spoiled)[1], np.float64))
+        targets.append(np.eye(1 + QUALITY)[kinds, 1:] * (WEAKEST + (1 - WEAKEST) * strengths)[:, None])
+
+    spread = np.sqrt(max(np.trace(np.cov(content.T)) / CONTENT, TINY))
+    white = whitening(statistics)
+    rows = np.concatenate(of_spoiled) @ white
+    told = white @ Ridge(RIDGE * len(rows)).fit(rows, np.concatenate(targets)).coef_.T
+    quality = told @ whitening(statistics @ told) * np.sqrt(CONTENT / QUALITY)
+    for name, numbers, kernel in (("content", content, np.eye(CONTENT) / spread), ("quality", statistics, quality)):
+        model.get_layer(f"scaled_{name}").set_weights([kernel, -numbers.mean(axis=0) @ kernel])
+
+
+def whitening(numbers: np.ndarray) -> np.ndarray:
+    """(d, d): `numbers` (n, d) times this have the variance 1 in each direction, and no covariance."""
+    values, directions = np.linalg.eigh(np.cov(numbers.T))
+    return directions / np.sqrt(np.maximum(values, max(LEAST_VARIANCE * values[-1], TINY)))

@@ -13,7 +13,8 @@ from pipelines.core.lazy import keras, np
 from pipelines.features.base import Extractor, Features, run_in_batches, softmax
 
 VECTOR = 64  # length of a feature vector
-BATCH = 256
+BATCH_PIXELS = 2**21  # of a batch, at the most: what maps of 16 channels take 128 MiB for
+BATCH = 256  # images, at the most
 
 
 class NetworkExtractor(Extractor):
@@ -37,7 +38,7 @@ class NetworkExtractor(Extractor):
         return self._description
 
     def extract(self, images: np.ndarray) -> Features:
-        vectors, logits = run_in_batches(images, BATCH, self.model.predict_on_batch)
+        vectors, logits = run_in_batches(images, batch_size(images), self.model.predict_on_batch)
         return Features(vectors, softmax(logits) if self.of_classes else None)
 
     def save(self, folder: Path) -> None:
@@ -69,6 +70,12 @@ class NetworkExtractor(Extractor):
                 raise InputError(f"{folder}: the extractor's weights do not fit this version of it; run `reference` again")
             variable.assign(stored[variable.path])
         return cls(model, description, of_classes)
+
+
+def batch_size(images: np.ndarray) -> int:
+    """The same for all images of a size, because a row's place in its batch may move the last bits of its features."""
+    height, width = images.shape[1:3]
+    return max(1, min(BATCH, BATCH_PIXELS // (height * width)))
 
 
 def convolution(width: int, stride: int, seed: int, name: str) -> keras.layers.Layer:

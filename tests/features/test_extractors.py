@@ -11,6 +11,7 @@ import pytest
 from pipelines import catalogue
 from pipelines.core import backend
 from pipelines.core.errors import InputError
+from pipelines.features import domain
 from pipelines.features.base import ExtractorSettings
 from pipelines.metrics import fid
 from pipelines.metrics.moments import Moments
@@ -152,9 +153,9 @@ def test_both_halves_of_domain_have_one_scale() -> None:
         .vectors
     )
     assert np.abs(vectors.mean(axis=0)).max() < 0.01
-    content, quality = np.split(vectors.var(axis=0), 2)
-    assert content.mean() == pytest.approx(1, rel=0.01)
-    assert quality.max() == pytest.approx(1, rel=0.01)
+    content, quality = np.split(vectors.var(axis=0), [domain.CONTENT])
+    assert content.sum() == pytest.approx(domain.CONTENT, rel=0.01)
+    assert quality == pytest.approx(domain.CONTENT / domain.QUALITY, rel=0.01)
 
 
 def test_domain_takes_images_that_are_all_alike() -> None:

@@ -240,7 +240,7 @@ def test_what_one_stage_makes_otherwise_is_not_laid_to_the_next(rebuild: Rebuild
 def test_a_dirty_tree_is_made_again_with_its_changes(project: Project, registry: KeptVersion, rebuild: Rebuild) -> None:
     """The settings as the run had them; `champion` is whoever was that then."""
     place = registry.kept / WORKSPACE / "params.yaml"
-    place.write_text(place.read_text().replace("init: scratch", "init: champion").replace("steps: 1000", "steps: 7"))
+    place.write_text(place.read_text().replace("init: scratch", "init: champion").replace("steps: 2000", "steps: 7"))
     registry.known = replace(registry.known, parents=[1])
     done = rebuild(keep=True)
     assert done.folder is not None
