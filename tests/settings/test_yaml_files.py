@@ -63,25 +63,25 @@ def test_every_key_that_stands_twice_has_its_line(params_file: Path) -> None:
     ]
 
 
-STEPS = "  steps: 1000"
+STEPS = "  steps: 2000"
 AT = f"not usable YAML: line {line_of(TEXT, STEPS)}:"
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (TEXT.replace(STEPS, "\tsteps: 1000"), f"{AT} a tab; YAML is indented with spaces"),
+        (TEXT.replace(STEPS, "\tsteps: 2000"), f"{AT} a tab; YAML is indented with spaces"),
         (
-            TEXT.replace("  steps: 1000", "  steps: 10: 5"),
+            TEXT.replace("  steps: 2000", "  steps: 10: 5"),
             f"{AT} mapping values are not allowed here",
         ),
         (TEXT.replace(STEPS, "  steps: *more"), f"{AT} found undefined alias 'more'"),
         (
-            TEXT.replace("  steps: 1000", "  steps: \x07"),
+            TEXT.replace("  steps: 2000", "  steps: \x07"),
             f"{AT} YAML does not allow the character '\\x07'",
         ),
         (
-            TEXT.replace(STEPS, "<<<<<<< HEAD\n  steps: 1000\n=======\n  steps: 5\n>>>>>>> theirs"),
+            TEXT.replace(STEPS, "<<<<<<< HEAD\n  steps: 2000\n=======\n  steps: 5\n>>>>>>> theirs"),
             f"{AT} conflict markers of a merge; choose what the file shall say, then `git add` it",
         ),
         ("", "there are no settings in it; expected a mapping, as in `train: {steps: 500}`"),
@@ -130,7 +130,7 @@ def test_an_overlay_that_cannot_be_read_is_named_and_changes_nothing(params_file
 def test_line_ends_and_a_byte_order_mark_are_kept(params_file: Path, mark: bytes, ends: bytes) -> None:
     params_file.write_bytes(mark + TEXT.encode().replace(b"\n", ends))
     assert update_params(params_file, settings=["train.steps=5"]).train.steps == 5
-    changed = TEXT.replace("  steps: 1000", "  steps: 5").encode()
+    changed = TEXT.replace("  steps: 2000", "  steps: 5").encode()
     assert params_file.read_bytes() == mark + changed.replace(b"\n", ends)
     assert load_params(params_file).train.steps == 5
 
@@ -154,7 +154,7 @@ def test_a_link_stays_a_link_and_its_target_changes(project: Project, tmp_path: 
     update_params(project.params_file, settings=["train.steps=5"])
     assert os.readlink(project.params_file) == "between.yaml"
     assert os.readlink(between) == "team/shared.yaml"
-    assert target.read_text() == TEXT.replace("  steps: 1000", "  steps: 5")
+    assert target.read_text() == TEXT.replace("  steps: 2000", "  steps: 5")
     assert target.stat().st_mode & 0o777 == 0o640
     assert sorted(path.name for path in target.parent.iterdir()) == ["shared.yaml"]
 
