@@ -33,8 +33,14 @@ def main() -> None:
         if options.grid:
             shutil.copy(folder / "data/reports/samples.png", options.grid)
     print(f"whole chain {cost.seconds:.0f} s (training {training['seconds']:.0f} s), peak {cost.peak_gib:.2f} GiB")
-    print(f"FID {metrics['fid']:.3f}, floor {metrics['fid_floor']:.3f}, ratio {metrics['fid'] / metrics['fid_floor']:.2f}")
-    print(", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name in ("class_accuracy", "inception_score")))
+    print(f"fid_unbiased {metrics['fid_unbiased']:.3f} ({metrics['fid_low']:.3f} to {metrics['fid_high']:.3f})")
+    print(
+        ", ".join(
+            f"{name} {value:.4g}"
+            for name, value in metrics.items()
+            if name in ("told_apart", "class_accuracy", "inception_score")
+        )
+    )
     print(f"second run, nothing to do: {again.seconds:.1f} s")
 
 

@@ -39,10 +39,11 @@ def main() -> None:
             report = train(folder, family, steps, min(steps, 500))
             measure.run([workspace.PYTHON, "-m", "pipelines.evaluate"], folder)
             scores = json.loads((folder / "data/reports/metrics.json").read_text())
-            found[family] = scores["fid"]
+            found[family] = scores["fid_unbiased"]
             accuracy = f"class accuracy {scores['class_accuracy']:.1%}" if "class_accuracy" in scores else "no classes"
             print(
-                f"{family:<10} FID {scores['fid']:8.3f}, {scores['fid'] / scores['fid_floor']:7.2f} times its floor, "
+                f"{family:<10} fid_unbiased {scores['fid_unbiased']:8.3f} "
+                f"({scores['fid_low']:.3f} to {scores['fid_high']:.3f}), told apart {scores['told_apart']:.3f}, "
                 f"{accuracy}, recall {scores['recall']:.2f}: {steps:,} steps in {report['training_seconds']:.0f} s",
                 flush=True,
             )
@@ -51,7 +52,7 @@ def main() -> None:
                 shutil.copy(folder / "data/reports/samples.png", options.out / f"{family}.png")
     if "gan-dense" in found:
         for family, fid in found.items():
-            print(f"{family:<10} 1/{found['gan-dense'] / fid:.0f} of gan-dense's FID")
+            print(f"{family:<10} 1/{found['gan-dense'] / fid:.0f} of gan-dense's fid_unbiased")
 
 
 def steps_within(trial: dict[str, Any], minutes: float) -> int:
