@@ -34,13 +34,8 @@ def main() -> None:
             shutil.copy(folder / "data/reports/samples.png", options.grid)
     print(f"whole chain {cost.seconds:.0f} s (training {training['seconds']:.0f} s), peak {cost.peak_gib:.2f} GiB")
     print(f"fid_unbiased {metrics['fid_unbiased']:.3f} ({metrics['fid_low']:.3f} to {metrics['fid_high']:.3f})")
-    print(
-        ", ".join(
-            f"{name} {value:.4g}"
-            for name, value in metrics.items()
-            if name in ("told_apart", "class_accuracy", "inception_score")
-        )
-    )
+    names = ("told_apart", "class_accuracy", "inception_score")
+    print(", ".join(f"{name} {metrics[name]:.4g}" for name in names if name in metrics))
     print(f"second run, nothing to do: {again.seconds:.1f} s")
 
 

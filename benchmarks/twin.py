@@ -35,17 +35,17 @@ class Generator(nn.Module):
         self.classes = nn.Linear(spec["classes"], preset["latent"], bias=False)
         self.mapping = nn.Linear(2 * preset["latent"], preset["dense"])
         self.coarse = nn.Linear(preset["dense"], sides[0] ** 2 * widths[0])
-        channels = [*widths, spec["channels"]]
-        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(channels))
+        channels = [*widths, max(preset["width"] // 2, 4)]
+        self.up = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(channels))
+        self.pixels = nn.Conv2d(channels[-1], spec["channels"], 3, padding=1)
 
     def forward(self, latents: Tensor, label: Tensor) -> Tensor:
         hidden = torch.cat([latents, self.classes(label)], 1)
         hidden = leaky(self.coarse(leaky(self.mapping(hidden))))
         hidden = hidden.view(-1, self.width, self.side, self.side).contiguous(memory_format=torch.channels_last)
-        for number, (up, side) in enumerate(zip(self.up, self.sides[1:], strict=True)):
-            hidden = up(hidden)[:, :, :side, :side]
-            hidden = torch.tanh(hidden) if number + 1 == len(self.up) else leaky(hidden)
-        return hidden
+        for up, side in zip(self.up, self.sides[1:], strict=True):
+            hidden = leaky(up(F.interpolate(hidden, scale_factor=2.0))[:, :, :side, :side])
+        return torch.tanh(self.pixels(hidden))
 
 
 class Discriminator(nn.Module):
