@@ -140,14 +140,15 @@ def scale(model: keras.Model, images: np.ndarray, seed: int) -> None:
     """Set the last layers by real `images`, as the module says; real vectors then have the mean 0."""
     from sklearn.linear_model import Ridge
 
-    before = keras.Model(model.inputs, [model.get_layer(name).output for name in ("content", "statistics")])
+    both = keras.Model(model.inputs, [model.get_layer(name).output for name in ("content", "statistics")])
+    statistics_alone = keras.Model(model.inputs, both.outputs[1])
     size = network.batch_size(images)
-    content, statistics = (part.astype(np.float64) for part in run_in_batches(images, size, before.predict_on_batch))
+    content, statistics = (part.astype(np.float64) for part in run_in_batches(images, size, both.predict_on_batch))
     of_spoiled, targets = [], []
     for number in range(SCALED_ON // BATCH):
         random = np.random.default_rng([seed, number])
         spoiled, kinds, strengths = spoil(images[random.integers(len(images), size=BATCH)], random)
-        of_spoiled.append(np.asarray(before.predict_on_batch(spoiled)[1], np.float64))
+        of_spoiled.append(np.asarray(statistics_alone.predict_on_batch(spoiled), np.float64))
         targets.append(np.eye(1 + QUALITY)[kinds, 1:] * (WEAKEST + (1 - WEAKEST) * strengths)[:, None])
 
     spread = np.sqrt(max(np.trace(np.cov(content.T)) / CONTENT, TINY))

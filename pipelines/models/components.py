@@ -115,12 +115,13 @@ class Upsample(keras.layers.Layer):
     # Along one side, place m lands on 2m - 1 to 2m + 2 with these sums of the three weights.
     SUMS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
-    def __init__(self, filters: int, **settings: Any) -> None:
+    def __init__(self, filters: int, kernel_initializer: str = "glorot_uniform", **settings: Any) -> None:
         super().__init__(**settings)
         self.filters = filters
+        self.kernel_initializer = kernel_initializer
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        self.kernel = self.add_weight((3, 3, shape[-1], self.filters), initializer="glorot_uniform", name="kernel")
+        self.kernel = self.add_weight((3, 3, shape[-1], self.filters), initializer=self.kernel_initializer, name="kernel")
         self.bias = self.add_weight((self.filters,), initializer="zeros", name="bias")
 
     def call(self, hidden: Any) -> Any:
