@@ -26,7 +26,18 @@ from typing import Any
 from benchmarks import measure, workspace
 
 BEFORE = ("model.preset=base", "train.steps=1600", "train.preview_every=500", "evaluate.samples=10000")
-COLUMNS = ("approval", "fid_unbiased", "recall", "coverage", "least", "greatest", "generated", "effective", "set_aside", "seconds")
+COLUMNS = (
+    "approval",
+    "fid_unbiased",
+    "recall",
+    "coverage",
+    "least",
+    "greatest",
+    "generated",
+    "effective",
+    "set_aside",
+    "seconds",
+)
 LEGIBLE = ("taste.name=legible", "params.train.steps=800")  # nearer to what the data is, so it takes longer to get there
 SHARES = (0.3, 0.7, 0.9)  # beside the default, which the case stroke_weight has
 

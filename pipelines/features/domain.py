@@ -13,6 +13,10 @@ the linear functions of means and deviations that tell best how strongly an imag
 did not grow with the strength), whitened over real rows, so that distances are Mahalanobis': where real images hardly differ,
 spoiled ones stand out (Lee et al., 2018, 1807.03888, equation 2). Both have the same total variance, so that neither drowns the
 other.
+
+Of images larger than LARGEST the first lesson sees a smaller copy, because what is shown is large, and the second one learns
+from a part at their own resolution, because faults are small: 400 steps on images of 256 pixels would take more than an hour
+otherwise.
 """
 
 from __future__ import annotations
@@ -26,13 +30,14 @@ from pipelines.core.progress import Progress
 from pipelines.features import disturbances, network
 from pipelines.features.base import ExtractorSettings, run_in_batches
 
-BATCH = 128
+BATCH = 128  # images, fewer of large ones
 RATE = 2e-3  # of AdamW, falling to 0 along a cosine
 CONTENT_WIDTHS = (16, 32, 64)  # channels at full, half and quarter resolution
-QUALITY_WIDTHS = (16, 32)  # at full and half resolution, where faults are
+QUALITY_LEVELS = ((16, (1, 1)), (32, (2, 1)))  # channels and strides, at full and half resolution, where faults are
 CONTENT = 32
 QUALITY = len(disturbances.KINDS)
 UNSPOILED = 2 / 9  # share of the images that are left as they are; the others are shared equally by the disturbances
+LARGEST = 64  # pixels a side that are learned from
 SCALED_ON = 5_000  # most rows that the scale is taken from
 TINY = 1e-12  # variance of images that are all alike
 LEAST_VARIANCE = 1e-3  # of the largest: directions of less are noise of rounding, and are not enlarged further
@@ -63,19 +68,18 @@ class Domain(network.NetworkExtractor):
     def build(shape: tuple[int, ...], outputs: int, seed: int) -> keras.Model:
         inputs = keras.Input(shape, dtype="uint8")
         greys = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
-        maps = greys
+        shrink = shrinkage(shape[0])
+        maps = keras.layers.AveragePooling2D(shrink, padding="same", name="smaller")(greys) if shrink > 1 else greys
         for i, width in enumerate(CONTENT_WIDTHS):
             for j, stride in enumerate((2, 1) if i else (1,)):
                 maps = network.convolution(width, stride, seed + 10 * i + j, f"content{i}{j}")(maps)
-        content = network.dense(CONTENT, seed + 100, "content", "relu")(network.places(maps, shape[0]))
+        content = network.dense(CONTENT, seed + 100, "content", "relu")(network.places(maps, -(-shape[0] // shrink)))
 
-        maps, parts = greys, []
-        for i, width in enumerate(QUALITY_WIDTHS):
-            for j, stride in enumerate((2, 1) if i else (1, 1)):
-                maps = network.convolution(width, stride, seed + 200 + 10 * i + j, f"quality{i}{j}")(maps)
-            means = keras.layers.AveragePooling2D(maps.shape[1:3])
-            parts += [means(maps), keras.ops.sqrt(means(keras.ops.square(maps)) + 1e-4)]
-        statistics = keras.layers.Flatten(name="statistics")(keras.layers.Concatenate()(parts))
+        levels = [
+            [network.convolution(width, stride, seed + 200 + 10 * i + j, f"quality{i}{j}") for j, stride in enumerate(strides)]
+            for i, (width, strides) in enumerate(QUALITY_LEVELS)
+        ]
+        statistics = keras.layers.Flatten(name="statistics")(means_and_deviations(greys, levels))
 
         scaled = [
             keras.layers.Dense(units, trainable=False, name=f"scaled_{name}")(numbers)
@@ -85,11 +89,30 @@ class Domain(network.NetworkExtractor):
         return keras.Model(inputs, [keras.layers.Concatenate(name="vector")(scaled), logits])
 
 
+def means_and_deviations(greys: keras.KerasTensor, levels: list[list[keras.layers.Layer]]) -> keras.KerasTensor:
+    """(batch, 1, 1, numbers) of the maps at the end of each level."""
+    maps, parts = greys, []
+    for convolutions in levels:
+        for convolution in convolutions:
+            maps = convolution(maps)
+        means = keras.layers.AveragePooling2D(maps.shape[1:3])
+        parts += [means(maps), keras.ops.sqrt(means(keras.ops.square(maps)) + 1e-4)]
+    return keras.layers.Concatenate()(parts)
+
+
 def train(model: keras.Model, batches: Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]], steps: int, seed: int) -> None:
     """Cross-entropy of both lessons."""
-    statistics = model.get_layer("statistics").output
+    size, channels = model.input_shape[2:]
+    inputs, statistics = model.inputs, model.get_layer("statistics").output
+    if size > LARGEST:
+        part = keras.Input((LARGEST, LARGEST, channels), dtype="uint8")
+        levels = [
+            [model.get_layer(f"quality{i}{j}") for j in range(len(strides))] for i, (_, strides) in enumerate(QUALITY_LEVELS)
+        ]
+        greys = keras.layers.Rescaling(1 / 127.5, offset=-1)(part)
+        inputs, statistics = [*inputs, part], keras.layers.Flatten()(means_and_deviations(greys, levels))
     kinds = network.dense(1 + QUALITY, seed + 301, "kinds")(network.dense(32, seed + 300, "hidden", "relu")(statistics))
-    classifier = keras.Model(model.inputs, [model.outputs[1], kinds])
+    classifier = keras.Model(inputs, [model.outputs[1], kinds])
     schedule = keras.optimizers.schedules.CosineDecay(RATE, steps)
     classifier.compile(
         keras.optimizers.AdamW(schedule, weight_decay=1e-3),
@@ -97,8 +120,9 @@ def train(model: keras.Model, batches: Iterator[tuple[np.ndarray, np.ndarray, np
         jit_compile=keras.backend.backend() == "jax",  # XLA on a CPU is slower for so small a network
     )
     with Progress("reference", steps, "steps") as progress:
-        for images, targets, spoiled_by in batches:
-            loss = classifier.train_on_batch(images, [targets, spoiled_by])
+        for step, (images, targets, spoiled_by) in enumerate(batches):
+            parts = [images] if size <= LARGEST else [images, cut(images, np.random.default_rng([seed, step, 1]))]
+            loss = classifier.train_on_batch(parts, [targets, spoiled_by])
             progress.advance(note=f"loss {float(loss[0]):.3f}")
 
 
@@ -107,18 +131,30 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """`steps` batches of images uint8, targets of the first lesson int32, and the number of each image's disturbance int32, 0
     for none; all chosen by the seed and the step alone."""
+    size = min(BATCH, network.batch_size(images))
     for step in range(steps):
         random = np.random.default_rng([seed, step])
-        rows = random.integers(len(images), size=BATCH)
+        rows = random.integers(len(images), size=size)
         batch = images[rows]
         batch = np.roll(batch, random.integers(-1, 2, size=2), axis=(1, 2))  # a pixel to any side: more to learn from few
         batch, spoiled_by, _ = spoil(batch, random)
         if labels is not None:
             targets = labels[rows]
         else:
-            targets = random.integers(4, size=BATCH).astype(np.int32)
+            targets = random.integers(4, size=size).astype(np.int32)
             batch = np.stack([np.rot90(image, turn) for image, turn in zip(batch, targets, strict=True)])
         yield batch, targets, spoiled_by
+
+
+def shrinkage(size: int) -> int:
+    """How many times smaller the first lesson sees images of this size."""
+    return -(-size // LARGEST)
+
+
+def cut(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """(n, LARGEST, LARGEST, channels): the same part of all of them."""
+    top, left = random.integers(images.shape[1] - LARGEST + 1, size=2)
+    return images[:, top : top + LARGEST, left : left + LARGEST]
 
 
 def spoil(images: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -145,9 +181,10 @@ def scale(model: keras.Model, images: np.ndarray, seed: int) -> None:
     size = network.batch_size(images)
     content, statistics = (part.astype(np.float64) for part in run_in_batches(images, size, both.predict_on_batch))
     of_spoiled, targets = [], []
-    for number in range(SCALED_ON // BATCH):
+    each, most = min(BATCH, size), SCALED_ON // shrinkage(images.shape[1])  # a large image tells more, and takes longer
+    for number in range(most // each):
         random = np.random.default_rng([seed, number])
-        spoiled, kinds, strengths = spoil(images[random.integers(len(images), size=BATCH)], random)
+        spoiled, kinds, strengths = spoil(images[random.integers(len(images), size=each)], random)
         of_spoiled.append(np.asarray(statistics_alone.predict_on_batch(spoiled), np.float64))
         targets.append(np.eye(1 + QUALITY)[kinds, 1:] * (WEAKEST + (1 - WEAKEST) * strengths)[:, None])
 

@@ -144,6 +144,23 @@ def test_domain_sees_what_spoils_images(classes: int) -> None:
     assert fid.frechet(moments(blurred), held_out) > 5 * floor
 
 
+def test_domain_learns_from_parts_of_large_images_and_sees_them_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.features import domain
+
+    monkeypatch.setattr(domain, "LARGEST", 12)
+    images = pictures(60, 30, 1)
+    assert domain.cut(images, np.random.default_rng(0)).shape == (60, 12, 12, 1)
+    made = domain.Domain.fit(images, np.arange(60, dtype=np.int32) % 2, 2, ExtractorSettings(3, seed=0))
+    assert made.model.get_layer("smaller").output.shape[1:3] == (10, 10)
+    seen = made.extract(images)
+    assert seen.vectors.shape == (60, domain.CONTENT + domain.QUALITY)
+    corner = images.copy()
+    corner[:, -3:, -3:] = 255 - corner[:, -3:, -3:]
+    assert (made.extract(corner).vectors != seen.vectors).any(axis=1).all(), "no part of an image is left out"
+    made.save(tmp_path)
+    assert np.array_equal(domain.Domain.load(tmp_path).extract(images).vectors, seen.vectors)
+
+
 def test_both_halves_of_domain_have_one_scale() -> None:
     images, labels = digits()
     vectors = (
