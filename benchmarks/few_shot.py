@@ -3,9 +3,10 @@
     python -m benchmarks.few_shot mnist.npz
     python -m benchmarks.few_shot cifar10-train.parquet --flip
 
-Against the class's other training images, over the features of a `domain` extractor that learned all ten classes from every other
-row, which neither the GAN nor the comparison sees. Where a training is stopped because its images have collapsed, its last
-checkpoint counts. The lowest distance along the training is shown beside it, because one may stop in time, if one knows when.
+Against the class's other training images, over the features of a `domain` extractor that learned all ten classes from every
+other row, which neither the GAN nor the comparison sees. Where a training is stopped because its images have collapsed, its
+last checkpoint counts. The lowest distance along the training is shown beside it, because one may stop in time, if one knows
+when.
 """
 
 from __future__ import annotations

@@ -170,7 +170,8 @@ def judge_attacked(runs: list[Run], every: dict[str, list[Run]]) -> Iterator[str
 
 def judge_long(runs: list[Run], _: dict[str, list[Run]]) -> Iterator[str]:
     worst = max(turn["fid_unbiased"] / run[0]["fid_unbiased"] for run in runs for turn in run)
-    yield f"fid_unbiased {ratio(runs, 'fid_unbiased'):.2f} times turn 0's after {runs[0][-1]['turn']} turns, at the most {worst:.2f} (bar 1.25)"
+    last = f"{ratio(runs, 'fid_unbiased'):.2f} times turn 0's after {runs[0][-1]['turn']} turns"
+    yield f"fid_unbiased {last}, at the most {worst:.2f} (bar 1.25)"
     yield from judge_legible(runs, {})
 
 

@@ -22,6 +22,7 @@ from pipelines.core.project import Project
 from pipelines.features.base import ExtractorSettings
 from pipelines.metrics.base import Comparison
 from pipelines.metrics.inputs import Benchmark, GeneratedFeatures, LatentSteps
+from pipelines.metrics.moments import chunks
 from pipelines.registry.models_uri import is_models_uri, open_version
 from pipelines.scoring import disk_arrays, generated, scores, views
 from pipelines.scoring.image_sets import FileImageSet, ModelImageSet, Survey, open_files
@@ -79,6 +80,8 @@ def compare_features(a: str, b: str) -> Comparison:
     for place, rows in ((a, candidate), (b, reference)):
         if not len(rows):
             raise InputError(f"{place}: no rows in it")
+    if len(reference) > 1 and all((chunk == reference[0:1]).all() for _, chunk in chunks(reference)):
+        raise InputError(f"{b}: all {len(reference):,} rows are the same; give rows that differ, to compare with")
     disk_arrays.digest(candidate)  # raises where numbers are not finite
     identity = hashlib.sha256(f"{disk_arrays.digest(reference)} {NONE} {reference.dtype}".encode()).hexdigest()[:16]
     labels = np.full(len(reference), -1, np.int32)
@@ -95,11 +98,15 @@ def compare_images(project: Project, a: str, b: str, options: CompareOptions, lo
         first = options.seed + (count if isinstance(candidate, ModelImageSet) else 0)
         reference = reference.with_seeds(seeds(first, count), None)
     survey = reference.survey(identify=True)
+    if len(survey) > 1 and (survey.ids == survey.ids[0]).all():
+        raise InputError(f"{b}: all {len(survey):,} images are the same one; give images that differ, to compare with")
     if isinstance(candidate, ModelImageSet):
         count = options.count or min(COUNT, len(survey))
         labels = translate_labels(generated.holdout_labels(survey.labels, count), reference.classes, candidate.classes)
         candidate = candidate.with_seeds(seeds(options.seed, count), labels)
-    candidate_survey = candidate.survey(identify=False)
+    candidate_survey = candidate.survey(identify=isinstance(candidate, FileImageSet))
+    if shared := int(np.isin(candidate_survey.ids, survey.ids).sum()):
+        log(f"{shared:,} of the {len(candidate_survey):,} images of {a} are in {b} as well, which makes scores better")
     if candidate_survey.colour and not survey.colour:
         log(f"{a} has colours and {b} has none: both are compared in grey")
     check_rows(project, options, len(candidate_survey), survey, log)
@@ -107,6 +114,8 @@ def compare_images(project: Project, a: str, b: str, options: CompareOptions, lo
     backend.load()
     space = choose_space(project, options, reference, survey, log)
     log(f"features by `{space.name}`, {space.extractor.description}, of images {'x'.join(map(str, space.form.shape))}")
+    if resized := [name for name, of in ((a, candidate_survey), (b, survey)) if of.sizes != {space.form.shape[:2]}]:
+        log(f"images of {' and '.join(resized)} are resized to that, which may be what tells them from others")
     labels = translate_labels(candidate_survey.labels, candidate.classes, reference.classes)
     compared = ~space.fitted_on
     steps = latent_steps(candidate, space) if catalogue.need_latent_steps(options.names) else None

@@ -27,6 +27,7 @@ class Progress:
         self.name, self.total, self.unit = name, total, unit
         self.done, self.note = 0, ""
         self.started = self.reported = time.monotonic()
+        self.first: tuple[float, int] | None = None  # when the first line was, and what was done: what came before is slow
         self.bar = tqdm(total=total, desc=name, unit=f" {unit}", unit_scale=True, leave=False, disable=not sys.stderr.isatty())
 
     def advance(self, by: int = 1, note: str = "") -> None:
@@ -41,16 +42,25 @@ class Progress:
     def report(self) -> None:
         self.reported = time.monotonic()
         rate = self.done / max(self.reported - self.started, 1e-9)
-        left = f", {duration((self.total - self.done) / rate)} left" if self.total and self.done else ""
+        left = ""
+        if self.first and self.total and self.done > self.first[1]:
+            since = (self.reported - self.first[0]) / (self.done - self.first[1])
+            left = f", {duration((self.total - self.done) * since)} left"
+        self.first = self.first or (self.reported, self.done)
         total = f"/{self.total:,}" if self.total else ""
         note = f" · {self.note}" if self.note else ""
-        say(f"{self.name}: {self.done:,}{total} {self.unit} · {rate:,.0f} {self.unit}/s{left}{note}")
+        say(f"{self.name}: {self.done:,}{total} {self.unit} · {speed(rate)} {self.unit}/s{left}{note}")
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.bar.close()
+
+
+def speed(rate: float) -> str:
+    """With a digit where the whole number would be a poor one."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1g}" if rate < 1 else f"{rate:.1f}"
 
 
 def duration(seconds: float) -> str:

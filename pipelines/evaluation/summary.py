@@ -304,7 +304,7 @@ SENTENCES = (
         "nothing known",
         "soft",
         lambda f: not any(name in f.scores for name in ("told_apart", "fid", *BALANCE)),
-        lambda f: "how good the images are these scores do not say; more images, or more evaluate.metrics, would.",
+        lambda f: "how good the images are these scores do not say; more images, or more metrics, would.",
     ),
 )
 

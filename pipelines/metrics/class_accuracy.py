@@ -2,7 +2,7 @@
 
 0 to 1; higher is better (Ravuri & Vinyals, 2019, ask it the other way round). An ideal model gets the classifier's own accuracy
 on held-out rows, which is in data/reports/reference.json, too. A model that generates one perfect image a class scores 1.
-Needs 20 images in all; a class has a figure of its own from 20 images of it.
+Needs 20 images and 20 real rows with a class; a class has a figure of its own from 20 images of it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ def score(comparison: Comparison) -> dict[str, Estimate | dict[str, Estimate]]:
     if probabilities is None or labels is None or not comparison.benchmark.of_classes:
         return {}
     base.require_rows(SCORES[:1], len(labels), "generated rows")
-    correct = hits(probabilities, labels)
     real_labels, real_probabilities = comparison.benchmark.labels, comparison.benchmark.holdout.probabilities
+    if named := int(np.count_nonzero(real_labels >= 0)):  # a few do not say whether the images are poor, or the classifier
+        base.require_rows(SCORES[:1], named, "real rows with a class")
+    correct = hits(probabilities, labels)
     real_correct = None if real_probabilities is None else hits(real_probabilities, real_labels)
 
     def ideal(chosen: np.ndarray) -> float | None:

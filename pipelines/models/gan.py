@@ -35,8 +35,8 @@ PENALISED = 4
 # Standard deviation of the class vectors at first, beside latents of 1: at 1 the images of a class stayed the same for longer.
 CLASS_SCALE = 0.3
 
-# Variance of the last kernel at first, as a share of that which keeps variances: greys near 0, where tanh is steep. At 2 it took
-# more steps until images of MNIST differed.
+# Variance of the last kernel at first, as a share of that which keeps variances: greys near 0, where tanh is steep. At 2 it
+# took more steps until images of MNIST differed.
 FIRST_PIXELS = 0.3
 
 # A training of more steps has a lower rate, by the square root of their number, as stochastic gradients want it (Nemirovski

@@ -127,12 +127,28 @@ def test_identical_sets_are_no_distance_apart(elsewhere: Path) -> None:
     assert scores["precision"] == scores["recall"] == scores["coverage"] == 1
 
 
-@pytest.mark.parametrize("both", [True, False])
-def test_constant_features_have_a_score(elsewhere: Path, both: bool) -> None:
+def test_constant_features_have_a_score_but_nothing_is_compared_with_them(elsewhere: Path) -> None:
     flat, other = put("a.npz", np.full((100, 8), 3, np.float32)), put("b.npz", gaussian(100))
-    scores = found(flat, flat if both else other, *NONE)
+    scores = found(flat, other, *NONE)
     assert all(np.isfinite(value) for name, value in scores.items() if name != "benchmark_id")
-    assert scores["fid"] <= 1e-6 if both else scores["fid"] > 50
+    assert scores["fid"] > 50
+    refused = call(other, flat, *NONE)
+    assert (refused.code, refused.out) == (2, "")
+    assert "a.npz: all 100 rows are the same; give rows that differ" in refused.err
+
+
+def test_nothing_is_compared_with_one_image_many_times(elsewhere: Path) -> None:
+    refused = call(as_npz("a", pictures(60, 8, 1)), as_npz("b", np.full((60, 8, 8, 1), 7, np.uint8)))
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == "genloop: b.npz: all 60 images are the same one; give images that differ, to compare with\n"
+
+
+def test_images_that_are_in_both_sets_are_counted(elsewhere: Path) -> None:
+    few = ("--extractor", "random", "--metrics", "kid")
+    images = pictures(90, 8, 1)
+    a, b = as_npz("a", images[:60]), as_folder("b", images[30:])
+    assert "30 of the 60 images of a.npz are in b as well, which makes scores better" in call(a, b, *few).err
+    assert "as well" not in call(a, as_npz("c", pictures(60, 8, 1, seed=1)), *few).err
 
 
 def test_fewer_rows_than_features_are_not_enough_for_a_distance(elsewhere: Path) -> None:
@@ -310,9 +326,10 @@ def test_what_has_too_few_images_is_said_before_the_rest_is_computed(elsewhere: 
 def test_b_decides_the_size_if_all_its_images_have_one(elsewhere: Path) -> None:
     small, large = as_folder("small", pictures(60, 8, 1)), as_folder("large", pictures(60, 12, 1))
     few = ("--extractor", "random", "--metrics", "kid")
-    assert "of images 12x12x1" in call(small, large, *few).err
-    assert "of images 8x8x1" in call(large, small, *few).err
-    assert "of images 10x10x1" in call(large, small, *few, "--size", "10").err
+    assert "of images 12x12x1\nscore: images of small are resized to that" in call(small, large, *few).err
+    assert "of images 8x8x1\nscore: images of large are resized to that" in call(large, small, *few).err
+    assert "of images 10x10x1\nscore: images of large and small are resized" in call(large, small, *few, "--size", "10").err
+    assert "resized" not in call(small, as_npz("other", pictures(60, 8, 1, seed=1)), *few).err
     as_folder("small", pictures(70, 10, 1)[60:])
     (Path("small") / "wide.png").write_bytes(png.encode(np.zeros((8, 9, 1), np.uint8)))
     refused = call(large, small, *few)
@@ -322,7 +339,7 @@ def test_b_decides_the_size_if_all_its_images_have_one(elsewhere: Path) -> None:
 
 
 def test_images_that_are_not_square_want_a_size(elsewhere: Path) -> None:
-    np.savez("b.npz", images=np.zeros((60, 8, 12), np.uint8))
+    np.savez("b.npz", images=np.zeros((60, 8, 12), np.uint8) + np.arange(60, dtype=np.uint8)[:, None, None])
     result = call("b.npz", "b.npz", "--extractor", "random")
     assert result.code == 2
     assert "b.npz has images of 8x12: give --size" in result.err

@@ -51,7 +51,7 @@ def test_an_ideal_model_gets_what_the_classifier_gives_to_held_out_rows() -> Non
     for real_labels, ideal, of_cats in (
         ([0] * 25 + [1] * 15, 35 / 40, 1.0),
         ([0] * 10 + [-1] * 20 + [1] * 10, 1.0, None),  # 20 rows have a name, too few are cats
-        ([0] * 10 + [-1] * 30, None, None),
+        ([-1] * 40, None, None),
     ):
         comparison = trial(
             np.zeros((40, 2)),
@@ -67,6 +67,19 @@ def test_an_ideal_model_gets_what_the_classifier_gives_to_held_out_rows() -> Non
         assert found["class_accuracies"]["cat"].ideal == of_cats
         clear = inception_score.score(comparison)["inception_score"]
         assert clear.ideal == pytest.approx(clear.unbiased)
+
+
+def test_a_classifier_that_few_real_rows_vouch_for_tells_nothing() -> None:
+    comparison = trial(
+        np.zeros((40, 2)),
+        NOTHING,
+        probabilities=np.array([[0.9, 0.1]] * 40, np.float32),
+        labels=np.zeros(40, np.int32),
+        real_labels=np.array([0] * 15 + [-1] * 25),
+        classes=CLASSES,
+    )
+    with pytest.raises(NotEnoughError, match="20 real rows with a class or more, came 15"):
+        class_accuracy.score(comparison)
 
 
 def test_a_class_of_few_images_has_no_accuracy_of_its_own() -> None:
