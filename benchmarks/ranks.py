@@ -7,6 +7,7 @@ the length of the training.
 from __future__ import annotations
 
 import io
+import math
 import tempfile
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -76,14 +77,15 @@ def run(by: Instrument, families: dict[str, str] = FAMILIES, lengths: Sequence[i
 
 
 def table(models: Sequence[Model]) -> list[str]:
-    """Markdown: the correlations of each two of the scores and the length of the training, for each family and for all."""
+    """Markdown: the correlations of each two of the scores and the length of the training, for each family and for all; - where
+    one of them is the same for all models."""
     pairs = list(combinations(models[0].goodness, 2))
     lines = ["| | " + " | ".join(f"{a}, {b}" for a, b in pairs) + " |", "| ---" * (1 + len(pairs)) + " |"]
     families = list(dict.fromkeys(model.family for model in models))
     for name in [*families, *(["all"] if len(families) > 1 else [])]:
         goodness = [model.goodness for model in models if name in (model.family, "all")]
         found = [stats.spearmanr([one[a] for one in goodness], [one[b] for one in goodness]).statistic for a, b in pairs]
-        lines.append(f"| {name} | " + " | ".join(f"{value:.2f}" for value in found) + " |")
+        lines.append(f"| {name} | " + " | ".join("-" if math.isnan(value) else f"{value:.2f}" for value in found) + " |")
     return lines
 
 
