@@ -45,7 +45,7 @@ def test_the_repository_s_settings_are_allowed(make_params: MakeParams) -> None:
         ("model.preset", "smal", ["model.preset", "did you mean 'small'?", "presets of gan"]),
         ("model.change.learning_rat", 0.1, ["model.change", "did you mean 'learning_rate'?", "of the preset small of gan"]),
         ("model.change.width", 1.5, ["model.change.width", "whole number", "(came 1.5)"]),
-        ("model.change.learning_rate", True, ["model.change.learning_rate", "as 0.003 is", "(came True)"]),
+        ("model.change.learning_rate", True, ["model.change.learning_rate", "as 0.002 is", "(came True)"]),
         ("model.change.learning_rate", float("inf"), ["model.change.learning_rate", "(came inf)"]),
         ("tune.trails", 3, ["tune.trails: unknown key", "did you mean `trials`?"]),
         ("tune.metric", "fidd", ["tune.metric", "did you mean 'fid'?"]),

@@ -79,7 +79,7 @@ def test_whole_numbers_are_tried_where_a_setting_takes_those_alone(make_params) 
 def test_the_first_trial_is_what_there_is_as_far_as_the_space_has_it(make_params) -> None:
     tried = {RATE: {"low": 0.001, "high": 0.01}, "train.batch_size": [32, 64], "model.preset": ["tiny", "small"]}
     assert space.current_values(make_params({"tune.space": tried})) == {
-        RATE: 0.003,
+        RATE: 0.002,
         "model.preset": "small",
     }  # the batch size is 128
     steps = {"train.augment.shift": {"low": 0.0, "high": 0.5, "step": 0.25}}

@@ -55,7 +55,7 @@ def test_a_study_goes_on_and_tells_what_came_of_each_trial(tuned: Params, config
     first = found.ask(3).trial
     assert first is not None
     assert KEY in first.params
-    assert first.params["model.change.learning_rate"] == 0.003, "as it is without tuning"
+    assert first.params["model.change.learning_rate"] == 0.002, "as it is without tuning"
     found.report(first, 75, 5.0)
     found.done(first, 4.0)
     second = found.ask(3).trial
