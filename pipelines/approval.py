@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.core import backend, files, images, reports, rows
 from pipelines.core.project import Project
-from pipelines.core.rows import Rows
+from pipelines.core.rows import Rows, Split
 from pipelines.features.base import Extractor, Features
 from pipelines.feedback import curated
 from pipelines.metrics.inputs import Benchmark
@@ -30,18 +30,22 @@ SHOWN = 24  # images of each strip of the page
 
 @dataclass(frozen=True)
 class RowWeights:
-    """ids: (n,) str, of real training rows. liked: (n,) float64, how likely people like each. weights: (n,) float64."""
+    """ids: (n,) str, of real rows. liked: (n,) float64, how likely people like each. weights: (n,) float64."""
 
     ids: np.ndarray
     liked: np.ndarray
     weights: np.ndarray
-    strength: float
+
+    @classmethod
+    def of(cls, real: Rows, liked: np.ndarray, strength: float) -> Self:
+        return cls(real.ids, liked, weights.tilt(liked, real.labels, strength))
 
 
 @dataclass(frozen=True)
 class ApprovalOutcome:
     """why: what changes, or the reason why nothing does. The later fields are None where the stage did not get there.
 
+    rows, holdout: of training rows, and of the rows held out, weighed by the same `strength`.
     strips: images (k, size, size, channels).
     """
 
@@ -49,6 +53,8 @@ class ApprovalOutcome:
     fitted: FittedPreference | None = None
     model: ApprovalModel | None = None
     rows: RowWeights | None = None
+    holdout: RowWeights | None = None
+    strength: float = 0.0
     strips: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -62,8 +68,9 @@ def run(project: Project, params: Params) -> None:
     report = figures(judgements, outcome)
     with files.replacement(project.approval) as folder:
         approval.write(folder, report, outcome.model)
-        if (weighed := outcome.rows) is not None:
-            approval.write_weights(folder, weighed.ids, weighed.weights, weighed.liked)
+        for place, weighed in ((approval.weights_file, outcome.rows), (approval.holdout_file, outcome.holdout)):
+            if weighed is not None:
+                approval.write_weights(place(folder), weighed.ids, weighed.weights, weighed.liked)
     bins = outcome.fitted.bins if outcome.fitted else []
     files.write(project.reports / "approval.csv", table(bins))
     files.write(project.reports / "approval.html", page.render(report, bins, outcome.strips))
@@ -74,7 +81,7 @@ def run(project: Project, params: Params) -> None:
 def learn(project: Project, judgements: Judgements, samples: pa.Table, floor: float) -> ApprovalOutcome:
     """The model of what was judged, and the weights of the real rows that follow.
 
-    floor: the least effective share of the real rows.
+    floor: the least effective share of the real training rows.
     """
     backend.load()
     pinned, extractor = benchmark.read(project.reference)
@@ -82,7 +89,7 @@ def learn(project: Project, judgements: Judgements, samples: pa.Table, floor: fl
     labels = samples["label"].fill_null(-1).to_numpy()
     generated_views = views.compute(extractor.extract(generated), generated, labels, pinned.of_classes)
     real = rows.load(project.clean, "train", origin="real")
-    real_views = views.compute(features(real, pinned, extractor), real.images, real.labels, pinned.of_classes)
+    real_views = compute_views(real, pinned, "train", extractor)
     softened = judgements.soften_votes(samples["liked"].to_numpy().astype(np.float64))
     fitted = fit.learn(generated_views, softened, real_views)
     why = page.order(fitted.auc.value, *fitted.auc.interval)
@@ -92,7 +99,7 @@ def learn(project: Project, judgements: Judgements, samples: pa.Table, floor: fl
     model = ApprovalModel(fitted.model.direction, fitted.model.bias, pinned.id)
     liked = model.predict(real_views)
     strength = weights.strength(liked, real.labels, floor)
-    weighed = RowWeights(real.ids, liked, weights.tilt(liked, real.labels, strength), strength)
+    weighed = RowWeights.of(real, liked, strength)
     strips = {
         **extremes("samples", generated, model.predict(generated_views)),
         **extremes("real", real.images, weighed.weights),
@@ -100,16 +107,25 @@ def learn(project: Project, judgements: Judgements, samples: pa.Table, floor: fl
     if not strength:
         why += f", but feedback.min_effective_share: {floor} lets no row count more than another"
         return ApprovalOutcome(why, fitted, model)
-    return ApprovalOutcome(f"{why}; real rows count up to {weighed.weights.max():.1f} times", fitted, model, weighed, strips)
+    held_out = rows.load(project.clean, "holdout", origin="real")
+    holdout = RowWeights.of(held_out, model.predict(compute_views(held_out, pinned, "holdout", extractor)), strength)
+    why += f"; real rows count up to {weighed.weights.max():.1f} times"
+    return ApprovalOutcome(why, fitted, model, weighed, holdout, strength, strips)
 
 
-def features(real: Rows, pinned: Benchmark, extractor: Extractor) -> Features:
-    """The features of real training rows; `reference` has stored those of most rows in most data sets."""
-    assert pinned.train is not None
-    assert pinned.train_ids is not None
-    places = {row_id: place for place, row_id in enumerate(pinned.train_ids.tolist())}
+def compute_views(real: Rows, pinned: Benchmark, split: Split, extractor: Extractor) -> np.ndarray:
+    """(n, v) float32, the views of the real rows of a split."""
+    kept, ids = (pinned.train, pinned.train_ids) if split == "train" else (pinned.holdout, pinned.ids)
+    assert kept is not None
+    assert ids is not None
+    return views.compute(features(real, kept, ids, extractor), real.images, real.labels, pinned.of_classes)
+
+
+def features(real: Rows, kept: Features, ids: np.ndarray, extractor: Extractor) -> Features:
+    """The features of real rows. kept: what `reference` has kept, of the rows `ids`: in most data sets those of most rows."""
+    places = {row_id: place for place, row_id in enumerate(ids.tolist())}
     stored = np.array([places.get(row_id, -1) for row_id in real.ids.tolist()])
-    vectors, probabilities = pinned.train.vectors[stored], pinned.train.probabilities
+    vectors, probabilities = kept.vectors[stored], kept.probabilities
     probabilities = None if probabilities is None else probabilities[stored]
     if (stored < 0).any():
         extracted = extractor.extract(real.images[stored < 0])
@@ -134,7 +150,7 @@ def figures(judgements: Judgements, outcome: ApprovalOutcome) -> dict[str, Any]:
     weighed = outcome.rows
     return found | {
         "effective_share": weights.effective_share(weighed.weights) if weighed else 1.0,
-        "strength": weighed.strength if weighed else 0.0,
+        "strength": outcome.strength,
         "changed": weighed is not None,
         "why": outcome.why,
     }

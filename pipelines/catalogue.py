@@ -48,6 +48,7 @@ METRICS = {
     "density_coverage": "pipelines.metrics.density_coverage:score",
     "fid": "pipelines.metrics.fid:score",
     "fid_infinity": "pipelines.metrics.fid_infinity:score",
+    "fid_preferred": "pipelines.metrics.fid_preferred:score",
     "inception_score": "pipelines.metrics.inception_score:score",
     "kid": "pipelines.metrics.kid:score",
     "memorisation": "pipelines.metrics.memorisation:score",

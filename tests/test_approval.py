@@ -21,13 +21,13 @@ from pipelines.core.project import Project
 from pipelines.features.base import Features
 from pipelines.feedback import curated
 from pipelines.metrics.inputs import Benchmark
-from pipelines.preference.weights import effective_share
+from pipelines.preference.weights import effective_share, tilt
 from pipelines.scoring import approval, benchmark, views
 from tests.conftest import REPOSITORY, MakeParams
 from tests.contracts import pictures, write_feedback, write_rows
 
 CLASSES = ["a", "b", "c"]
-ROWS = 300
+ROWS, HELD_OUT = 300, 90
 
 
 class Thumbnail:
@@ -44,15 +44,18 @@ class Thumbnail:
 
 @pytest.fixture
 def extractor(project: Project, monkeypatch: pytest.MonkeyPatch) -> Thumbnail:
-    """In a project with clean rows and a benchmark that has kept the features of all but ten of them."""
-    rows = pictures(ROWS, 8, 1)
-    write_rows(project.clean, rows, [number % 3 for number in range(ROWS)], CLASSES)
+    """In a project with clean rows and a benchmark that has kept the features of all but ten of those to train on."""
+    rows, count = np.concatenate([pictures(ROWS, 8, 1), pictures(HELD_OUT, 8, 1, seed=2)]), ROWS + HELD_OUT
+    splits = ["train"] * ROWS + ["holdout"] * HELD_OUT
+    write_rows(project.clean, rows, [number % 3 for number in range(count)], CLASSES, splits=splits)
     found = Thumbnail()
-    ids = np.array([f"{number:064d}" for number in range(ROWS)])
+    ids = np.array([f"{number:064d}" for number in range(count)])
     kept = np.random.default_rng(0).permutation(ROWS)[:-10]
+    held_out = ROWS + np.random.default_rng(1).permutation(HELD_OUT)
     features = found.extract(rows)
-    train = Features(features.vectors[kept], None)
-    pinned = Benchmark("id", CLASSES, features, np.zeros(ROWS, np.int32), train, ids=ids, train_ids=ids[kept])
+    train, holdout = (Features(features.vectors[chosen], None) for chosen in (kept, held_out))
+    labels = (held_out % 3).astype(np.int32)
+    pinned = Benchmark("id", CLASSES, holdout, labels, train, ids=ids[held_out], train_ids=ids[kept])
     monkeypatch.setattr(benchmark, "read", lambda folder: (pinned, found))
     monkeypatch.setattr(backend, "load", lambda: None)
     found.seen = 0
@@ -134,6 +137,26 @@ def test_a_taste_moves_weights_towards_it_within_the_floor(
     assert "what people prefer is put first in" in capsys.readouterr().out
 
 
+def test_held_out_rows_get_weights_by_the_same_model_and_strength(
+    project: Project, extractor: Thumbnail, make_params: MakeParams
+) -> None:
+    judge(project, 400, heavy)
+    stage.run(project, make_params({"feedback.min_effective_share": 0.6}))
+    ids = np.array([f"{number:064d}" for number in range(ROWS, ROWS + HELD_OUT)])
+    w = approval.holdout_weights(project.approval, ids)
+    assert w is not None
+    shown = pictures(HELD_OUT, 8, 1, seed=2)
+    model = approval.read(project.approval)
+    assert model is not None
+    labels = np.arange(ROWS, ROWS + HELD_OUT) % 3
+    liked = model.predict(views.compute(extractor.extract(shown), shown, labels, of_classes=True))
+    assert w == pytest.approx(tilt(liked, labels, report(project)["strength"]))
+    for label in range(3):
+        assert w[labels == label].mean() == pytest.approx(1)
+    assert np.average(heavy(shown), weights=w) > heavy(shown).mean() + 0.15
+    assert not set(ids) & set(approval.weights(project.approval)[0])  # type: ignore[index]
+
+
 def test_the_model_predicts_for_images_nobody_has_seen(project: Project, extractor: Thumbnail, make_params: MakeParams) -> None:
     judge(project, 400, heavy)
     stage.run(project, make_params())
@@ -189,6 +212,7 @@ def test_a_floor_of_one_keeps_the_model_and_no_weights(project: Project, extract
     stage.run(project, make_params({"feedback.min_effective_share": 1.0}))
     assert approval.read(project.approval) is not None
     assert approval.weights(project.approval) is None
+    assert not approval.holdout_file(project.approval).exists()
     assert "lets no row count more than another" in report(project)["why"]
 
 
@@ -200,6 +224,7 @@ def test_a_model_that_is_not_significant_any_more_leaves_no_weights_behind(
     judge(project, 60, heavy)
     stage.run(project, make_params())
     assert approval.read(project.approval) is approval.weights(project.approval) is None
+    assert not approval.holdout_file(project.approval).exists()
 
 
 def test_without_what_it_reads_it_says_what_to_run(project: Project, make_params: MakeParams) -> None:

@@ -25,7 +25,7 @@ TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 POINTS = 200  # most points of a curve
 
 TILES = ("told_apart", "fid", "precision", "recall", "coverage", "class_accuracy", "memorisation", "approval")
-DISTANCES = ("fid", "fid_infinity")  # of one scale
+DISTANCES = ("fid", "fid_infinity", "fid_preferred")  # of one scale
 
 
 def render(result: Scores, comparison: Comparison, pictures: dict[str, Image.Image], training: list[dict[str, str]]) -> str:

@@ -7,9 +7,9 @@ import nothing heavy at the top: params.yaml is checked with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from functools import cached_property, wraps
+from typing import Any, Literal
 
 from pipelines.core.lazy import np
 from pipelines.metrics import intervals, neighbours, two_samples
@@ -71,10 +71,14 @@ class Score:
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """Features of generated or of real rows, and the groups of rows that the intervals leave out."""
+    """Features of generated or of real rows, and the groups of rows that the intervals leave out.
+
+    weights: (n,) float64, how much each row counts; None where all count the same.
+    """
 
     vectors: Vectors
     most_groups: int = intervals.GROUPS
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.vectors.shape[0]
@@ -98,15 +102,21 @@ class FeatureRows:
 
     @cached_property
     def moments(self) -> GroupedMoments:
-        return GroupedMoments.from_vectors(self.vectors, self.groups, self.group_count)
+        return GroupedMoments.from_vectors(self.vectors, self.groups, self.group_count, self.weights)
 
     @cached_property
     def subset(self) -> tuple[np.ndarray, np.ndarray]:
         """At most MOST_ROWS rows, the same at every call: (c, d) vectors and the (c,) groups that they are in."""
         if len(self) <= MOST_ROWS:
             return self.vectors[0 : len(self)], self.groups
-        chosen = np.sort(np.random.default_rng(len(self)).choice(len(self), MOST_ROWS, replace=False))
-        return self.take(chosen), self.groups[chosen]
+        return self.take(self.subset_rows), self.groups[self.subset_rows]
+
+    @cached_property
+    def subset_rows(self) -> np.ndarray:
+        """(c,) int, rising: the numbers of the rows of `subset`."""
+        if len(self) <= MOST_ROWS:
+            return np.arange(len(self))
+        return np.sort(np.random.default_rng(len(self)).choice(len(self), MOST_ROWS, replace=False))
 
     def take(self, chosen: np.ndarray) -> np.ndarray:
         """(c, d) the rows with these numbers, which on disk are read one by one."""
@@ -117,10 +127,14 @@ class FeatureRows:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Generated images against the benchmark. What several metrics need is computed once, when the first one asks."""
+    """Generated images against the benchmark. What several metrics need is computed once, when the first one asks.
+
+    found: what metrics have found that others go by as well, see `once`.
+    """
 
     candidate: GeneratedFeatures
     benchmark: Benchmark
+    found: dict[Any, dict[str, Estimate]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def generated(self) -> FeatureRows:
@@ -129,6 +143,11 @@ class Comparison:
     @cached_property
     def real(self) -> FeatureRows:
         return FeatureRows(self.benchmark.holdout.vectors)
+
+    @cached_property
+    def preferred(self) -> FeatureRows:
+        """The real rows as people weigh them."""
+        return replace(self.real, weights=self.benchmark.preferred)
 
     @cached_property
     def unseen(self) -> FeatureRows | None:
@@ -160,11 +179,18 @@ class Comparison:
 
 
 def mean(
-    values: np.ndarray, groups: np.ndarray, least: float, most: float, real: bool = False, ideal: float | None = None
+    values: np.ndarray,
+    groups: np.ndarray,
+    least: float,
+    most: float,
+    real: bool = False,
+    ideal: float | None = None,
+    weights: np.ndarray | None = None,
 ) -> Estimate:
-    """The mean of one value for each row, generated ones or `real` ones; `groups` are the rows' own."""
+    """The mean of one value for each row, generated ones or `real` ones; `groups` and `weights` are the rows' own."""
     number = int(groups.max()) + 1
-    counts, sums = np.bincount(groups, minlength=number), np.bincount(groups, values, minlength=number)
+    counts = np.bincount(groups, weights, minlength=number)
+    sums = np.bincount(groups, values if weights is None else weights * values, minlength=number)
 
     def statistic(generated_mask: np.ndarray, real_mask: np.ndarray) -> float:
         mask = real_mask if real else generated_mask
@@ -172,9 +198,15 @@ def mean(
 
     found = intervals.estimate(statistic, 0 if real else number, number if real else 0, least, most, ideal)
     if (least, most) == (0.0, 1.0) and found.value in (0.0, 1.0):
-        deviations = intervals.end_deviations(found.value, len(values), number)
+        count = len(values) if weights is None else effective_count(weights)
+        deviations = intervals.end_deviations(found.value, count, number)
         return replace(found, real=deviations) if real else replace(found, generated=deviations)
     return found
+
+
+def effective_count(weights: np.ndarray) -> float:
+    """So many rows of equal weights tell as much as those with these weights do (Kish, 1965, section 11.2)."""
+    return float(weights.sum() ** 2 / (weights @ weights))
 
 
 def require_rows(scores: Sequence[Score], rows: int, kind: str, features: int = 0, classes: int = 0) -> None:
@@ -183,6 +215,18 @@ def require_rows(scores: Sequence[Score], rows: int, kind: str, features: int = 
     if rows < least:
         names = " and ".join(score.name for score in scores)
         raise NotEnoughError(f"{names} need{'s' if len(scores) == 1 else ''} {least:,} {kind} or more, came {rows:,}")
+
+
+def once(metric: Callable[[Comparison], dict[str, Estimate]]) -> Callable[[Comparison], dict[str, Estimate]]:
+    """A metric that others go by as well: it is computed once for a comparison."""
+
+    @wraps(metric)
+    def score(comparison: Comparison) -> dict[str, Estimate]:
+        if metric not in comparison.found:
+            comparison.found[metric] = metric(comparison)
+        return comparison.found[metric]
+
+    return score
 
 
 # Names and what was found under each; a mapping is a table by class. Empty where the metric does not apply (no classes, say).

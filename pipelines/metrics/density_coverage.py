@@ -29,6 +29,7 @@ SCORES = (
 NEIGHBOURHOOD = base.NEIGHBOURS.index(5)
 
 
+@base.once
 def score(comparison: Comparison) -> dict[str, Estimate]:
     base.require_rows(SCORES, min(len(comparison.generated), len(comparison.real)), "generated and as many real rows")
     found = comparison.membership
@@ -47,7 +48,7 @@ def score(comparison: Comparison) -> dict[str, Estimate]:
     }
 
 
-def ideal_coverage(generated: int, real: int, k: int) -> float:
+def ideal_coverage(generated: float, real: int, k: int) -> float:
     """Of so many images of an ideal model: 1 - the chance that the nearest k to a real row, of all others, are real."""
     missed = np.arange(1, k + 1)
     return float(1 - np.prod((real - missed) / (generated + real - missed)))

@@ -36,7 +36,8 @@ PARTS = 50  # groups of rows that they are divided by
 CLOSE = 1e-6  # of the traces: a distance below this is mostly rounding, and is computed again the slower, exact way
 
 
-def score(comparison: Comparison) -> dict[str, Estimate | dict[str, Estimate]]:
+@base.once
+def score(comparison: Comparison) -> dict[str, Estimate]:
     fewest = min(len(comparison.generated), len(comparison.real))
     base.require_rows(SCORES[:1], fewest, "generated and as many real rows", comparison.real.width)
     found = {"fid": compare(comparison.generated, comparison.real)}
@@ -44,7 +45,7 @@ def score(comparison: Comparison) -> dict[str, Estimate | dict[str, Estimate]]:
         # Near 0, the jackknife takes the luck of these very rows for a part of the distance.
         spread = float(np.sqrt(floor.real @ floor.real))
         found = {"fid": replace(found["fid"], least_spread=spread), "fid_floor": floor}
-    return dict(found)
+    return found
 
 
 def compare(generated: FeatureRows, real: FeatureRows) -> Estimate:
@@ -84,7 +85,7 @@ def frechet(a: Moments, b: Moments) -> float:
     their roots.
     """
     gap = a.mean - b.mean
-    traces = float(sum(np.trace(one.scatter) / (one.count - 1) for one in (a, b)))
+    traces = float(sum(np.trace(one.scatter) / one.degrees for one in (a, b)))
     eigenvalues = linalg.eigvalsh(congruence(a, b), lower=True, overwrite_a=True, check_finite=False)
     # What rounding leaves of a zero eigenvalue must not count by its root, which is far larger.
     noise = np.finfo(np.float64).eps * len(eigenvalues) * max(eigenvalues[-1], 0.0) if len(eigenvalues) else 0.0

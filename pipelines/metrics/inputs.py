@@ -22,6 +22,8 @@ class Benchmark:
         the images are not at hand.
     pixel_labels: (p,) int32, their classes, -1 for none.
     ids, train_ids: (m,) and (t,) row_ids of both; None where the rows are not those of a data set.
+    preferred: (m,) float64, weights of the held-out rows by how likely people like them, 1 on average; None where it is not
+        known what they like.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Benchmark:
     pixel_labels: np.ndarray | None = None
     ids: np.ndarray | None = None
     train_ids: np.ndarray | None = None
+    preferred: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ PARTS = 4  # of these rows, for how the shares change with their number
 NEIGHBOURHOOD = base.NEIGHBOURS.index(3)
 
 
+@base.once
 def score(comparison: Comparison) -> dict[str, Estimate]:
     base.require_rows(SCORES, min(len(comparison.generated), len(comparison.real)), "generated and as many real rows")
     found = comparison.membership

@@ -103,7 +103,7 @@ def challenger_contest(registry: Registry) -> Contest | None:
 def basis(project: Project, params: Params, contest: Contest) -> dict[str, Any]:
     """What a verdict rests on. Features and rules give the same one each time; people's votes go on."""
     promotion = params.promotion
-    learned = (approval.weights_file(project.approval), project.noise_floor)
+    learned = (approval.weights_file(project.approval), approval.holdout_file(project.approval), project.noise_floor)
     found = {
         "champion": contest.champion_number,
         "benchmark_id": reports.read(project.reports, "reference")["benchmark_id"],

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from scipy.special import expit
 
 from pipelines.core import files
+from pipelines.core.errors import InputError
 
 MODEL = "model.npz"  # missing where too little is known of what people like
 WEIGHTS = pa.schema([("row_id", pa.string()), ("weight", pa.float64()), ("approval", pa.float64())])
@@ -49,7 +50,26 @@ def weights(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
 
     Raises InputError where the file has no such weights.
     """
-    place = weights_file(folder)
+    return read_weights(weights_file(folder))
+
+
+def holdout_weights(folder: Path, ids: np.ndarray) -> np.ndarray | None:
+    """(m,) float64 weights of the held-out rows `ids` (m,), 1 on average; None where it is not known what people like.
+
+    Raises InputError where the file has no such weights, or those of other rows.
+    """
+    found = read_weights(place := holdout_file(folder))
+    if found is None:
+        return None
+    by_id = dict(zip(found[0].tolist(), found[1].tolist(), strict=True))
+    if by_id.keys() != set(ids.tolist()):
+        raise InputError(
+            f"{place} has weights of {len(by_id):,} held-out rows, but not of the {len(ids):,} of the benchmark; {ADVICE}"
+        )
+    return np.array([by_id[row_id] for row_id in ids.tolist()])
+
+
+def read_weights(place: Path) -> tuple[np.ndarray, np.ndarray] | None:
     if not place.exists():
         return None
     with files.content_errors(place, "weights", ADVICE):
@@ -62,6 +82,11 @@ def weights_file(folder: Path) -> Path:
     return folder / "weights.parquet"
 
 
+def holdout_file(folder: Path) -> Path:
+    """The file of the weights of held-out rows, by which versions are compared; missing where nothing is known."""
+    return folder / "holdout.parquet"
+
+
 def write(folder: Path, about: dict[str, Any], model: ApprovalModel | None) -> None:
     """Write the figures, and the model where one is used."""
     files.write(folder / "approval.json", json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -69,6 +94,6 @@ def write(folder: Path, about: dict[str, Any], model: ApprovalModel | None) -> N
         files.write_arrays(folder / MODEL, direction=model.direction, bias=model.bias, benchmark_id=model.benchmark_id)
 
 
-def write_weights(folder: Path, ids: np.ndarray, weights: np.ndarray, approval: np.ndarray) -> None:
+def write_weights(place: Path, ids: np.ndarray, weights: np.ndarray, approval: np.ndarray) -> None:
     """Write the weights of n rows; `approval` is how likely people like each."""
-    pq.write_table(pa.table([ids, weights, approval], schema=WEIGHTS), weights_file(folder))
+    pq.write_table(pa.table([ids, weights, approval], schema=WEIGHTS), place)

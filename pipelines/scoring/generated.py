@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -92,8 +92,14 @@ def holdout_labels(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def comparison(samples: GeneratedSamples, pinned: Benchmark, approval_folder: Path) -> Comparison:
-    """The samples and their benchmark as metrics take them, with the approval that is predicted now."""
+    """The samples and their benchmark as metrics take them, with the approval that is predicted now, and the held-out rows as
+    people weigh them now.
+
+    Raises InputError where the stage `approval` went by another benchmark.
+    """
     assert samples.benchmark_id == pinned.id
+    if pinned.ids is not None:
+        pinned = replace(pinned, preferred=approval.holdout_weights(approval_folder, pinned.ids))
     return Comparison(samples.as_features(predicted_approval(samples, pinned, approval_folder)), pinned)
 
 

@@ -44,7 +44,8 @@ def everything(classes: list[str]) -> Comparison:
     found = trial(drawn, real, train, probabilities, labels, labels, classes, (walked[0], walked[1]), random.random(200))
     pixels = random.integers(0, 256, (2, 200, 8, 8, 1)).astype(np.uint8)
     candidate = replace(found.candidate, pixels=pixels[0], pixel_rows=np.arange(200))
-    return Comparison(candidate, replace(found.benchmark, pixels=pixels[1], pixel_labels=labels))
+    weights = np.linspace(0.5, 1.5, 200)
+    return Comparison(candidate, replace(found.benchmark, pixels=pixels[1], pixel_labels=labels, preferred=weights))
 
 
 @pytest.fixture(scope="module")

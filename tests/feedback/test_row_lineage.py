@@ -76,7 +76,9 @@ def test_a_row_of_which_nobody_said_anything(project: Project, lineage: LineageP
 
 def test_its_weight_follows_from_its_approval(project: Project, lineage: LineageProject) -> None:
     project.approval.mkdir()
-    approval.write_weights(project.approval, np.array([lineage.corrected]), np.array([1.5]), np.array([0.75]))
+    approval.write_weights(
+        approval.weights_file(project.approval), np.array([lineage.corrected]), np.array([1.5]), np.array([0.75])
+    )
     assert (row_lineage.find(project, lineage.corrected).weight, row_lineage.find(project, lineage.corrected).approval) == (
         1.5,
         0.75,

@@ -139,7 +139,11 @@ def test_fewer_images_than_hard_expectations_ask_for_are_said(make_plan: MakePla
         (1000, 1500, None),
         (190, 1500, "fid, fid_infinity, kid, precision_recall, density_coverage"),  # 38 held out, and features have 39 numbers
         (1000, 190, "fid_infinity"),
-        (1000, 39, "fid, told_apart, fid_infinity, kid, precision_recall, density_coverage, path_length, memorisation"),
+        (
+            1000,
+            39,
+            "fid, fid_preferred, told_apart, fid_infinity, kid, precision_recall, density_coverage, path_length, memorisation",
+        ),
     ],
 )
 def test_metrics_that_lack_held_out_or_generated_images_are_named(
@@ -147,7 +151,7 @@ def test_metrics_that_lack_held_out_or_generated_images_are_named(
 ) -> None:
     found = find(make_plan(glyphs(count, **{"evaluate.samples": samples})), "metrics")
     if lacking is None:
-        assert found == Finding("metrics", "ok", "about 200 held-out images for 12 metrics")
+        assert found == Finding("metrics", "ok", "about 200 held-out images for 13 metrics")
     else:
         held_out = f"about {count // 5} are held out, and evaluate.samples is {samples:,}; add images, raise"
         assert (found.state, found.words.partition("images, raise")[0] + "images, raise") == (

@@ -23,7 +23,7 @@ def test_a_model_predicts_by_the_logistic_function() -> None:
 
 def test_all_comes_back(tmp_path: Path) -> None:
     approval.write(tmp_path, {"why": "so"}, MODEL)
-    approval.write_weights(tmp_path, np.array(["a", "b"]), np.array([0.5, 1.5]), np.array([0.2, 0.8]))
+    approval.write_weights(approval.weights_file(tmp_path), np.array(["a", "b"]), np.array([0.5, 1.5]), np.array([0.2, 0.8]))
     found = approval.read(tmp_path)
     assert found is not None
     assert np.array_equal(found.direction, MODEL.direction)

@@ -121,3 +121,21 @@ def test_what_people_think_of_kept_draws_is_what_they_think_of_the_images(tmp_pa
     approval.write(tmp_path, {}, replace(model, benchmark_id="before"))
     with pytest.raises(InputError, match="features of benchmark before, but the benchmark is b; run `approval` again"):
         generated.comparison(draws, pinned, tmp_path)
+
+
+def test_held_out_rows_have_the_weights_that_people_give_them_now(tmp_path: Path) -> None:
+    draws = some(50, 3, with_steps=False)
+    pinned = Benchmark("b", [], draws.features, np.full(3, -1, np.int32), ids=np.array(["x", "y", "z"]))
+    assert generated.comparison(draws, pinned, tmp_path).benchmark.preferred is None  # nobody has voted yet
+    weights, place = np.array([0.5, 1.5, 1.0]), approval.holdout_file(tmp_path)
+    approval.write_weights(place, np.array(["z", "x", "y"]), weights, weights / 2)
+    found = generated.comparison(draws, pinned, tmp_path).benchmark.preferred
+    assert found is not None
+    assert found.tolist() == [1.5, 1.0, 0.5]
+    for ids in (["z", "x"], ["z", "x", "w"], ["z", "x", "y", "w"]):
+        approval.write_weights(place, np.array(ids), np.ones(len(ids)), np.ones(len(ids)))
+        with pytest.raises(InputError, match=r"holdout.parquet has weights of . held-out rows, .* run `approval` again"):
+            generated.comparison(draws, pinned, tmp_path)
+    place.write_bytes(b"text")
+    with pytest.raises(InputError, match="run `approval` again"):
+        generated.comparison(draws, pinned, tmp_path)

@@ -62,7 +62,7 @@ def test_the_approval_weighs_the_rows_that_it_names(filled, make_params) -> None
     write_feedback(filled.curated, [{"row_id": name(0), "removed": True}], classes=rows.CLASSES)
     filled.approval.mkdir(parents=True)
     ids = np.array([name(number) for number in reversed(range(20))])
-    approval.write_weights(filled.approval, ids, np.linspace(0.1, 2.0, 20), np.full(20, 0.5))
+    approval.write_weights(approval.weights_file(filled.approval), ids, np.linspace(0.1, 2.0, 20), np.full(20, 0.5))
     expected = [*np.linspace(0.1, 2.0, 20)[::-1][1:], *[1.0] * 10]
     assert read(filled, make_params).weights == pytest.approx(expected, rel=1e-6)
 
@@ -89,6 +89,6 @@ def test_other_feedback_is_another_training(filled, make_params) -> None:
     pq.write_table(pa.table({"a": [1]}), filled.curated / "part-other.parquet")
     seen.append(dataset.content(filled))
     filled.approval.mkdir(parents=True)
-    approval.write_weights(filled.approval, np.array([name(1)]), np.ones(1), np.ones(1))
+    approval.write_weights(approval.weights_file(filled.approval), np.array([name(1)]), np.ones(1), np.ones(1))
     seen.append(dataset.content(filled))
     assert len({tuple(one) for one in seen}) == 4
