@@ -211,7 +211,7 @@ def conditions_of(folder: Path) -> Conditions:
 def write_noise(project: Project, params: Params) -> None:
     """data/noise.json, as the stage `noise` does."""
     registry = Registry.open(project, params.registry)
-    metrics = sorted(set(gate.metrics_of(params.promotion.rules)) & set(catalogue.METRICS))
+    metrics = sorted(set(gate.metrics_of(params.promotion.single_rules)) & set(catalogue.METRICS))
     trainings, found = [], None
     for seed in range(NOISE, NOISE + params.promotion.noise):
         model = version(train_model(project, params, seed, 1))

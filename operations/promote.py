@@ -94,8 +94,12 @@ def judge_without_noise(project: Project, params: Params, registry: Registry, co
     first_look = {"noise": 0, "max_samples": params.evaluate.samples}
     without = params.model_copy(update={"promotion": params.promotion.model_copy(update=first_look)})
     decision = judge_contest(project, without, registry, contest, lambda line: None)
-    rejected = [rule["kind"] for rule in decision.figures["rules"] if rule["verdict"] == "reject"]
-    if all(kind == "not_worse" for kind in rejected):
+    rejected: dict[str, list[str]] = {}  # kinds of rules that reject, by the `any` that rejects or the rule that stands alone
+    joint = decisions.joint_verdicts_of(decision.figures)
+    for number, (rule, verdict) in enumerate(zip(decision.figures["rules"], joint, strict=True)):
+        if rule["verdict"] == verdict == "reject":
+            rejected.setdefault(f"any {rule['any']}" if "any" in rule else f"rule {number}", []).append(rule["kind"])
+    if all("not_worse" in kinds for kinds in rejected.values()):
         return None
     return replace(decision, basis=decisions.basis(project, params, contest))
 
@@ -103,7 +107,7 @@ def judge_without_noise(project: Project, params: Params, registry: Registry, co
 def needs_noise_floor(project: Project, params: Params, contest: Contest) -> bool:
     """Whether the noise floor must be measured before a version can be compared with the champion: it never was, or with other
     settings, or it lacks `approval`, which a rule asks for and which DVC does not look at."""
-    rules = params.promotion.rules
+    rules = params.promotion.single_rules
     if not contest.champion or not params.promotion.noise or not any(rule.kind in ("better", "not_worse") for rule in rules):
         return False
     if dvc.noise_state(project) != "fresh":

@@ -199,7 +199,7 @@ def compare_scores(before: Path | None, now: Path, least: Callable[[str], float]
 def least_difference(project: Project, params: Params) -> Callable[[str], float]:
     """The least difference of a score that counts: the margin of the gate's rule, or the noise floor, if that is larger."""
     floor = noise_floor.read(project.noise_floor)
-    margins = {rule.metric: rule.margin for rule in params.promotion.rules if rule.kind in ("better", "not_worse")}
+    margins = {rule.metric: rule.margin for rule in params.promotion.single_rules if rule.kind in ("better", "not_worse")}
     return lambda name: max(margins.get(name, 0.0), (floor and floor.floor(name)) or 0.0)
 
 

@@ -75,19 +75,24 @@ class Estimate:
     @property
     def interval(self) -> Interval:
         """Where the score for infinitely many rows lies, in 95 of 100 such samples."""
-        low, high = interval_about(self.unbiased, [self.generated, self.real], list(self.pairs))
+        return self.interval_at(LEVEL)
+
+    def interval_at(self, level: float) -> Interval:
+        """The same in a share `level` of such samples."""
+        low, high = interval_about(self.unbiased, [self.generated, self.real], list(self.pairs), level)
         if self.least_spread is not None:
-            low = self.least + self.low_above_least(self.unbiased - self.least, high - self.unbiased)
+            low = self.least + self.low_above_least(self.unbiased - self.least, high - self.unbiased, level)
         return Interval(max(low, self.least), min(high, self.most))
 
-    def low_above_least(self, middle: float, reach: float) -> float:
+    def low_above_least(self, middle: float, reach: float, level: float) -> float:
         """The low end where the variance grows evenly with the true value, from `least` to the middle.
 
         A distance is a squared one: its variance is that at 0 and as much more as it is large. As with Wilson's interval, the
         end is the value from which the middle is just as far as the variance there lets it be.
         """
         assert self.least_spread is not None
-        at_least = (student(min(len(part) for part in (self.generated, self.real) if len(part))) * self.least_spread) ** 2
+        groups = min(len(part) for part in (self.generated, self.real) if len(part))
+        at_least = (student(groups, level) * self.least_spread) ** 2
         if middle**2 <= at_least:
             return 0.0
         growth = max(reach**2 - at_least, 0.0) / middle
@@ -138,29 +143,37 @@ def estimate(
     return Estimate(float(value), float(corrected), deviations[0], deviations[1], interactions, least, most, ideal)
 
 
-def difference(a: Estimate, b: Estimate) -> tuple[float, Interval]:
+def difference(a: Estimate, b: Estimate, level: float = LEVEL) -> tuple[float, Interval]:
     """a - b, of two models scored on the same real rows, and its interval. What two models generate is independent."""
     if a.real.shape != b.real.shape:
         raise ValueError(f"scores on {len(a.real)} and {len(b.real)} groups of real rows; expected the same real rows")
     middle = a.corrected - b.corrected
     first = [a.generated, b.generated, a.real - b.real]
     pairs = [a.pairs[0], b.pairs[0], a.pairs[1] - b.pairs[1], a.pairs[2], b.pairs[2]]
-    return middle, interval_about(middle, first, pairs)
+    return middle, interval_about(middle, first, pairs, level)
 
 
-def interval_about(middle: float, deviations: list[np.ndarray], pairs: list[np.ndarray]) -> Interval:
+def interval_about(middle: float, deviations: list[np.ndarray], pairs: list[np.ndarray], level: float = LEVEL) -> Interval:
     """The interval about `middle` by Student's t, with the degrees of freedom of the set with the fewest groups."""
     jackknife = sum(float(part @ part) for part in deviations)
     # At most half of the jackknife's variance can be counted twice.
     variance = max(jackknife - sum(float(part @ part) for part in pairs), jackknife / 2)
     groups = min((len(part) for part in deviations if len(part)), default=2)
-    reach = student(groups) * float(np.sqrt(variance))
+    reach = student(groups, level) * float(np.sqrt(variance))
     return Interval(middle - reach, middle + reach)
 
 
-def student(groups: int) -> float:
-    """How many standard errors, known from so many groups, an interval reaches to either side."""
-    return float(special.stdtrit(max(groups - 1, 1), (1 + LEVEL) / 2))
+def widen(middle: float, interval: Interval, level: float) -> Interval:
+    """An interval at LEVEL, of which nothing else is known, at another level, as of a normal distribution."""
+    if level == LEVEL:
+        return interval
+    ratio = float(special.ndtri((1 + level) / 2) / special.ndtri((1 + LEVEL) / 2))
+    return Interval(middle - ratio * (middle - interval.low), middle + ratio * (interval.high - middle))
+
+
+def student(groups: int, level: float = LEVEL) -> float:
+    """How many standard errors, known from so many groups, an interval at `level` reaches to either side."""
+    return float(special.stdtrit(max(groups - 1, 1), (1 + level) / 2))
 
 
 def end_deviations(share: float, count: float, groups: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from pipelines.core import files, reports
 from pipelines.core.errors import InputError
 from pipelines.core.numbers import three_digits
 from pipelines.core.project import Project
+from pipelines.promotion.rules import Verdict, joint_verdicts
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import CHALLENGER, CHAMPION, Version
 from pipelines.scoring import approval, readings
@@ -59,8 +60,9 @@ class Decision:
 
     def reason(self) -> str:
         """In one line, for the history: the rules that decided it."""
-        rules = self.figures["rules"]
-        same = [(rule, why) for rule, why in zip(rules, self.why, strict=True) if rule["verdict"] == self.verdict]
+        rules, joint = self.figures["rules"], joint_verdicts_of(self.figures)
+        each = zip(rules, self.why, joint, strict=True)
+        same = [(rule, why) for rule, why, verdict in each if rule["verdict"] == verdict == self.verdict]
         # Of many rules that hold, those for which it takes the champion's place are worth saying.
         better = [pair for pair in same if self.verdict == "promote" and pair[0]["kind"] == "better"]
         parts = [f"{rule['metric']}: {why}" for rule, why in better or same]
@@ -113,7 +115,9 @@ def basis(project: Project, params: Params, contest: Contest) -> dict[str, Any]:
         "drawn": params.evaluate.model_dump(include={"seed", "samples"}),
         "files": {str(project.relative(path)): files.sha256(path) for path in learned if path.exists()},
     }
-    return found | ({"votes": votes(project)} if any(rule.metric == "online_approval" for rule in promotion.rules) else {})
+    return found | (
+        {"votes": votes(project)} if any(rule.metric == "online_approval" for rule in promotion.single_rules) else {}
+    )
 
 
 def votes(project: Project) -> int:
@@ -129,6 +133,11 @@ def votes(project: Project) -> int:
     with EventStore.open(project.database_url) as store:
         counts = store.counts()
     return counts.new + counts.folded
+
+
+def joint_verdicts_of(figures: dict[str, Any]) -> list[Verdict | None]:
+    """For each rule the verdict that it stands for: that of its `any`, where it is a part of one."""
+    return joint_verdicts([(rule["verdict"], rule.get("any")) for rule in figures["rules"]])
 
 
 def remember(registry: Registry, decision: Decision) -> None:
@@ -164,7 +173,7 @@ def table_rows(decision: Decision) -> list[dict[str, str]]:
     return [
         {
             "score": readings.unbiased_key(rule["metric"]),
-            "rule": f"{rule['kind']} {rule['margin']:g}".removesuffix(" 0"),
+            "rule": (f"any {rule['any']}: " if "any" in rule else "") + f"{rule['kind']} {rule['margin']:g}".removesuffix(" 0"),
             "difference": format_number(rule["difference"]),
             "95 % interval": "–" if rule["low"] is None else " to ".join(format_number(rule[end]) for end in ("low", "high")),
             "verdict": rule["verdict"] or "–",

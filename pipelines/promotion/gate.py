@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from pipelines import catalogue
 from pipelines.core import backend
 from pipelines.core.errors import InputError
 from pipelines.core.form import Form
+from pipelines.core.numbers import three_digits
 from pipelines.core.project import Project
 from pipelines.features.base import Extractor
+from pipelines.metrics import intervals
 from pipelines.metrics.inputs import Benchmark
+from pipelines.metrics.intervals import LEVEL
 from pipelines.promotion import online_approval, rules
 from pipelines.promotion.decisions import Contest
 from pipelines.promotion.online_approval import OnlineApproval
@@ -57,7 +60,10 @@ class GateResult:
             "champion": self.champion,
             "challenger": self.challenger,
             "benchmark_id": self.benchmark_id,
-            "rules": [{key: finite(getattr(rule, key)) for key in KEYS} for rule in self.rules],
+            "rules": [
+                {key: finite(getattr(rule, key)) for key in KEYS} | ({"any": rule.group} if rule.group else {})
+                for rule in self.rules
+            ],
             "samples": self.samples,
             "noise": self.noise,
         }
@@ -79,9 +85,9 @@ def judge(project: Project, params: Params, registry: Registry, contest: Contest
     challenger, champion = contest.challenger, contest.champion
     if challenger.number == contest.champion_number:
         raise InputError(f"version {challenger.number} is the champion already; name another version")
-    declared = params.promotion.rules
-    relative = [rule for rule in declared if rule.kind not in rules.ABSOLUTE]
-    of_challenger = metrics_of(declared if champion else [rule for rule in declared if rule not in relative])
+    declared = params.promotion.single_rules
+    compared = [rule for rule in declared if rule.kind not in rules.ABSOLUTE]
+    of_challenger = metrics_of(declared if champion else [rule for rule in declared if rule not in compared])
     conditions = Conditions.read(project, params, catalogue.need_latent_steps(of_challenger))
     pinned = conditions.pinned
     floor = usable_floor(project, params, pinned.id, log) if champion else None
@@ -94,12 +100,13 @@ def judge(project: Project, params: Params, registry: Registry, contest: Contest
     first = Contender(params, registry, challenger, conditions, log)
     second = Contender(params, registry, champion, conditions, log) if champion else None
     while True:
-        new, old = first.scores(of_challenger), second.scores(metrics_of(relative)) if second else None
-        results = [judge_rule(rule, Evidence(new, old, floor, votes, approval_known)) for rule in declared]
+        new, old = first.scores(of_challenger), second.scores(metrics_of(compared)) if second else None
+        evidence = Evidence(new, old, floor, votes, approval_known)
+        results = rules.judge_all(params.promotion.rules, partial(judge_rule, evidence))
         verdict = rules.combine(results, champion is not None)
         count = len(first.samples)
         more = min(count, params.promotion.max_samples - count)
-        if verdict != "undecided" or not any(is_decidable(rule) for rule in results):
+        if verdict != "undecided" or not is_decidable(results):
             break
         if more <= 0:
             log(f"still undecided with {count:,} samples of each, and promotion.max_samples allows no more")
@@ -144,13 +151,13 @@ class Evidence:
     approval_known: bool
 
 
-def judge_rule(rule: PromotionRule, evidence: Evidence) -> RuleResult:
+def judge_rule(evidence: Evidence, rule: PromotionRule, level: float = LEVEL) -> RuleResult:
     name, compared = rule.metric, rule.kind not in rules.ABSOLUTE
     new, old, floor = evidence.new, evidence.old, evidence.floor
     if compared and old is None:
         return rules.uncounted_result(rule, "no champion yet to compare with")
     if name in catalogue.VOTE_SCORES and evidence.votes:
-        return judge_votes(rule, evidence.votes)
+        return judge_votes(rule, evidence.votes, level)
     if name in catalogue.VOTE_SCORES:
         return rules.uncounted_result(rule, "nobody has voted on both yet")
     if name == "approval" and not evidence.approval_known:
@@ -163,22 +170,29 @@ def judge_rule(rule: PromotionRule, evidence: Evidence) -> RuleResult:
                 return rules.uncounted_result(rule, f"of the {alias}: {why}")
             return rules.undecided_result(rule, f"of the {alias}: {why}")
     if old is None or not compared:
-        return rules.judge_limit(rule, new.values[name].unbiased, new.values[name].interval)
-    middle, interval = scores.difference(new, old, name)
-    least = floor.floor(name) if floor else 0.0
+        return rules.judge_limit(rule, new.values[name].unbiased, new.values[name].interval_at(level))
+    middle, interval = scores.difference(new, old, name, level)
+    least = floor.floor(name, level) if floor else 0.0
     if least is None and rule.kind == "better":
         return rules.undecided_result(rule, f"the noise floor knows no {name}; `genloop promote` measures it anew")
-    return rules.judge_difference(rule, middle, interval, least or 0.0)
+    if rule.relative is None:
+        return rules.judge_difference(rule, middle, interval, least or 0.0)
+    own = max(old.values[name].unbiased, 0.0)
+    resolved = rule.model_copy(update={"margin": rule.relative * own})
+    result = rules.judge_difference(resolved, middle, interval, least or 0.0)
+    return replace(result, why=f"{result.why}; its margin is {rule.relative:g} times the champion's {three_digits(own)}")
 
 
-def judge_votes(rule: PromotionRule, votes: OnlineApproval) -> RuleResult:
-    result = rules.judge_difference(rule, votes.difference, votes.interval)
+def judge_votes(rule: PromotionRule, votes: OnlineApproval, level: float) -> RuleResult:
+    result = rules.judge_difference(rule, votes.difference, intervals.widen(votes.difference, votes.interval, level))
     return replace(result, why=f"{result.why}, say {votes.pairs:,} pairs of votes by {votes.raters:,} people")
 
 
-def is_decidable(rule: RuleResult) -> bool:
-    """Whether more samples may decide it."""
-    return rule.verdict == "undecided" and catalogue.rule_scores()[rule.metric].narrows
+def is_decidable(results: Sequence[RuleResult]) -> bool:
+    """Whether more samples may decide what is undecided."""
+    joint = rules.joint_verdicts([(rule.verdict, rule.group) for rule in results])
+    undecided = (rule for rule, verdict in zip(results, joint, strict=True) if rule.verdict == verdict == "undecided")
+    return any(catalogue.rule_scores()[rule.metric].narrows for rule in undecided)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,23 @@
-"""One rule of `promotion.rules` and what its interval says: numbers in, a verdict out.
+"""The rules of `promotion.rules` and what their intervals say: numbers in, a verdict out.
 
 A rule is judged by its whole 95 % interval, never by the point in its middle: with an end on either side of the limit it is
-undecided.
+undecided. Of an `any` one part has to hold, which gives luck as many chances as there are parts: so each of k parts that count
+is judged by its interval at 1 - 0.05 / k, and all together mislead no more often than one rule (Bonferroni).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipelines import catalogue
 from pipelines.core.numbers import three_digits
-from pipelines.metrics.intervals import Interval
+from pipelines.metrics import intervals
+from pipelines.metrics.intervals import LEVEL, Interval
 from pipelines.scoring import readings
-from pipelines.settings.schema import PromotionRule
+from pipelines.settings.schema import AnyRule, PromotionRule
 
 Verdict = Literal["promote", "reject", "undecided"]
 
@@ -30,6 +32,7 @@ class RuleResult:
     counts: the least difference that counts, the margin or the noise floor if that is larger; of an absolute rule the margin.
     difference, low, high: challenger - champion and its 95 % interval; of an absolute rule the score itself.
     verdict: None where the rule could not be judged and does not count. why: one line for people.
+    group: number of the `any` that the rule is a part of, the first is 1; None where it stands alone.
     """
 
     metric: str
@@ -41,6 +44,24 @@ class RuleResult:
     high: float | None
     verdict: Verdict | None
     why: str
+    group: int | None = None
+
+
+def judge_all(
+    declared: Sequence[PromotionRule | AnyRule], judge: Callable[[PromotionRule, float], RuleResult]
+) -> list[RuleResult]:
+    """All rules and parts of rules, in their order. judge: judges one by its interval at a level."""
+    results, group = [], 0
+    for rule in declared:
+        found = [judge(part, LEVEL) for part in rule.parts]
+        if isinstance(rule, AnyRule):
+            group += 1
+            counted = sum(one.verdict is not None for one in found)
+            if counted > 1:
+                found = [judge(part, 1 - (1 - LEVEL) / counted) for part in rule.parts]
+            found = [replace(one, group=group) for one in found]
+        results += found
+    return results
 
 
 def judge_difference(rule: PromotionRule, difference: float, interval: Interval, floor: float = 0.0) -> RuleResult:
@@ -85,7 +106,7 @@ def uncounted_result(rule: PromotionRule, why: str) -> RuleResult:
 
 def combine(rules: Sequence[RuleResult], champion: bool) -> Verdict:
     """The verdict of all rules. champion: whether there is one, which takes a rule that holds to be replaced."""
-    verdicts = [rule.verdict for rule in rules if rule.verdict]
+    verdicts = [verdict for verdict in joint_verdicts([(rule.verdict, rule.group) for rule in rules]) if verdict]
     if "reject" in verdicts:
         return "reject"
     if "undecided" in verdicts or (champion and not verdicts):
@@ -93,19 +114,35 @@ def combine(rules: Sequence[RuleResult], champion: bool) -> Verdict:
     return "promote"
 
 
-def judge_first_version(rules: Sequence[PromotionRule], metrics: Mapping[str, Any]) -> list[RuleResult]:
+def joint_verdicts(rules: Sequence[tuple[Verdict | None, int | None]]) -> list[Verdict | None]:
+    """For the verdict and the group of each rule, the verdict that it stands for: that of its group, where it has one."""
+    groups = {group: any_verdict([verdict for verdict, other in rules if other == group]) for _, group in rules if group}
+    return [groups[group] if group else verdict for verdict, group in rules]
+
+
+def any_verdict(parts: Sequence[Verdict | None]) -> Verdict | None:
+    """Of rules of which one has to hold; None where none of them counts."""
+    counted = [verdict for verdict in parts if verdict]
+    if not counted:
+        return None
+    if "promote" in counted:
+        return "promote"
+    return "undecided" if "undecided" in counted else "reject"
+
+
+def judge_first_version(rules: Sequence[PromotionRule | AnyRule], metrics: Mapping[str, Any]) -> list[RuleResult]:
     """The rules for a version without a champion to compare with. metrics: as in metrics.json."""
-    return [judge_without_champion(rule, metrics) for rule in rules]
+    return judge_all(rules, lambda rule, level: judge_without_champion(rule, metrics, level))
 
 
-def judge_without_champion(rule: PromotionRule, metrics: Mapping[str, Any]) -> RuleResult:
+def judge_without_champion(rule: PromotionRule, metrics: Mapping[str, Any], level: float = LEVEL) -> RuleResult:
     if rule.kind not in ABSOLUTE:
         return uncounted_result(rule, "no champion yet to compare with")
     reading = readings.read(metrics).get(rule.metric)
     if reading is None or reading.interval is None:
         by_votes = catalogue.rule_scores()[rule.metric].by_votes
         return uncounted_result(rule, NO_VOTES) if by_votes else undecided_result(rule, f"{rule.metric} was not measured")
-    return judge_limit(rule, reading.value, reading.interval)
+    return judge_limit(rule, reading.value, intervals.widen(reading.value, reading.interval, level))
 
 
 def result(

@@ -25,8 +25,8 @@ class NoiseFloor:
     benchmark_id: str
     trainings: list[dict[str, float]]
 
-    def floor(self, score: str) -> float | None:
-        """By how much a training is better than another that differs in its seed alone, at the most in 95 of 100 cases.
+    def floor(self, score: str, level: float = LEVEL) -> float | None:
+        """By how much a training is better than another that differs in its seed alone, in a share `level` of cases at most.
 
         The difference of two has √2 times the spread of one, and a spread known from few is widened by Student's t. None where
         too few of them have the score, as those that were measured before it could be had.
@@ -34,7 +34,7 @@ class NoiseFloor:
         values = [scores[score] for scores in self.trainings if math.isfinite(scores.get(score, math.nan))]
         if len(values) < 2:
             return None
-        return float(stdtrit(len(values) - 1, LEVEL) * np.sqrt(2) * np.std(values, ddof=1))
+        return float(stdtrit(len(values) - 1, level) * np.sqrt(2) * np.std(values, ddof=1))
 
 
 def read(path: Path) -> NoiseFloor | None:

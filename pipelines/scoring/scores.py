@@ -68,8 +68,8 @@ def measure(comparison: Comparison, names: Sequence[str]) -> Scores:
     return Scores(comparison.benchmark.id, len(comparison.generated), values, tables, missing, frozenset(nothing))
 
 
-def difference(a: Scores, b: Scores, name: str) -> tuple[float, Interval]:
-    """By how much `name` of `a` is above that of `b`, and the interval of the difference.
+def difference(a: Scores, b: Scores, name: str, level: float = intervals.LEVEL) -> tuple[float, Interval]:
+    """By how much `name` of `a` is above that of `b`, and the interval of the difference at `level`.
 
     Raises InputError where they were measured by different benchmarks, or one has no such score.
     """
@@ -81,7 +81,7 @@ def difference(a: Scores, b: Scores, name: str) -> tuple[float, Interval]:
     for scores in (a, b):
         if name not in scores.values:
             raise InputError(f"no score {name!r} on both sides; there are: {', '.join(sorted(scores.values))}")
-    return intervals.difference(a.values[name], b.values[name])
+    return intervals.difference(a.values[name], b.values[name], level)
 
 
 def write(path: Path, scores: Scores) -> None:

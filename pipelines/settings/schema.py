@@ -266,11 +266,20 @@ class FeedbackParams(Block):
 
 
 class PromotionRule(Block):
-    """Judged on the 95 % interval of a score, or of its difference to the champion's; margin in the score's own units."""
+    """Judged on the 95 % interval of a score, or of its difference to the champion's; margin in the score's own units.
+
+    relative: instead of a margin, a share of the champion's own score.
+    """
 
     metric: Annotated[str, name_in(catalogue.rule_scores)]
     kind: Literal["better", "not_worse", "at_most", "at_least"]
     margin: float = 0.0
+    relative: Annotated[float, Field(gt=0)] | None = None
+
+    @property
+    def parts(self) -> list[PromotionRule]:
+        """The rule itself, as an `AnyRule` has several."""
+        return [self]
 
     @model_validator(mode="after")
     def margin_fits(self) -> PromotionRule:
@@ -286,12 +295,53 @@ class PromotionRule(Block):
             raise fault("it is known as the difference of two versions alone; make it better or not_worse")
         return self
 
+    @model_validator(mode="after")
+    def relative_fits(self) -> PromotionRule:
+        if self.relative is None:
+            return self
+        if self.kind != "not_worse":
+            raise fault(f"`relative` is for not_worse alone; give {self.kind} a margin")
+        if "margin" in self.model_fields_set:
+            raise fault("expected margin or relative, came both; relative is a share of the champion's own score")
+        if catalogue.rule_scores()[self.metric].difference_only:
+            raise fault(f"a version has no {self.metric} of its own that `relative` could be a share of; give it a margin")
+        return self
+
+
+class AnyRule(Block):
+    """Rules of which one has to hold."""
+
+    any: Annotated[list[PromotionRule], Field(min_length=1)]
+
+    @property
+    def parts(self) -> list[PromotionRule]:
+        return self.any
+
+    @field_validator("any", mode="before")
+    @classmethod
+    def is_not_nested(cls, parts: Any) -> Any:
+        if isinstance(parts, list) and [part for part in parts if isinstance(part, dict) and "any" in part]:
+            raise fault("an `any` within an `any`; list the rules of both in one")
+        return parts
+
+
+def build_rule(entry: Any) -> Any:
+    """A rule, or the rules under `any`: each fault is said of the one that is meant."""
+    if isinstance(entry, BaseModel):
+        return entry
+    return check_part(AnyRule if isinstance(entry, dict) and "any" in entry else PromotionRule, entry)
+
 
 class PromotionParams(Block):
-    rules: Annotated[list[PromotionRule], Field(min_length=1)]
+    rules: Annotated[list[Annotated[PromotionRule | AnyRule, BeforeValidator(build_rule)]], Field(min_length=1)]
     noise: Annotated[int, Field(ge=0)]
     max_samples: Annotated[int, Field(ge=2)]
     require_approval: bool
+
+    @property
+    def single_rules(self) -> list[PromotionRule]:
+        """All rules, also those under an `any`."""
+        return [part for rule in self.rules for part in rule.parts]
 
     @field_validator("noise")
     @classmethod

@@ -103,3 +103,16 @@ def test_near_its_least_the_interval_goes_by_the_spread_there() -> None:
     assert replace(found, least_spread=1.0).interval.low == 0
     assert replace(found, corrected=50.0).interval.low == pytest.approx(50 - 1.98, abs=0.05)
     assert found.interval.high == replace(found, least_spread=None).interval.high
+
+
+def test_a_surer_interval_is_wider_and_the_usual_one_is_as_it_was() -> None:
+    a, b = (fid.compare(gaussian(300, shift, 1), gaussian(200, 0.0, 0)) for shift in (0.5, 0.4))
+    assert a.interval_at(intervals.LEVEL) == a.interval
+    assert intervals.difference(a, b, intervals.LEVEL) == intervals.difference(a, b)
+    middle, usual = intervals.difference(a, b)
+    same, wider = intervals.difference(a, b, 0.975)
+    assert same == middle
+    assert (wider.high - wider.low) / (usual.high - usual.low) == pytest.approx(2.276 / 1.984, abs=0.001)  # of Student's t
+    near = replace(a, corrected=0.5, least_spread=0.02)
+    assert near.interval_at(0.975).low < near.interval.low < near.interval.high < near.interval_at(0.975).high
+    assert intervals.widen(1.0, intervals.Interval(0.0, 3.0), 0.975) == pytest.approx((1 - 1.1436, 1 + 2 * 1.1436), abs=0.001)

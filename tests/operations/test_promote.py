@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,31 @@ def test_no_noise_is_measured_where_no_floor_could_change_the_verdict(
         assert found.basis == decisions.basis(project, params, contest())  # so it is found again and not judged anew
     else:
         assert by_floor != {"reject"}
+
+
+@pytest.mark.parametrize(
+    ("fid", "recall", "decided"),
+    [
+        ((1.0, 2.0), (-0.5, -0.4), True),  # surely neither better by the one nor by the other
+        ((1.0, 2.0), (0.1, 0.2), False),  # one part does not hold, but the other does
+        ((1.0, 2.0), (-0.1, 0.2), False),
+    ],
+)
+def test_a_part_of_an_any_that_does_not_hold_decides_nothing_alone(
+    project: Project,
+    make_params: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    fid: tuple[float, float],
+    recall: tuple[float, float],
+    decided: bool,
+) -> None:
+    parts = {BETTER: fid, PromotionRule(metric="recall", kind="better"): recall}
+    results = [replace(rules.judge_difference(rule, sum(ends) / 2, Interval(*ends)), group=1) for rule, ends in parts.items()]
+    verdict = GateResult(rules.combine(results, champion=True), 2, 3, "abc", 1500, results, 0)
+    monkeypatch.setattr(gate, "judge", lambda *_: verdict)
+    files.write(project.reports / "reference.json", '{"benchmark_id": "abc"}')
+    found = judge_without_noise(project, make_params(), FakeRegistry(), contest())  # type: ignore[arg-type]
+    assert (found is not None) == decided
+    if found is not None:
+        assert found.reason() == "fid: surely not better; recall: surely not better"
+        assert [row["rule"] for row in decisions.table_rows(found)] == ["any 1: better", "any 1: better"]

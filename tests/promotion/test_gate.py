@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -202,3 +203,46 @@ def test_a_verdict_is_json_of_the_agreed_keys_and_of_finite_numbers() -> None:
         "samples": 1500,
         "noise": 0,
     }
+
+
+def test_one_of_several_rules_has_to_hold_and_each_is_looked_at_more_strictly(
+    project: Project, registry: PainterRegistry, judge: Any
+) -> None:
+    registry.add(1, BAD)
+    registry.add(2, GOOD)
+    liked = {"metric": "approval", "kind": "better"}
+    alone, before_votes = judge(KID), judge({"any": [liked, KID]})
+    assert before_votes.verdict == "promote"
+    assert [rule.verdict for rule in before_votes.rules] == [None, "promote"]
+    assert before_votes.rules[1] == replace(alone.rules[0], group=1)  # one part counts, so it is one look
+    direction = np.append(np.full(16, -0.01), np.zeros(17))
+    approval.write(project.approval, {}, ApprovalModel(direction, 20.0, PINNED.id))
+    both = judge({"any": [liked, KID]})
+    assert (both.verdict, [rule.verdict for rule in both.rules]) == ("promote", ["reject", "promote"])
+    length = both.rules[1].high - both.rules[1].low
+    assert length == pytest.approx((alone.rules[0].high - alone.rules[0].low) * 1.15, rel=0.01)
+    assert [rule.get("any") for rule in judge(KID, {"any": [liked, KID]}).as_json()["rules"]] == [None, 1, 1]
+    assert judge({"any": [liked, {"metric": "kid", "kind": "better", "margin": 1e12}]}).verdict == "reject"
+
+
+def test_no_more_is_generated_for_a_part_that_is_not_needed(project: Project, registry: PainterRegistry, judge: Any) -> None:
+    registry.add(1, GOOD)
+    registry.add(2, GOOD)
+    settled = {"any": [KID, {"metric": "kid", "kind": "not_worse", "margin": 1e12}]}
+    recall = {"metric": "recall", "kind": "not_worse"}  # undecided, and more samples do not narrow it
+    found = judge(settled, recall)
+    assert [rule.verdict for rule in found.rules] == ["undecided", "promote", "undecided"]
+    assert (found.verdict, found.samples) == ("undecided", 200)
+
+
+def test_a_relative_margin_is_a_share_of_the_champion_s_own_score(registry: PainterRegistry, judge: Any) -> None:
+    registry.add(1, BAD)
+    registry.add(2, BAD - 3)
+    worse, own = (judge({"metric": "fid", "kind": kind}).rules[0].difference for kind in ("better", "at_most"))
+    champion = own - worse  # the challenger's own score, less what it is worse by
+    for relative, word in ((0.01, "reject"), (10.0, "promote")):
+        found = judge({"metric": "fid", "kind": "not_worse", "relative": relative}).rules[0]
+        assert found.verdict == word
+        assert found.margin == pytest.approx(relative * champion)
+        assert f"; its margin is {relative:g} times the champion's " in found.why
+    assert judge({"metric": "fid", "kind": "not_worse", "relative": 0.2}, champion=None).rules[0].verdict is None

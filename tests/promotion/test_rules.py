@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pipelines.metrics.intervals import Interval
+from pipelines.metrics.intervals import LEVEL, Interval
 from pipelines.promotion import rules
 from pipelines.promotion.rules import RuleResult, Verdict
-from pipelines.settings.schema import PromotionRule
+from pipelines.settings.schema import AnyRule, PromotionRule
 
 NAN = math.nan
 
@@ -129,3 +130,49 @@ def test_the_first_version_is_held_against_limits_alone() -> None:
     assert [one.verdict for one in rules.judge_first_version(asked, good | {"memorisation_high": 0.7})][1] == "undecided"
     assert rules.combine(rules.judge_first_version(asked, {}), champion=False) == "undecided"
     assert rules.combine(rules.judge_first_version(asked, dict.fromkeys(good)), champion=False) == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("parts", "word"),
+    [
+        (("promote", "reject"), "promote"),
+        (("promote", "undecided"), "promote"),
+        (("promote", None), "promote"),
+        (("reject", "undecided"), "undecided"),
+        (("reject", "reject"), "reject"),
+        (("reject", None), "reject"),
+        ((None, None), None),
+    ],
+)
+def test_of_an_any_one_part_has_to_hold(parts: tuple[Verdict | None, ...], word: Verdict | None) -> None:
+    assert rules.joint_verdicts([("undecided", None), *((part, 1) for part in parts)]) == ["undecided", word, word]
+    grouped = [replace(one, group=2) for one in words(*parts)]
+    assert rules.combine([*grouped, *words("promote")], champion=True) == (word or "promote")
+    assert rules.combine([*grouped, *words("reject")], champion=True) == "reject"
+    assert rules.combine(grouped, champion=True) == (word or "undecided")
+    others = [replace(one, group=1) for one in words("reject", "undecided")]
+    assert rules.combine([*others, *grouped], champion=True) == ("reject" if word == "reject" else "undecided")
+
+
+@pytest.mark.parametrize(("counting", "level"), [(0, LEVEL), (1, LEVEL), (2, 0.975), (4, 0.9875)])
+def test_each_part_that_counts_is_one_more_look(counting: int, level: float) -> None:
+    asked: list[tuple[float, float]] = []
+
+    def judge(one: PromotionRule, level: float) -> RuleResult:
+        asked.append((one.margin, level))
+        return words("undecided" if one.margin < counting else None)[0]
+
+    parts = [rule("better", margin=float(number)) for number in range(5)]
+    found = rules.judge_all([rule("better"), AnyRule(any=parts), AnyRule(any=[rule("better")])], judge)
+    assert [one.group for one in found] == [None, 1, 1, 1, 1, 1, 2]
+    assert asked[0] == asked[-1] == (0.0, LEVEL)
+    assert asked[-6:-1] == [(float(number), pytest.approx(level)) for number in range(5)]
+
+
+def test_a_first_version_keeps_one_of_two_limits_more_surely() -> None:
+    metrics = {f"recall{end}": value for end, value in (("", 0.6), ("_low", 0.51), ("_high", 0.69))}
+    one, other = rule("at_least", "recall", 0.5), rule("at_most", "recall", 0.2)
+    assert [found.verdict for found in rules.judge_first_version([one], metrics)] == ["promote"]
+    assert [found.verdict for found in rules.judge_first_version([AnyRule(any=[one])], metrics)] == ["promote"]
+    found = rules.judge_first_version([AnyRule(any=[one, other])], metrics)
+    assert [result.verdict for result in found] == ["undecided", "reject"]
