@@ -95,7 +95,7 @@ def registry(made: Project, params: Any) -> Registry:
 
 WITH_INTERVALS = (
     *("fid", "fid_floor", "kid", "inception_score", "precision", "recall", "density", "coverage"),
-    *("path_length", "class_accuracy", "told_apart"),
+    *("path_length", "class_accuracy", "told_apart", "fid_preferred", "recall_preferred", "coverage_preferred"),
 )
 
 
