@@ -67,7 +67,7 @@ class Domain(network.NetworkExtractor):
     @staticmethod
     def build(shape: tuple[int, ...], outputs: int, seed: int) -> keras.Model:
         inputs = keras.Input(shape, dtype="uint8")
-        greys = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+        greys = keras.layers.Rescaling(1 / 127.5, offset=-1, name="greys")(inputs)
         shrink = shrinkage(shape[0])
         maps = keras.layers.AveragePooling2D(shrink, padding="same", name="smaller")(greys) if shrink > 1 else greys
         for i, width in enumerate(CONTENT_WIDTHS):
@@ -109,8 +109,8 @@ def train(model: keras.Model, batches: Iterator[tuple[np.ndarray, np.ndarray, np
         levels = [
             [model.get_layer(f"quality{i}{j}") for j in range(len(strides))] for i, (_, strides) in enumerate(QUALITY_LEVELS)
         ]
-        greys = keras.layers.Rescaling(1 / 127.5, offset=-1)(part)
-        inputs, statistics = [*inputs, part], keras.layers.Flatten()(means_and_deviations(greys, levels))
+        statistics = keras.layers.Flatten()(means_and_deviations(model.get_layer("greys")(part), levels))
+        inputs = [*inputs, part]
     kinds = network.dense(1 + QUALITY, seed + 301, "kinds")(network.dense(32, seed + 300, "hidden", "relu")(statistics))
     classifier = keras.Model(inputs, [model.outputs[1], kinds])
     schedule = keras.optimizers.schedules.CosineDecay(RATE, steps)
@@ -121,7 +121,7 @@ def train(model: keras.Model, batches: Iterator[tuple[np.ndarray, np.ndarray, np
     )
     with Progress("reference", steps, "steps") as progress:
         for step, (images, targets, spoiled_by) in enumerate(batches):
-            parts = [images] if size <= LARGEST else [images, cut(images, np.random.default_rng([seed, step, 1]))]
+            parts = [images] if size <= LARGEST else [images, crop(images, np.random.default_rng([seed, step, 1]))]
             loss = classifier.train_on_batch(parts, [targets, spoiled_by])
             progress.advance(note=f"loss {float(loss[0]):.3f}")
 
@@ -151,7 +151,7 @@ def shrinkage(size: int) -> int:
     return -(-size // LARGEST)
 
 
-def cut(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def crop(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """(n, LARGEST, LARGEST, channels): the same part of all of them."""
     top, left = random.integers(images.shape[1] - LARGEST + 1, size=2)
     return images[:, top : top + LARGEST, left : left + LARGEST]

@@ -149,7 +149,7 @@ def test_domain_learns_from_parts_of_large_images_and_sees_them_whole(tmp_path: 
 
     monkeypatch.setattr(domain, "LARGEST", 12)
     images = pictures(60, 30, 1)
-    assert domain.cut(images, np.random.default_rng(0)).shape == (60, 12, 12, 1)
+    assert domain.crop(images, np.random.default_rng(0)).shape == (60, 12, 12, 1)
     made = domain.Domain.fit(images, np.arange(60, dtype=np.int32) % 2, 2, ExtractorSettings(3, seed=0))
     assert made.model.get_layer("smaller").output.shape[1:3] == (10, 10)
     seen = made.extract(images)
