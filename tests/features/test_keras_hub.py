@@ -134,6 +134,7 @@ def test_other_arguments_with_the_same_weights_are_another_extractor(copied: Cal
     assert (tmp_path / "a/extractor.json").read_bytes() != (tmp_path / "b/extractor.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_both_backends_see_the_same(saved: Callable[[str], Path], tmp_path: Path) -> None:
     """In another process with JAX, because a process has one backend."""
     images = pictures(40, 8, 1)

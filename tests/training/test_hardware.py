@@ -26,7 +26,7 @@ FAMILIES = [pytest.param(name, marks=[] if name == "gan" else [pytest.mark.slow]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", ["tensorflow", "jax"])
+@pytest.mark.parametrize("name", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def test_two_devices_train_as_one_does(name: str, family: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed: pip install genloop[{name}]")
