@@ -18,7 +18,7 @@ from pipelines.feedback import curated
 from pipelines.metrics.inputs import Benchmark
 from pipelines.preference import fit, page, weights
 from pipelines.preference.accuracy import ReliabilityBin
-from pipelines.preference.fit import FittedPreference
+from pipelines.preference.fit import FittedPreference, Spread
 from pipelines.preference.judgements import Judgements, gather, shortage
 from pipelines.scoring import approval, benchmark, views
 from pipelines.scoring.approval import ApprovalModel
@@ -61,10 +61,11 @@ class ApprovalOutcome:
 def run(project: Project, params: Params) -> None:
     samples, votes, choices = (curated.read_table(project.curated, name) for name in ("samples", "votes", "choices"))
     judgements, numbers = gather(samples, votes, choices)
+    samples = samples.take(numbers)
     if (why := shortage(judgements)) is not None:
         outcome = ApprovalOutcome(why)
     else:
-        outcome = learn(project, judgements, samples.take(numbers), params.feedback.min_effective_share)
+        outcome = learn(project, judgements, samples, params.feedback.min_effective_share)
     report = figures(judgements, outcome)
     with files.replacement(project.approval) as folder:
         approval.write(folder, report, outcome.model)
@@ -90,8 +91,8 @@ def learn(project: Project, judgements: Judgements, samples: pa.Table, floor: fl
     generated_views = views.compute(extractor.extract(generated), generated, labels, pinned.of_classes)
     real = rows.load(project.clean, "train", origin="real")
     real_views = compute_views(real, pinned, "train", extractor)
-    softened = judgements.soften_votes(samples["liked"].to_numpy().astype(np.float64))
-    fitted = fit.learn(generated_views, softened, real_views)
+    liked = samples["liked"].to_numpy().astype(np.float64)
+    fitted = fit.learn(generated_views, judgements, Spread.of(real_views), liked)
     why = page.order(fitted.auc.value, *fitted.auc.interval)
     if not fitted.significant:
         return ApprovalOutcome(f"{why}, which may be chance", fitted)

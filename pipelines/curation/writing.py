@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.core import shards
 from pipelines.curation import present_labels
 from pipelines.curation.candidates import RowCandidate
+from pipelines.curation.credibility import Credibility
 from pipelines.curation.outcome import CurationOutcome
 from pipelines.feedback import curated
 from pipelines.feedback.events import Event, Sample
@@ -34,7 +35,6 @@ def tables(outcome: CurationOutcome) -> dict[str, dict[str, Sequence[Any]]]:
     images = [outcome.images[sample] for sample in samples]
     present, known = present_labels.places(outcome.existing.classes), range(len(outcome.existing.classes))
     labels = [present_labels.of_sample(sample, outcome.images[sample].class_name, present) for sample in samples]
-    votes, choices = credibility.votes, credibility.choices
     corrections, existing = outcome.corrections.rows, outcome.existing.rows
     corrected = {row_id: correction for row_id, correction in corrections.items() if row_id in existing}
     changed = sorted([*corrected, *flagged.removed])
@@ -49,18 +49,7 @@ def tables(outcome: CurationOutcome) -> dict[str, dict[str, Sequence[Any]]]:
             "image": [image.content for image in images],
             "liked": [credibility.liked[sample] for sample in samples],
         },
-        "votes": {
-            "sample": [number[vote.sample] for vote, _ in votes],
-            "value": [vote.value for vote, _ in votes],
-            "weight": [weight for _, weight in votes],
-            "event": [vote.id for vote, _ in votes],
-        },
-        "choices": {
-            "winner": [number[choice.winner] for choice, _ in choices],
-            "loser": [number[choice.loser] for choice, _ in choices],
-            "weight": [weight for _, weight in choices],
-            "event": [choice.id for choice, _ in choices],
-        },
+        **judgement_columns(credibility, number),
         "changes": {
             "row_id": changed,
             "label": [corrected[row_id].label if row_id in corrected else None for row_id in changed],
@@ -72,6 +61,25 @@ def tables(outcome: CurationOutcome) -> dict[str, dict[str, Sequence[Any]]]:
             "image": list(flagged_images.values()),
             "wide": [flagged.rows[row_id].wide for row_id in flagged_images],
             "events": [ids(flagged.rows[row_id].events) for row_id in flagged_images],
+        },
+    }
+
+
+def judgement_columns(credibility: Credibility, number: Mapping[Sample, int]) -> dict[str, dict[str, Sequence[Any]]]:
+    """Columns of the tables `votes` and `choices`. number: of each sample, its row in the table `samples`."""
+    votes, choices = credibility.votes, credibility.choices
+    return {
+        "votes": {
+            "sample": [number[vote.sample] for vote, _ in votes],
+            "value": [vote.value for vote, _ in votes],
+            "weight": [weight for _, weight in votes],
+            "event": [vote.id for vote, _ in votes],
+        },
+        "choices": {
+            "winner": [number[choice.winner] for choice, _ in choices],
+            "loser": [number[choice.loser] for choice, _ in choices],
+            "weight": [weight for _, weight in choices],
+            "event": [choice.id for choice, _ in choices],
         },
     }
 

@@ -53,8 +53,11 @@ class CuratedSummary:
 
 def write_table(folder: Path, name: str, columns: Mapping[str, Any]) -> None:
     """One of SCHEMAS; `columns` are lists or arrays of one length."""
-    schema = SCHEMAS[name]
-    pq.write_table(pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}), path(folder, name))
+    pq.write_table(build_table(name, columns), path(folder, name))
+
+
+def build_table(name: str, columns: Mapping[str, Any]) -> pa.Table:
+    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMAS[name]})
 
 
 def read_table(folder: Path, name: str) -> pa.Table:

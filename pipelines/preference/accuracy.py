@@ -79,6 +79,12 @@ def brier(predicted: np.ndarray, observed: np.ndarray, weights: np.ndarray) -> f
     return float(np.average((predicted - observed) ** 2, weights=weights))
 
 
+def log_loss(predicted: np.ndarray, observed: np.ndarray, weights: np.ndarray) -> float:
+    """Minus the mean logarithm of the probability of what was observed; 0.69 for a constant prediction of one half."""
+    likely = np.where(observed > 0.5, predicted, 1 - predicted)
+    return float(-np.average(np.log(np.maximum(likely, 1e-12)), weights=weights))
+
+
 def reliability(predicted: np.ndarray, observed: np.ndarray, judgements: Judgements) -> list[ReliabilityBin]:
     """Bins of about as many judgements each, from the least likely to the most.
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from pipelines.preference import fit
-from pipelines.preference.fit import FittedPreference
+from pipelines.preference.fit import FittedPreference, Spread
 from pipelines.preference.judgements import Judgements
 from tests.preference import opinions
 
@@ -18,7 +18,7 @@ SHIFT = 7.0
 def learn(features: np.ndarray, judgements: Judgements) -> FittedPreference:
     usual = np.random.default_rng(5).standard_normal((500, features.shape[1]))
     seen, real = ((STRETCH[: features.shape[1]] * some + SHIFT).astype(np.float32) for some in (features, usual))
-    return fit.learn(seen, judgements, real)
+    return fit.learn(seen, judgements, Spread.of(real))
 
 
 def true_auc(log_odds: np.ndarray) -> float:
@@ -81,7 +81,7 @@ def test_a_feature_that_real_rows_do_not_have_is_not_made_loud() -> None:
     real = np.random.default_rng(0).standard_normal((500, 8)).astype(np.float32)
     real[:, -2:] = 0
     real[0, -1] = 0.001
-    fitted = fit.learn(features, opinions.votes(log_odds, 0), real)
+    fitted = fit.learn(features, opinions.votes(log_odds, 0), Spread.of(real))
     assert np.ptp(fitted.model.scores(features)) < 15
     assert fitted.model.direction[-2] == 0
 
