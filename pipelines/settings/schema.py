@@ -301,7 +301,7 @@ class PromotionRule(Block):
             return self
         if self.kind != "not_worse":
             raise fault(f"`relative` is for not_worse alone; give {self.kind} a margin")
-        if "margin" in self.model_fields_set:
+        if self.margin:
             raise fault("expected margin or relative, came both; relative is a share of the champion's own score")
         if catalogue.rule_scores()[self.metric].difference_only:
             raise fault(f"a version has no {self.metric} of its own that `relative` could be a share of; give it a margin")

@@ -38,7 +38,8 @@ def test_a_floor_from_before_people_s_taste_was_known_is_measured_anew(
     assert not needs_noise_floor(project, asked, contest())
     approval.write(project.approval, {}, approval.ApprovalModel(np.ones(3), 0.0, "b"))
     assert needs_noise_floor(project, asked, contest())
-    assert not needs_noise_floor(project, make_params(), contest())  # whose rule of approval asks for no gain
+    no_gain = make_params({"promotion.rules": [{"metric": "approval", "kind": "not_worse", "margin": 0.02}]})
+    assert not needs_noise_floor(project, no_gain, contest())
     for number, training in enumerate(trainings):
         training["scores"]["approval"] = 0.5 + number / 10
     files.write(project.noise_floor, json.dumps({"benchmark_id": "b", "trainings": trainings}))

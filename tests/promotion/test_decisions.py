@@ -80,7 +80,7 @@ def test_a_verdict_holds_until_what_it_was_judged_by_has_changed(project: Projec
     assert decision.verdict == "promote"
     assert known() == decision
     assert known(champion=1) is None
-    assert known({"promotion.rules.0.margin": 1.0}) is None
+    assert known({"promotion.rules.2.margin": 1.0}) is None
     assert known({"promotion.noise": 0}) is None
     assert known({"promotion.require_approval": True}) == decision
     (project.reports / "reference.json").write_text('{"benchmark_id": "other"}')

@@ -80,7 +80,7 @@ def test_the_repository_s_settings_are_allowed(make_params: MakeParams) -> None:
         ),
         (
             "promotion.rules",
-            [{"metric": "fid", "kind": "not_worse", "relative": 0.2, "margin": 0.0}],
+            [{"metric": "fid", "kind": "not_worse", "relative": 0.2, "margin": 0.1}],
             ["promotion.rules.0: expected margin or relative, came both"],
         ),
         (
