@@ -11,7 +11,7 @@ from flows.promote import gate
 from flows.retrain import run_stages
 from flows.run_lifecycle import announce, exclusive_run
 from flows.tasks import log_start, run_limited
-from operations import versioning
+from operations import further_training, versioning
 from pipelines.core import reports
 from pipelines.core.progress import say
 from pipelines.core.project import Project
@@ -24,13 +24,16 @@ from workspace import dvc, processes
 def feedback(project: str | None = None) -> None:
     """fold -> the stages of `retrain`, if `feedback.min_events` were folded since the last training -> the gate.
 
+    Its training goes on from the champion for `feedback.steps`.
+
     Args:
         project: a folder in the project; by default the working directory.
     """
     with exclusive_run(project) as (found, params, registry):
         run_limited(fold, "fold", params.flow, found)
-        if is_training_due(waiting_events(found), params.feedback.min_events):
-            run_stages(found, params, registry)
+        with further_training.settings(found, params, registry) as further:
+            if is_training_due(waiting_events(found), params.feedback.min_events):
+                run_stages(found, further, registry)
         versioning.commit(found, params, registry, announce)
         gate(found, params, registry)
         versioning.push(found, params, announce)

@@ -25,6 +25,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment, flow_run
 from prefect.states import Crashed
 
+from operations import further_training
 from pipelines.core import timestamps
 from pipelines.core.processes import die_with_parent
 from pipelines.core.progress import say
@@ -51,6 +52,7 @@ def exclusive_run(folder: str | None) -> Iterator[tuple[Project, Params, Registr
             mark_crashed(project)
             if deployment.id:
                 drop_missed([UUID(deployment.id)])
+            further_training.restore(project)  # of a run that was killed
             params = load_params(project.params_file)
             yield project, params, Registry.open(project, params.registry)
     except Exception as error:

@@ -256,6 +256,7 @@ class RegistryParams(Block):
 
 class FeedbackParams(Block):
     min_events: Positive
+    steps: Positive | None = None
     experts: list[Annotated[str, Field(min_length=1, max_length=128)]]
     min_liked: Annotated[float, Field(ge=0.5, lt=1)]
     max_generated_share: Annotated[float, Field(ge=0, lt=1)]
