@@ -63,14 +63,16 @@ def fold(project: Project, params: Params, registry: Registry, log: Callable[[st
             leftover.unlink(missing_ok=True)
         before = manifest.read(project.manifest)
         forgotten, learned = 0, list[int]()
+        find_shown: event_images.FindShown = lambda samples: {}  # noqa: E731
         if database.reachable(project.database_url):
             store = stack.enter_context(EventStore.open(project.database_url))
             forgotten, learned = forget(project, registry, store)
             seal_events(project, store, log)
+            find_shown = store.shown
         else:
             log(f"there is no database yet: {database.display_name(database.address(project.database_url))}")
         if folder.is_dir():
-            event_images.complete(folder, project.uploads, samplers.loader(registry))
+            event_images.complete(folder, project.uploads, samplers.loader(registry), find_shown)
             manifest.update(folder, project.manifest)
         batches = new_batches(before, manifest.read(project.manifest))
         committed = take_snapshot(project, log, before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.core.project import Project
 from pipelines.feedback.events import Event, Report, Sample
-from pipelines.feedback.sealed import seal
+from pipelines.feedback.sealed import event_images, seal
 from pipelines.feedback.store import database
 from pipelines.feedback.store.event_store import EventStore
 
@@ -20,6 +20,17 @@ def read(project: Project, kind: str) -> list[Event]:
     for path in files:
         found |= {event.id: event for event in seal.select(path, "type", [kind])}
     return sorted(found.values(), key=lambda event: (event.at, event.id))
+
+
+def guided_samples(project: Project) -> set[Sample]:
+    """Samples that were chosen to be shown by what people like, as far as the database or sealed files know."""
+    found: set[Sample] = set()
+    if database.reachable(project.database_url):
+        with EventStore.open(project.database_url) as store:
+            found |= store.guided()
+    for path in seal.sealed_files(project.feedback):
+        found |= event_images.guided(project.feedback, seal.footer(path)[0])
+    return found
 
 
 def flagged_samples(project: Project) -> set[Sample]:

@@ -3,7 +3,9 @@
 Each rater is compared with nobody but themself, and a vote only with one of the same hour: neither who votes nor how strictly,
 nor how that changes in the course of time, makes a difference. Which votes make a pair is settled when the later one comes. A
 rater counts for a few pairs at most and a sample for one, so that no single taste and no single image is taken for
-everybody's. Whether others agree does not matter here: to reject whoever disagrees would decide the question by its answer.
+everybody's. Samples that were chosen by what people like do not count: it is about what versions generate, and not about what
+they were steered to. Whether others agree does not matter here: to reject whoever disagrees would decide the question by its
+answer.
 
 The interval of the mean holds at every moment at once, however often somebody looks and whenever they stop. It is the normal
 mixture of Robbins (1970), as in Howard, Ramdas, McAuliffe & Sekhon (2021), equation 14: for values within `reach` of their
@@ -61,6 +63,8 @@ def difference(
     manifest.require(project.feedback, project.manifest)
     votes = [event for event in all_events.read(project, "vote") if isinstance(event, Vote)]
     votes = [vote for vote in votes if start <= vote.at and (until is None or vote.at <= until)]
+    guided = all_events.guided_samples(project) if votes else set()
+    votes = [vote for vote in votes if vote.sample not in guided]
     pairs = pair_votes(usable_votes(votes), challenger, champion)
     if not pairs:
         return None

@@ -13,6 +13,7 @@ from pipelines.core.images import Limits
 from pipelines.core.project import Project
 from pipelines.feedback.events import Event, Report, Sample, Upload, Vote
 from pipelines.feedback.sealed import uploads
+from pipelines.feedback.shown import ShownSample
 from pipelines.feedback.store.event_store import EventStore
 from pipelines.registry.client import Registry
 from pipelines.settings.schema import Params
@@ -38,7 +39,7 @@ def record(project: Project, params: Params, registry: Registry, settings: Simul
     limits = Limits(**params.ingest.model_dump())
     digests = [uploads.keep(project.uploads, image, limits) for image, _ in images]
     with EventStore.open(project.database_url) as store:
-        store.add_samples(shown)
+        store.add_samples(map(ShownSample, shown))
         store.add(vote(settings, turn, shown, liked))
         store.add(report(settings, turn, shown, liked))
         store.add(upload(settings, turn, digests, [label for _, label in images]))

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipelines.core.errors import GenloopError
 from pipelines.feedback.events import Event, Sample, load, parse
+from pipelines.feedback.shown import ShownSample
 from pipelines.feedback.store import event_store as stores
 from pipelines.feedback.store.event_store import AddResult, EventStore
 from pipelines.feedback.store.tables import digest, events
@@ -214,13 +215,27 @@ def test_replacing_is_no_way_around(store: EventStore) -> None:
         assert connection.execute(text("SELECT rater FROM events")).scalars().all() == ["ann"]
 
 
+def shown(*samples: Sample) -> list[ShownSample]:
+    return [ShownSample(sample) for sample in samples]
+
+
 def test_samples_are_remembered_with_and_without_a_label(store: EventStore) -> None:
-    drawn = [Sample(version=1, seed=seed, label=5) for seed in range(3)] + [Sample(version=1, seed=0)]
+    drawn = shown(*(Sample(version=1, seed=seed, label=5) for seed in range(3)), Sample(version=1, seed=0))
     assert store.add_samples(drawn) == 4
-    assert store.add_samples([*drawn, Sample(version=2, seed=0, label=5)]) == 1
+    assert store.add_samples([*drawn, *shown(Sample(version=2, seed=0, label=5))]) == 1
     assert store.add_samples([]) == 0
-    assert store.add_samples([Sample(version=1, seed=0), Sample(version=2, seed=0, label=5)]) == 0
-    assert store.add_samples([Sample(version=2, seed=0), Sample(version=1, seed=0, label=4)]) == 2
+    assert store.add_samples(shown(Sample(version=1, seed=0), Sample(version=2, seed=0, label=5))) == 0
+    assert store.add_samples(shown(Sample(version=2, seed=0), Sample(version=1, seed=0, label=4))) == 2
+
+
+def test_a_sample_stays_as_it_was_first_shown(store: EventStore) -> None:
+    chosen = ShownSample(Sample(version=1, seed=7, label=2), True, "abc", 0.5, 0.75, 3, 0.625)
+    plain = ShownSample(Sample(version=1, seed=8))
+    assert store.add_samples([chosen, ShownSample(chosen.sample)]) == 1
+    assert store.add_samples([ShownSample(chosen.sample), plain]) == 1
+    unknown = Sample(version=1, seed=9)
+    assert store.shown([chosen.sample, plain.sample, unknown]) == {chosen.sample: chosen, plain.sample: plain}
+    assert store.shown([]) == {}
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ With them the sealed folder needs no other place: the registry may lose a versio
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ from pipelines.core.parallel import batches
 from pipelines.core.progress import Progress
 from pipelines.feedback.events import Choice, Event, Report, Sample, Upload, Vote
 from pipelines.feedback.sealed import seal, uploads
+from pipelines.feedback.shown import ShownSample
 
 PREFIX = "images-"
 AT_ONCE = 512  # images generated, and written, at a time: bounds the memory,
@@ -38,6 +39,7 @@ SCHEMA = pa.schema(
         ("image", pa.binary()),
         ("missing", pa.string()),
         ("identity", pa.string()),
+        ("guided", pa.bool_()),
     ]
 )
 
@@ -50,6 +52,8 @@ class EventImage:
     identity: of the version, what it was made of: in registries that know nothing of each other one number may be two models.
         None where it is not known, and in files of an older form.
     generation: 1 + that of the version; 0 of uploads, and where there is no image.
+    guided: whether a sample was shown because it was chosen by what people like; None where that is not known, and in files of
+        an older form.
     image: PNG of a sample, or the upload as it came. None where there is none, and `missing` says why.
     """
 
@@ -62,6 +66,7 @@ class EventImage:
     missing: str | None = None
     class_name: str | None = None
     identity: str | None = None
+    guided: bool | None = None
 
     @property
     def sample(self) -> Sample | None:
@@ -89,13 +94,16 @@ class VersionSampler(Protocol):
 
 
 LoadVersion = Callable[[int], VersionSampler]  # raises UnknownVersionError where the registry has no such version
+FindShown = Callable[[Collection[Sample]], Mapping[Sample, ShownSample]]  # how samples were shown, of those that are known
 
 
 def images_file(folder: Path, batch: str) -> Path:
     return folder / f"{PREFIX}{batch}.parquet"
 
 
-def complete(folder: Path, uploads_folder: Path, load_version: LoadVersion) -> list[str]:
+def complete(
+    folder: Path, uploads_folder: Path, load_version: LoadVersion, find_shown: FindShown = lambda samples: {}
+) -> list[str]:
     """Write the images of each sealed file that has none yet, whole or not at all; the batches that this was done for.
 
     An image that is lost is written down as missing. `load_version` is not called where there is nothing to generate.
@@ -106,7 +114,7 @@ def complete(folder: Path, uploads_folder: Path, load_version: LoadVersion) -> l
         batch, _ = seal.footer(sealed)
         if not images_file(folder, batch).is_file():
             samples, digests = subjects(seal.events(folder, batch))
-            generated = sample_images(samples, load_version)
+            generated = with_choice(sample_images(samples, load_version), find_shown(samples))
             write(folder, batch, chain(generated, (upload_image(uploads_folder, digest) for digest in digests)))
             done.append(batch)
     return done
@@ -118,6 +126,18 @@ def read(folder: Path, batches: Iterable[str]) -> Iterator[EventImage]:
         with seal.open_file(images_file(folder, batch)) as file:
             for part in file.iter_batches(AT_ONCE):
                 yield from (EventImage(**row) for row in part.to_pylist())
+
+
+def guided(folder: Path, batch: str) -> set[Sample]:
+    """The samples of a batch that were chosen by what people like; none where it has no images yet, or they do not tell."""
+    path = images_file(folder, batch)
+    if not path.is_file():
+        return set()
+    with seal.open_file(path) as file:
+        if "guided" not in file.schema_arrow.names:
+            return set()
+        rows = file.read(["version", "seed", "label", "guided"]).to_pylist()
+    return {Sample(version=row["version"], seed=row["seed"], label=row["label"]) for row in rows if row["guided"]}
 
 
 def prune(folder: Path, batch: str, events: Iterable[Event]) -> bool:
@@ -180,6 +200,13 @@ def sample_images(samples: list[Sample], load_version: LoadVersion) -> Iterator[
             else:
                 for with_labels, group in groupby(own, lambda sample: sample.label is not None):
                     yield from version_images(list(group), with_labels, sampler, progress)
+
+
+def with_choice(generated: Iterable[EventImage], shown: Mapping[Sample, ShownSample]) -> Iterator[EventImage]:
+    """The images, with how each was chosen to be shown."""
+    for image in generated:
+        how = shown.get(image.sample) if image.sample else None
+        yield image if how is None else replace(image, guided=how.guided)
 
 
 def version_images(

@@ -7,17 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, Table, delete, func, or_, select, update
+from sqlalchemy import Connection, Engine, Executable, Table, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipelines.core import timestamps
 from pipelines.feedback.events import Event, Sample, load, to_json
+from pipelines.feedback.shown import ShownSample
 from pipelines.feedback.store import database, erasure
 from pipelines.feedback.store.tables import ERASE, batches, digest, events, samples, tombstones
 
 AT_ONCE = 1000  # ids in one statement; both databases have a limit
+HOW = tuple(column.name for column in samples.columns if not column.primary_key)  # a sample was chosen
+
+T = TypeVar("T")
 
 
 class AddResult(StrEnum):
@@ -88,11 +92,30 @@ class EventStore:
                 results.append(AddResult.KNOWN if same else AddResult.CONFLICT)
         return results
 
-    def add_samples(self, shown: Iterable[Sample]) -> int:
-        """Remember samples that were shown; the number of those that were not known."""
-        rows = [{"version": v, "seed": s, "label": label} for v, s, label in sorted({sample.key for sample in shown})]
+    def add_samples(self, shown: Iterable[ShownSample]) -> int:
+        """Remember samples that were shown, as they were first; the number of those that were not known."""
+        by_key = {one.sample.key: one for one in reversed(list(shown))}
         with self._writing() as connection:
-            return len(self._insert(connection, samples, rows))
+            return len(self._insert(connection, samples, [sample_row(by_key[key]) for key in sorted(by_key)]))
+
+    def shown(self, wanted: Collection[Sample]) -> dict[Sample, ShownSample]:
+        """Those of these samples that are known to have been shown."""
+        by_key = {sample.key: sample for sample in wanted}
+        found: dict[Sample, ShownSample] = {}
+        columns = samples.c.version, samples.c.seed, samples.c.label
+        with self._reading() as connection:
+            for chunk in chunks(sorted(by_key)):
+                for row in connection.execute(select(samples).where(tuple_(*columns).in_(chunk))).mappings():
+                    sample = by_key[row["version"], row["seed"], row["label"]]
+                    found[sample] = ShownSample(sample, **{name: row[name] for name in HOW})
+        return found
+
+    def guided(self) -> set[Sample]:
+        """Shown samples that were chosen by what people like."""
+        columns = samples.c.version, samples.c.seed, samples.c.label
+        with self._reading() as connection:
+            rows = connection.execute(select(*columns).where(samples.c.guided)).all()
+        return {Sample(version=version, seed=seed, label=None if label < 0 else label) for version, seed, label in rows}
 
     def counts(self) -> EventCounts:
         count = select(func.count()).select_from(events)
@@ -255,7 +278,12 @@ def event_row(event: Event, body: str, now: str) -> dict[str, Any]:
     return {**about, "body": body, "received_at": now}
 
 
-def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+def sample_row(shown: ShownSample) -> dict[str, Any]:
+    version, seed, label = shown.sample.key
+    return {"version": version, "seed": seed, "label": label, **{name: getattr(shown, name) for name in HOW}}
+
+
+def chunks(ids: Iterable[T]) -> Iterator[list[T]]:
     every = list(ids)
     for start in range(0, len(every), AT_ONCE):
         yield every[start : start + AT_ONCE]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text, literal_column
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false, literal_column
 
-REVISION = "0003"  # the newest migration; a test holds it against the folder
+REVISION = "0004"  # the newest migration; a test holds it against the folder
 VERSION_TABLE = "genloop_version"  # a name of our own: other tools of Alembic's may share the database
 
 metadata = MetaData()
@@ -41,6 +41,13 @@ samples = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("seed", Integer, primary_key=True, autoincrement=False),
     Column("label", Integer, primary_key=True, autoincrement=False),  # -1: generated without one
+    # How it was chosen; pipelines/feedback/shown.py.
+    Column("guided", Boolean, nullable=False, server_default=false()),
+    Column("approval_id", String(64)),
+    Column("temperature", Float),
+    Column("approval", Float),
+    Column("tries", Integer),
+    Column("weight", Float),
 )
 
 # Raters who were forgotten. Triggers keep their events from coming back.
