@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,10 @@ from pipelines.core.numbers import SEEDS
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
+if TYPE_CHECKING:
+    from operations.generate import Selection
+
+MOST_TEMPERATURE = 100  # as studio.temperature
 MAX_IMAGES = {".png": 4096, ".npz": 1_000_000}  # images in one file; a larger picture is too large for viewers
 
 
@@ -25,9 +29,16 @@ def generate(
     label: Annotated[str | None, typer.Option(help="A class, by name or index; without it all in turn.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first image; each has its own.")] = 0,
     version: Annotated[int | None, typer.Option(help="Version of the model; without it the champion.")] = None,
+    guided: Annotated[bool, typer.Option("--guided", help="Images that people will like, by all their votes so far.")] = False,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="With --guided: lower is stricter; without it studio.temperature."),
+    ] = None,
+    rater: Annotated[str | None, typer.Option(help="With --guided: by the taste of this rater.")] = None,
 ) -> None:
     """Generate images with a registered model."""
     check(count, seed, out)
+    check_guided(guided, temperature, rater)
 
     from pipelines.core import files
     from pipelines.registry.client import open_registry
@@ -36,7 +47,13 @@ def generate(
 
     from operations.generate import generate, store_samples
 
-    generated = generate(project, params, registry, count, label, seed, version)
+    if guided:
+        from operations.guide import Guide
+
+        with Guide.open(project, params, registry, version, say) as guide:
+            generated = guide.generate(count, label, rater, temperature, seed)
+    else:
+        generated = generate(project, params, registry, count, label, seed, version)
     if out.suffix == ".png":  # people may vote on its images; an archive holds its seeds itself
         files.write(out, generated.picture())
         if not store_samples(project, generated):
@@ -44,8 +61,32 @@ def generate(
     else:
         files.write(out, generated.archive())
     say(f"{out}: {count} images by version {generated.version}")
+    if generated.selection:
+        say(describe(generated.selection, count))
     if generated.withheld:
         say(f"{generated.withheld} withheld, because people have flagged such images; other seeds replace them")
+
+
+def describe(how: Selection, count: int) -> str:
+    """How guided images were chosen, or why they were not."""
+    if how.forecast is None or how.plain is None or how.tries is None:
+        return f"not guided, because {how.why}"
+    line = (
+        f"guided, {how.why}: people would like {how.forecast:.0%} of such images, by what they have said so far, and "
+        f"{how.plain:.0%} of images that are not chosen; temperature {how.temperature:.2g}, "
+        f"{how.tries.mean():.1f} tries an image"
+    )
+    if how.given_up:
+        line += f"; for {how.given_up} of {count} none was accepted, so the best that was tried is shown (studio.max_tries)"
+    return line
+
+
+def check_guided(guided: bool, temperature: float | None, rater: str | None) -> None:
+    for name, value in (("--temperature", temperature), ("--rater", rater)):
+        if value is not None and not guided:
+            raise InputError(f"{name} {value}: only guided images have one; add --guided, or leave it out")
+    if temperature is not None and not 0 < temperature <= MOST_TEMPERATURE:
+        raise InputError(f"--temperature {temperature}: expected more than 0, and at most {MOST_TEMPERATURE}")
 
 
 def check(count: int, seed: int, out: Path) -> None:

@@ -17,6 +17,7 @@ from pipelines.core.progress import Progress
 from pipelines.core.project import Project
 from pipelines.feedback import all_events
 from pipelines.feedback.events import Sample
+from pipelines.feedback.shown import ShownSample
 from pipelines.feedback.store import database
 from pipelines.feedback.store.event_store import EventStore
 from pipelines.feedback.withheld import WithheldFilter
@@ -30,9 +31,33 @@ TRIES = 20  # rounds of other seeds for withheld images, before we give up
 
 
 @dataclass(frozen=True)
+class Selection:
+    """How n images were chosen by what people like. Only `why` is there where that is not known, and they are as they came.
+
+    approval_id: of the model of what people like. approval: (n,) float64, how likely people like each. temperature: of the
+    choice. tries: (n,) int, images that were looked at for each. guided: (n,) bool, whether it was chosen; one in ten is shown
+    as it came. weights: (n,) float64, how much each stands for, of what the version generates.
+    forecast, plain: share of such images that people would like, and of images that are not chosen.
+    given_up: of how many images the best of `studio.max_tries` was taken, because none was accepted.
+    """
+
+    why: str
+    approval_id: str = ""
+    temperature: float | None = None
+    approval: np.ndarray | None = None
+    tries: np.ndarray | None = None
+    guided: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    forecast: float | None = None
+    plain: float | None = None
+    given_up: int = 0
+
+
+@dataclass(frozen=True)
 class GeneratedImages:
     """images: (n, height, width, channels) uint8. labels: (n,) int32, indices into `classes`. seeds: (n,) int64.
-    withheld: how many other images were not shown. conditional: whether the model takes labels."""
+    withheld: how many other images were not shown. conditional: whether the model takes labels.
+    selection: how they were chosen, None where they were not."""
 
     version: int
     images: np.ndarray
@@ -41,6 +66,7 @@ class GeneratedImages:
     withheld: int
     classes: list[str]
     conditional: bool
+    selection: Selection | None = None
 
     def picture(self) -> bytes:
         """PNG of all images, a row for each class."""
@@ -49,15 +75,29 @@ class GeneratedImages:
         return grids.png(grids.grid(self.images, columns=min(16, len(self.images))))
 
     def archive(self) -> bytes:
-        """NPZ of images, labels and seeds."""
+        """NPZ of images, labels and seeds; of guided images also their approval and tries."""
+        arrays: dict[str, Any] = {"images": self.images, "labels": self.labels, "seeds": self.seeds}
+        if (how := self.selection) is not None and how.approval is not None and how.tries is not None:
+            arrays |= {"approval": how.approval, "tries": how.tries}
         content = io.BytesIO()
-        np.savez(content, images=self.images, labels=self.labels, seeds=self.seeds)
+        np.savez(content, **arrays)
         return content.getvalue()
 
     def samples(self) -> list[Sample]:
         labels = self.labels.tolist() if self.conditional else [None] * len(self.labels)
         pairs = zip(self.seeds.tolist(), labels, strict=True)
         return [Sample(version=self.version, seed=seed, label=label) for seed, label in pairs]
+
+    def shown(self) -> list[ShownSample]:
+        """The samples, and how each was chosen."""
+        how, samples = self.selection, self.samples()
+        if how is None or how.approval is None or how.tries is None or how.guided is None or how.weights is None:
+            return [ShownSample(sample) for sample in samples]
+        columns = (how.guided.tolist(), how.approval.tolist(), how.tries.tolist(), how.weights.tolist())
+        return [
+            ShownSample(sample, guided, how.approval_id, how.temperature, approval, tries, weight)
+            for sample, guided, approval, tries, weight in zip(samples, *columns, strict=True)
+        ]
 
 
 def generate(
@@ -86,12 +126,17 @@ def generate(
         waiting = waiting[withheld_filter.mask(images[waiting], seeds[waiting], labels[waiting])]
         withheld += len(waiting)
     if len(waiting):
-        of_class = f", of the class {sampler.classes[labels[waiting[0]]]}" if sampler.conditional and sampler.classes else ""
-        raise GenloopError(
-            f"{withheld} images, as this model makes them, are too near to flagged images{of_class}; lower "
-            "feedback.report_reach, take another --seed, or train a model that has learned from the reports (`genloop run`)"
-        )
+        raise withheld_error(sampler, withheld, labels[waiting[0]])
     return GeneratedImages(sampler.version, images, labels, seeds, withheld, sampler.classes, sampler.conditional)
+
+
+def withheld_error(sampler: Any, withheld: int, label: int) -> GenloopError:
+    """label: of an image for which nothing was found that may be shown."""
+    of_class = f", of the class {sampler.classes[label]}" if sampler.conditional and sampler.classes else ""
+    return GenloopError(
+        f"{withheld} images, as this model makes them, are too near to flagged images{of_class}; lower "
+        "feedback.report_reach, take another --seed, or train a model that has learned from the reports (`genloop run`)"
+    )
 
 
 def store_samples(project: Project, generated: GeneratedImages) -> bool:
@@ -99,7 +144,7 @@ def store_samples(project: Project, generated: GeneratedImages) -> bool:
     if not database.writable(project.database_url):
         return False
     with EventStore.open(project.database_url) as store:
-        store.add_samples(generated.samples())
+        store.add_samples(generated.shown())
     return True
 
 

@@ -140,6 +140,7 @@ FLOORS = (
     ("pipelines.validation",),
     ("pipelines.curation",),
     ("pipelines.preference",),
+    ("pipelines.guidance",),
     ("pipelines.training",),
     ("pipelines.evaluation",),
     ("pipelines.promotion",),

@@ -266,6 +266,12 @@ class FeedbackParams(Block):
     report_reach: Annotated[float, Field(ge=0)]
 
 
+class StudioParams(Block):
+    temperature: Annotated[float, Field(gt=0, le=100)] = 0.1
+    min_coverage: Share = 0.9
+    max_tries: Positive = 32
+
+
 class PromotionRule(Block):
     """Judged on the 95 % interval of a score, or of its difference to the champion's; margin in the score's own units.
 
@@ -535,6 +541,7 @@ class Params(Block):
     flow: FlowParams
     versioning: VersioningParams
     tune: TuneParams = TuneParams()
+    studio: StudioParams = StudioParams()
 
     @property
     def form(self) -> Form:

@@ -15,6 +15,7 @@ from operations import generate
 from pipelines.core.project import Project
 from pipelines.feedback import withheld
 from pipelines.feedback.events import Sample, parse
+from pipelines.feedback.shown import ShownSample
 from pipelines.feedback.store.event_store import EventStore
 from pipelines.registry.client import Registry
 from tests.conftest import REPOSITORY
@@ -92,9 +93,9 @@ def test_what_people_are_shown_is_remembered(withhold: Callable[..., None], proj
     done = CliRunner().invoke(genloop.app, ["generate", "--count", "3", "--seed", "10", "--out", "grid.png"])
     assert done.exit_code == 0, done.stderr
     with EventStore.open(project.database_url) as store:
-        new = [store.add_samples([Sample(version=7, seed=seed, label=seed % 3)]) for seed in (10, 11, 12)]
+        new = [store.add_samples([ShownSample(Sample(version=7, seed=seed, label=seed % 3))]) for seed in (10, 11, 12)]
         assert new == [0, 1, 0]
-        assert store.add_samples([Sample(version=7, seed=13, label=2)]) == 0  # in the place of 11
+        assert store.add_samples([ShownSample(Sample(version=7, seed=13, label=2))]) == 0  # in the place of 11
 
 
 @pytest.mark.parametrize("made", [True, False])

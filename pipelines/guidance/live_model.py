@@ -1,0 +1,245 @@
+"""The live model of what people like: the stage `approval`'s model, learned again at each vote.
+
+It goes by the same rules of credibility, the same views of images and the same fit, so that once everything is folded the
+stage finds the same. All of that takes up to seconds, so it is done when there are a twentieth more judgements, from some
+hundreds on in a thread of its own; meanwhile a vote moves the last fit by a few steps of Newton's method, with the penalty, the
+calibration and the reliability of raters that were found then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.curation import credibility
+from pipelines.curation.images import MeasuredImage
+from pipelines.curation.writing import judgement_columns
+from pipelines.feedback import curated
+from pipelines.feedback.events import Choice, Event, Sample, Vote
+from pipelines.metrics.intervals import Estimate
+from pipelines.preference import fit, newton
+from pipelines.preference.fit import CHANCE, FittedPreference, Spread
+from pipelines.preference.judgements import LEAST, Judgements, gather, shortage
+from pipelines.preference.model import PreferenceModel
+from pipelines.scoring.approval import ApprovalModel
+
+GROWTH = 20  # one more in so many, and everything is learned anew
+SLOW = 1_000  # judgements, from which on that takes longer than anybody should wait for
+MOST_MORE = 10  # times the judgements that there are, at most, are said to be lacking
+MOST_SHARE = 0.1  # of the weight of all votes, that one rater may add between
+
+Judgement = Vote | Choice
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the last full fit found.
+
+    why: what is known, in words. missing: about how many judgements are lacking until enough is known. fitted: None before.
+    second: a model of thumbnails, to be asked for its opinion; None where nothing is surely known by these alone.
+    rows: (m, d + 1) float64, judgements as newton.fit takes them, weights: (m,), and `theta`, where a further fit begins.
+    reliability: of each rater. judgements: how many it learned from.
+    """
+
+    why: str
+    missing: int
+    fitted: FittedPreference | None = None
+    second: ApprovalModel | None = None
+    rows: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    theta: np.ndarray | None = None
+    reliability: dict[str, float] | None = None
+    judgements: int = 0
+
+
+class LiveModel:
+    """Learns from votes and choices about samples whose views it was given.
+
+    >>> live.remember(samples, views)
+    >>> live.add([vote])
+    >>> live.learn()
+    >>> live.model.predict(views)
+    """
+
+    def __init__(
+        self, real: Spread, thumbnails: Spread, benchmark_id: str, experts: Collection[str], max_rater_share: float
+    ) -> None:
+        """real, thumbnails: of the views and the thumbnails of real rows. experts, max_rater_share: as in params.feedback."""
+        self.real, self.real_thumbnails = real, thumbnails
+        self.benchmark_id, self.experts, self.share = benchmark_id, experts, max_rater_share
+        self.places: dict[Sample, int] = {}
+        self.views = np.zeros((0, len(real.mean)), np.float32)
+        self.thumbnails = np.zeros((0, len(thumbnails.mean)), np.float32)
+        self.events: dict[str, Judgement] = {}
+        self.learned = Learned("no votes yet", LEAST)
+        self.model: ApprovalModel | None = None
+        self.added: dict[str, float] = {}  # weight of each rater's votes since the full fit
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+
+    def remember(self, samples: Sequence[Sample], views: np.ndarray, thumbnails: np.ndarray) -> None:
+        """Keep what judgements of samples are learned by: views (n, v) float32, and thumbnails (n, t) float32."""
+        new = [place for place, sample in enumerate(samples) if sample not in self.places]
+        self.places |= {samples[place]: len(self.places) + number for number, place in enumerate(new)}
+        self.views = np.concatenate([self.views, views[new]])
+        self.thumbnails = np.concatenate([self.thumbnails, thumbnails[new]])
+
+    def knows(self, sample: Sample) -> bool:
+        return sample in self.places
+
+    def judgements_of(self, rater: str) -> list[Judgement]:
+        return [event for event in self.events.values() if event.rater == rater]
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Learn from more events; those that are no judgements, or of samples whose views are not known, change nothing."""
+        new = [event for event in events if isinstance(event, Judgement) and event.id not in self.events]
+        new = [event for event in new if all(map(self.knows, samples_of(event)))]
+        with self.lock:
+            self.events |= {event.id: event for event in new}
+            if new:
+                self.update(new)
+        if not self.is_due:
+            return
+        if self.learned.judgements < SLOW:
+            self.learn()
+        elif self.thread is None or not self.thread.is_alive():
+            self.thread = threading.Thread(target=self.learn, daemon=True)
+            self.thread.start()
+
+    def wait(self) -> None:
+        """Until a full fit that is going on has ended."""
+        if self.thread is not None:
+            self.thread.join()
+
+    def forget(self, rater: str) -> None:
+        self.wait()
+        self.events = {name: event for name, event in self.events.items() if event.rater != rater}
+        self.learn()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so many judgements have come since the last full fit that it has to be done again."""
+        before, now = self.learned.judgements, len(self.events)
+        return now - before > before // GROWTH or before < LEAST <= now
+
+    def learn(self) -> None:
+        """The full fit, and then the judgements that have come meanwhile."""
+        with self.lock:
+            events = dict(self.events)
+        learned = self.study(sorted(events.values(), key=lambda event: (event.at, event.id)))
+        with self.lock:
+            self.learned, self.added = learned, {}
+            self.model = None
+            if learned.fitted is not None:
+                self.model = ApprovalModel(learned.fitted.model.direction, learned.fitted.model.bias, self.benchmark_id)
+            if meanwhile := [event for name, event in self.events.items() if name not in events]:
+                self.update(meanwhile)
+
+    def study(self, events: Sequence[Judgement]) -> Learned:
+        """Who is credible, what they like, and how surely that is known. events: oldest first."""
+        images: dict[Sample | str, MeasuredImage] = dict.fromkeys(list(self.places), MeasuredImage(1))
+        credible = credibility.assess(events, images, self.experts, self.share)
+        samples = sorted(credible.liked, key=attrgetter("key"))
+        columns = judgement_columns(credible, {sample: number for number, sample in enumerate(samples)})
+        votes, choices = (curated.build_table(name, columns[name]) for name in ("votes", "choices"))
+        keys = pa.table({"seed": [sample.seed for sample in samples], "label": [sample.key[2] for sample in samples]})
+        judgements, numbers = gather(keys, votes, choices)
+        liked = np.array([credible.liked[sample] for sample in samples], np.float32)[numbers]
+        places = np.array([self.places[samples[number]] for number in numbers], np.int64)
+        found = self.learn_from(places, judgements, liked)
+        return replace(found, reliability=credible.reliability, judgements=len(events))
+
+    def learn_from(self, places: np.ndarray, judgements: Judgements, liked: np.ndarray) -> Learned:
+        """places: (n,) int, of the judged samples. liked: (n,) float32, the probability that it is right to like each."""
+        views, count, liked = self.views[places], len(judgements), liked.astype(np.float64)
+        if (why := shortage(judgements)) is not None:
+            return Learned(why, max(LEAST - count, 1))
+        fitted = fit.learn(views, judgements, self.real, liked)
+        if not fitted.significant:
+            why = f"{count:,} judgements, by which nothing is surely known of what people like"
+            return Learned(why, lacking(fitted.auc, count))
+        second = fit.learn(self.thumbnails[places], judgements, self.real_thumbnails, liked)
+        opinion = ApprovalModel(second.model.direction, second.model.bias, self.benchmark_id)
+        features = (views - fitted.mean) / fitted.scale
+        counted = judgements.soften_votes(liked).informative()
+        return Learned(
+            f"learned from {count:,} judgements",
+            0,
+            fitted,
+            opinion if second.significant else None,
+            newton.differences(features, counted),
+            counted.weights,
+            np.append(fitted.fitted.direction, fitted.fitted.bias),
+        )
+
+    def update(self, events: Sequence[Judgement]) -> None:
+        """Move the last full fit by a few judgements more."""
+        learned = self.learned
+        if learned.fitted is None:
+            return
+        assert learned.rows is not None
+        assert learned.weights is not None
+        assert learned.theta is not None
+        new = [self.rows_of(event) for event in events]
+        rows = np.concatenate([learned.rows, *(row for row, _ in new)])
+        weights = np.concatenate([learned.weights, *(weight for _, weight in new)])
+        penalties = np.append(np.full(len(self.real.mean), learned.fitted.penalty), 0.0)
+        theta = newton.fit(rows, weights, penalties, learned.theta, np.zeros(len(penalties))).theta
+        self.learned = replace(learned, rows=rows, weights=weights, theta=theta)
+        model = learned.fitted.calibrated(PreferenceModel(theta[:-1], float(theta[-1])))
+        self.model = ApprovalModel(model.direction, model.bias, self.benchmark_id)
+
+    def rows_of(self, event: Judgement) -> tuple[np.ndarray, np.ndarray]:
+        """(2, d + 1) and (2,): the judgement and its opposite, with the weights that its rater's reliability gives them."""
+        assert self.learned.weights is not None
+        winner, loser = (None if sample is None else self.features_of(sample) for sample in sides_of(event))
+        difference = (0 if winner is None else winner) - (0 if loser is None else loser)
+        reliability = self.learned.reliability or {}
+        known = list(reliability.values())
+        weight = reliability.get(event.rater, sum(known) / len(known) if known else 0.5)
+        total = self.added.get(event.rater, 0.0) + weight
+        if total > max(MOST_SHARE * self.learned.weights.sum(), 1.0) and event.rater not in self.experts:
+            weight = 0.0
+        else:
+            self.added[event.rater] = total
+        # As likely right as one vote of such a rater is: informedness 1 is always, 0 as often as not.
+        right = (1 + weight) / 2 if isinstance(event, Vote) else 1.0
+        return np.stack([difference, -difference]), weight * np.array([right, 1 - right])
+
+    def features_of(self, sample: Sample) -> np.ndarray:
+        """(d + 1,): scaled, and a 1 for the bias."""
+        assert self.learned.fitted is not None
+        fitted = self.learned.fitted
+        return np.append((self.views[self.places[sample]] - fitted.mean) / fitted.scale, 1.0)
+
+
+def lacking(auc: Estimate, count: int) -> int:
+    """About how many more judgements show that this is no chance, if it is none: intervals narrow with their root."""
+    gain = auc.value - CHANCE
+    if gain <= 0:
+        return count
+    return max(1, min(count * MOST_MORE, math.ceil(count * ((auc.value - auc.interval.low) / gain) ** 2) - count))
+
+
+def sides_of(event: Judgement) -> tuple[Sample | None, Sample | None]:
+    """Winner and loser; None for the threshold that votes compare with."""
+    if isinstance(event, Choice):
+        return event.winner, event.loser
+    return (event.sample, None) if event.value > 0 else (None, event.sample)
+
+
+def samples_of(event: Judgement) -> list[Sample]:
+    return [sample for sample in sides_of(event) if sample is not None]
+
+
+def identity(model: ApprovalModel) -> str:
+    """12 hex digits of a hash of the model, by which samples name it."""
+    content = np.append(model.direction, model.bias).tobytes() + model.benchmark_id.encode()
+    return hashlib.sha256(content).hexdigest()[:12]
