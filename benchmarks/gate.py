@@ -6,8 +6,8 @@
 A pair has a champion, trained for --steps, and a challenger: the same with another seed, or trained for half as long, or for
 four times as long. The gate judges by the rules of params.yaml; the noise floor comes from trainings that are in no pair. The
 plain comparison promotes where the challenger's FID, without its bias, is below the champion's. Nobody has voted here, so
-`fid_preferred` of the rules is that FID. Models and their samples are kept in --out: a
-benchmark that was stopped goes on, and judges every pair anew.
+`fid_preferred` of the rules is that FID. Models and their samples are kept in --out: a benchmark that was stopped goes on, and
+judges every pair anew.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ from pipelines.settings.schema import Params
 
 BEFORE = ("ingest", "validate", "clean", "reference", "curate", "approval")
 # Champions in the midst of learning, where four times the training is sure to be much better, of a family whose trainings
-# differ little by their seed. A `gan` of 300 steps has an FID of 35 to 160 by its seed: there the noise floor hides, as it
-# should, what four times the training brings.
+# differ little by their seed: with a `gan` of 300 steps the noise floor is as high as the champion's FID, and hides all gains.
 SETTINGS = (
     "sources=[{type: digits}]",
     "image.size=16",
