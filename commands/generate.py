@@ -56,6 +56,8 @@ def generate(
         generated = generate(project, params, registry, count, label, seed, version)
     if out.suffix == ".png":  # people may vote on its images; an archive holds its seeds itself
         files.write(out, generated.picture())
+        if guided:  # whose seeds nobody could know
+            print(generated.table(), end="")
         if not store_samples(project, generated):
             say("nobody can vote on these images, because the database of events cannot be written here")
     else:

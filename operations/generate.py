@@ -83,6 +83,15 @@ class GeneratedImages:
         np.savez(content, **arrays)
         return content.getvalue()
 
+    def table(self) -> str:
+        """CSV: a line for each image, by whose seed and label the version generates it again, and how it was chosen."""
+        lines = ["version,seed,label,approval,tries"]
+        for one in self.shown():
+            numbers = (*one.sample.key[:2], one.sample.label, one.approval, one.tries)
+            cells = ("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in numbers)
+            lines.append(",".join(cells))
+        return "\n".join(lines) + "\n"
+
     def samples(self) -> list[Sample]:
         labels = self.labels.tolist() if self.conditional else [None] * len(self.labels)
         pairs = zip(self.seeds.tolist(), labels, strict=True)

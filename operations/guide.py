@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 
 import numpy as np
@@ -89,7 +90,6 @@ class Guide:
         self.conditions = Conditions.read(project, params, with_steps=False)
         self.in_form = BenchmarkSampler(self.sampler, self.conditions)
         self.filter = SampleFilter(self.sampler, WithheldFilter.read(project, params), all_events.flagged_samples(project))
-        self.store = EventStore.open(project.database_url)
         self.shown: OrderedDict[Sample, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self.guidances: dict[tuple[str, float], Guidance] = {}
 
@@ -122,8 +122,14 @@ class Guide:
             raise
         return guide
 
+    @cached_property
+    def store(self) -> EventStore:
+        """Opened at the first vote: a project that can only be read generates all the same."""
+        return EventStore.open(self.project.database_url)
+
     def close(self) -> None:
-        self.store.close()
+        if "store" in vars(self):
+            self.store.close()
 
     def __enter__(self) -> Guide:
         return self
@@ -160,10 +166,10 @@ class Guide:
                 "(`genloop run`)"
             )
         of_all = views.combine(kept.features, kept.coarse, kept.labels, pinned.of_classes)
-        rows, side = kept.pixel_rows, kept.pixels.shape[1]
-        labels = None if kept.labels is None else kept.labels[rows]
+        side, labels = kept.pixels.shape[1], None if kept.labels is None else kept.labels[kept.pixel_rows]
         thumbnails = thumbnails_of(kept.pixels[:, :, :side])  # of large images, the whole and a part lie side by side
-        return Preview(of_all[rows], thumbnails, labels, kept.features.vectors[rows], pinned.holdout.vectors)
+        vectors = kept.features.vectors[kept.pixel_rows]
+        return Preview(of_all[kept.pixel_rows], thumbnails, labels, vectors, pinned.holdout.vectors)
 
     def recall_curated(self, samples: set[Sample]) -> None:
         """Learn the views of the samples whose images `curate` has kept."""
@@ -295,7 +301,7 @@ class Guide:
         names = np.full(len(labels), -1) if own is None else own
         weights = np.empty(len(labels))
         for one in np.unique(names):
-            mean = self.preview.mean_acceptance(guidance.accepted, None if one < 0 else int(one))
+            mean = self.preview.mean_acceptance(guidance.accepted, int(one))
             weights[names == one] = acceptance.weights(accepted[names == one], mean)
         return Selection(
             guidance.why,

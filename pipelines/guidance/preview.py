@@ -1,7 +1,7 @@
 """What guidance would show, reckoned by images that a version has generated once: how much people would like it, and how much
 of the real images' variety it keeps.
 
-Every generated image weighs as much as it would be shown, so nothing has to be generated for another model of what people like
+Every generated image weighs as much as it would be shown. So nothing has to be generated for another model of what people like
 or another temperature.
 """
 
@@ -18,7 +18,9 @@ from pipelines.metrics.base import NEIGHBOURS
 from pipelines.metrics.density_coverage import NEIGHBOURHOOD
 from pipelines.scoring.approval import ApprovalModel
 
-MOST_REAL = 2_000  # held-out rows whose coverage is reckoned
+MOST_REAL = 5_000  # held-out rows whose coverage is reckoned
+BLOCK = 500  # of them at once
+AROUND = 10  # images
 SHOWN = 1_000  # images by which they are reached
 FEW = 20  # images of a class by which nothing is known of that class alone
 HALVINGS = 20
@@ -40,14 +42,22 @@ class Preview:
     real: np.ndarray
 
     @cached_property
-    def reaches(self) -> np.ndarray:
-        """(m, n) float32, 1 where an image lies within the ball of a real row, which reaches to its fifth neighbour."""
+    def surroundings(self) -> tuple[np.ndarray, np.ndarray]:
+        """(m,) float64, the share of images within the ball of each real row, which reaches to its fifth neighbour; and (m, n)
+        float32 of row sums 1, the images by which it is known how often images there are shown: those in the ball, or the
+        AROUND nearest ones where there are fewer, because one or two alone would say too much."""
         real = self.real[np.random.default_rng(0).permutation(len(self.real))[:MOST_REAL]].astype(np.float64)
-        among, _ = squared_distances(real, real)
-        k = min(NEIGHBOURS[NEIGHBOURHOOD], len(real) - 1)
-        radii = np.partition(among, k, axis=1)[:, k]  # the nearest is the row itself
-        distances, _ = squared_distances(real, self.vectors.astype(np.float64))
-        return (distances <= radii[:, None]).astype(np.float32)
+        images, k = self.vectors.astype(np.float64), min(NEIGHBOURS[NEIGHBOURHOOD], len(real) - 1)
+        share, around = np.empty(len(real)), np.empty((len(real), len(images)), np.float32)
+        for start in range(0, len(real), BLOCK):
+            some = slice(start, start + BLOCK)
+            among, _ = squared_distances(real[some], real)
+            radii = np.partition(among, k, axis=1)[:, k]  # the nearest is the row itself
+            distances, _ = squared_distances(real[some], images)
+            share[some] = (distances <= radii[:, None]).mean(axis=1)
+            least = np.partition(distances, min(AROUND, len(images)) - 1, axis=1)[:, min(AROUND, len(images)) - 1]
+            around[some] = distances <= np.maximum(radii, least)[:, None]
+        return share, around / around.sum(axis=1, keepdims=True)
 
     def groups(self) -> np.ndarray:
         """(n,) int: images of one class are one group, those of classes with few images another."""
@@ -61,9 +71,9 @@ class Preview:
         groups = self.groups()
         return (np.bincount(groups, accepted) / np.maximum(np.bincount(groups), 1))[groups]
 
-    def mean_acceptance(self, accepted: np.ndarray, label: int | None) -> float:
-        """The mean of `accepted` (n,) over the images of a class; of all, where there are few of that one."""
-        if label is None or self.labels is None or (self.labels == label).sum() < FEW:
+    def mean_acceptance(self, accepted: np.ndarray, label: int) -> float:
+        """The mean of `accepted` (n,) over the images of a class; of all for -1, or where there are few of that one."""
+        if self.labels is None or (self.labels == label).sum() < FEW:
             return float(accepted.mean())
         return float(accepted[self.labels == label].mean())
 
@@ -72,9 +82,11 @@ class Preview:
         shares."""
         return (PLAIN + (1 - PLAIN) * accepted / np.maximum(self.means(accepted), 1e-12)) / len(accepted)
 
-    def coverage(self, shares: np.ndarray) -> float:
-        """Share of real rows that SHOWN images, drawn with these shares (n,), are expected to reach."""
-        return float((1 - (1 - np.minimum(self.reaches @ shares, 1)) ** SHOWN).mean())
+    def coverage(self, shares: np.ndarray | None = None) -> float:
+        """Share of real rows that SHOWN images are expected to reach, drawn with these shares (n,); by default equal ones."""
+        near, around = self.surroundings
+        times = np.ones(len(near)) if shares is None else around @ (shares * len(shares))
+        return float((1 - (1 - np.minimum(near * times, 1)) ** SHOWN).mean())
 
     def liked(self, model: ApprovalModel, shares: np.ndarray | None = None) -> float:
         """The share of shown images that people would like by `model`; of all images without `shares`."""
@@ -92,8 +104,7 @@ class Preview:
     def coolest(self, model: ApprovalModel, asked: float, least: float) -> float:
         """The temperature nearest to the one that is asked for, and not below it, at which at least the share `least` of the
         coverage without guidance is kept."""
-        approval = self.predicted(model)
-        enough = least * self.coverage(np.full(len(approval), 1 / len(approval)))
+        approval, enough = self.predicted(model), least * self.coverage()
 
         def keeps(temperature: float) -> bool:
             return self.coverage(self.shares(acceptance(approval, temperature, approval.max()))) >= enough

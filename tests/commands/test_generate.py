@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -227,3 +228,43 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(
     said, _ = draw("--count", "3")
     assert said.code == 2
     assert f"no permission to write in {project.root}" in said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--temperature", "0.5"], "--temperature 0.5: only guided images have one; add --guided"),
+        (["--rater", "ann"], "--rater ann: only guided images have one"),
+        (["--guided", "--temperature", "0"], "--temperature 0.0: expected more than 0, and at most 100"),
+        (["--guided", "--temperature", "nan"], "--temperature nan: expected more than 0"),
+    ],
+)
+def test_what_only_guided_images_have(withhold: Callable[..., None], options: list[str], words: str) -> None:
+    withhold(lambda greys: np.zeros(len(greys), bool))
+    said, _ = draw("--count", "5", *options)
+    assert (said.code, words in said.err) == (2, True), said.err
+
+
+def test_guided_images_are_told_by_their_seeds(
+    withhold: Callable[..., None], monkeypatch: pytest.MonkeyPatch, project: Project
+) -> None:
+    chosen = generate.Selection(
+        "learned from 120 judgements", "abc", 0.1, np.array([0.75, 0.5]), np.array([3, 1]), np.array([True, False]),
+        np.array([0.5, 2.0]), 0.7, 0.5, 1,
+    )  # fmt: skip
+    images = GreySampler().draw(np.array([8, 9]), np.array([0, 2]))
+    made = generate.GeneratedImages(
+        7, images, np.array([0, 2], np.int32), np.array([8, 9]), 0, GreySampler.classes, True, chosen
+    )
+    guide = SimpleNamespace(generate=lambda *how: made)
+    monkeypatch.setattr("operations.guide.Guide.open", lambda *arguments: nullcontext(guide))
+    withhold(lambda greys: np.zeros(len(greys), bool))
+    result = CliRunner().invoke(genloop.app, ["generate", "--count", "2", "--guided", "--out", "some.png"])
+    assert result.stdout == "version,seed,label,approval,tries\n7,8,0,0.750,3\n7,9,2,0.500,1\n"
+    assert "guided, learned from 120 judgements: people would like 70% of such images" in result.stderr
+    assert (
+        "50% of images that are not chosen; temperature 0.1, 2.0 tries an image; for 1 of 2 none was accepted" in result.stderr
+    )
+    with EventStore.open(project.database_url) as store:
+        (shown,) = store.shown([Sample(version=7, seed=8, label=0)]).values()
+    assert (shown.guided, shown.approval, shown.tries, shown.weight) == (True, 0.75, 3, 0.5)

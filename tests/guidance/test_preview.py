@@ -39,27 +39,34 @@ def test_classes_keep_their_shares_whatever_people_like() -> None:
     accepted = np.where(labels == 2, 0.01, 0.9) * np.random.default_rng(2).random(COUNT)
     np.testing.assert_allclose(np.bincount(labels, found.shares(accepted)), [1 / 3] * 3)
     assert found.mean_acceptance(accepted, 2) == pytest.approx(accepted[labels == 2].mean())
-    assert found.mean_acceptance(accepted, 7) == found.mean_acceptance(accepted, None) == accepted.mean()
+    assert found.mean_acceptance(accepted, 7) == found.mean_acceptance(accepted, -1) == accepted.mean()
 
 
-def test_coverage_is_the_share_of_real_rows_that_would_be_reached() -> None:
-    found = preview()
-    shares = found.shares(found.predicted(likes(8.0)))
+@pytest.mark.parametrize("strength", [0.0, 1.0, 4.0])
+def test_coverage_is_the_share_of_real_rows_that_would_be_reached(strength: float) -> None:
+    found, model = preview(), likes(strength)
     random, reached = np.random.default_rng(3), []
-    for _ in range(50):
-        reached.append((found.reaches[:, random.choice(COUNT, 1_000, p=shares)]).max(axis=1).mean())
-    assert found.coverage(shares) == pytest.approx(np.mean(reached), abs=0.01)
+    near = np.array([np.partition(((found.real - row) ** 2).sum(axis=1), 5)[5] for row in found.real])
+    for _ in range(20):
+        fresh = random.normal(size=(20_000, 2))
+        accepted = acceptance(model.predict(fresh), 0.3, found.predicted(model).max())
+        shown = np.append(fresh[:100], fresh[random.random(len(fresh)) < accepted][:900], axis=0)
+        assert len(shown) == 1_000
+        reached.append((((found.real[:, None] - shown) ** 2).sum(axis=2) <= near[:, None]).any(axis=1).mean())
+    approval = found.predicted(model)
+    shares = found.shares(acceptance(approval, 0.3, approval.max()))
+    assert found.coverage(shares) == pytest.approx(np.mean(reached), abs=0.05)
 
 
 @pytest.mark.parametrize("least", [0.5, 0.8, 0.95])
 def test_the_temperature_is_raised_until_enough_variety_is_kept(least: float) -> None:
     found, model = preview(), likes(8.0)
+    enough = least * found.coverage()
     approval = found.predicted(model)
 
     def coverage(temperature: float) -> float:
         return found.coverage(found.shares(acceptance(approval, temperature, approval.max())))
 
-    enough = least * found.coverage(np.full(COUNT, 1 / COUNT))
     temperature = found.coolest(model, 0.01, least)
     assert coverage(temperature) >= enough
     assert temperature == 0.01 or coverage(0.9 * temperature) < enough

@@ -47,7 +47,8 @@ def params(make_params: MakeParams) -> Params:
 def registry(project: Project, params: Params, monkeypatch: pytest.MonkeyPatch) -> DescribedRegistry:
     """Version 1 draws noise, in a project with rows of noise."""
     fakes.install(monkeypatch)
-    write_rows(project.clean, pixels(range(100), 128), [number % 2 for number in range(100)], CLASSES)
+    splits = ["train"] * 70 + ["holdout"] * 30
+    write_rows(project.clean, pixels(range(100), 128), [number % 2 for number in range(100)], CLASSES, splits=splits)
     found = DescribedRegistry()
     found.add(1, MEDIAN)
     found.samplers[1].labels = []
