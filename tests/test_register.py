@@ -353,6 +353,7 @@ def test_a_receipt_that_the_registry_does_not_know_registers_again(made: Project
     assert another.receipt() == {**(another.receipt() or {}), "version": 1, "alias": "champion"}
 
 
+@pytest.mark.slow
 def test_two_projects_of_one_process_register_in_their_own_registries(
     made: Project, registry: Registry, params: Any, tmp_path: Path, elsewhere: Path
 ) -> None:

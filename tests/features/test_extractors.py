@@ -124,7 +124,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return (found.images * 15.9).astype(np.uint8)[..., None], found.target.astype(np.int32)
 
 
-@pytest.mark.parametrize("classes", [10, 0])
+@pytest.mark.parametrize("classes", [pytest.param(10, marks=pytest.mark.slow), 0])
 def test_domain_sees_what_spoils_images(classes: int) -> None:
     images, labels = digits()
     labels = labels if classes else np.full(len(labels), -1, np.int32)

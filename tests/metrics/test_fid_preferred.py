@@ -64,6 +64,7 @@ def test_a_shift_to_what_people_like_is_no_fault_and_staying_is() -> None:
         assert fid_preferred.score(moved)[f"{name}_preferred"].value > plain_scores(moved)[name].value
 
 
+@pytest.mark.slow
 def test_an_ideal_model_of_what_people_like_gets_what_is_called_ideal() -> None:
     found = []
     for seed in range(8):

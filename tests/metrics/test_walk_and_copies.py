@@ -47,6 +47,7 @@ def test_memorisation_tells_copies_from_fresh_images() -> None:
     assert score(REAL + 0.001).interval.high > 0
 
 
+@pytest.mark.slow
 def test_memorisation_of_an_ideal_model_is_a_half_as_often_as_the_interval_says() -> None:
     held = 0
     for seed in range(100):

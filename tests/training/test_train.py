@@ -42,6 +42,7 @@ def test_it_leaves_a_model_that_draws_and_says_how_it_went(project: Project, mak
     assert not list(project.checkpoints.glob("*/*")), "done, so nothing to go on from"
 
 
+@pytest.mark.slow
 def test_events_are_read_by_tensorboard(project: Project, make_params) -> None:
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     rows.fill(project)
@@ -62,7 +63,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(project: Projec
     assert not rows.equal(first, other)
 
 
-@pytest.mark.parametrize("family", sorted(catalogue.MODELS))
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[] if "gan" in name else [pytest.mark.slow]) for name in sorted(catalogue.MODELS)]
+)
 def test_unlabelled_rows_train_an_unconditional_model(family: str, project: Project, make_params) -> None:
     rows.fill(project, classes=())
     rows.trained(project, make_params, {"model.family": family, "model.preset": rows.preset(family)})
