@@ -32,7 +32,7 @@ def generate(
     guided: Annotated[bool, typer.Option("--guided", help="Images that people will like, by all their votes so far.")] = False,
     temperature: Annotated[
         float | None,
-        typer.Option(help="With --guided: lower is stricter; without it studio.temperature."),
+        typer.Option(help="With --guided: lower is stricter, above 0; without it studio.temperature of params.yaml, 0.1."),
     ] = None,
     rater: Annotated[str | None, typer.Option(help="With --guided: by the taste of this rater.")] = None,
 ) -> None:
@@ -62,7 +62,7 @@ def generate(
             say("nobody can vote on these images, because the database of events cannot be written here")
     else:
         files.write(out, generated.archive())
-    say(f"{out}: {count} images by version {generated.version}")
+    say(f"{out}: {count} image{'s' * (count != 1)} by version {generated.version}")
     if generated.selection:
         say(describe(generated.selection, count))
     if generated.withheld:
@@ -71,19 +71,21 @@ def generate(
 
 def describe(how: Selection, count: int) -> str:
     """How guided images were chosen, or why they were not."""
-    if how.forecast is None or how.plain is None or how.tries is None:
+    if how.tries is None:
         return f"not guided, because {how.why}"
-    line = (
-        f"guided, {how.why}: people would like {how.forecast:.0%} of such images, by what they have said so far, and "
-        f"{how.plain:.0%} of images that are not chosen; temperature {how.temperature:.2g}, "
-        f"{how.tries.mean():.1f} tries an image"
-    )
+    line = f"guided {how.why}; temperature {how.temperature:.2g}, {how.tries.mean():.1f} tries an image"
+    if how.forecast is not None and how.plain is not None:
+        line += (
+            f"; people would like about {how.forecast:.0%} of such images, and {how.plain:.0%} of images that are not chosen"
+        )
     if how.given_up:
         line += f"; for {how.given_up} of {count} none was accepted, so the best that was tried is shown (studio.max_tries)"
     return line
 
 
 def check_guided(guided: bool, temperature: float | None, rater: str | None) -> None:
+    if rater is not None and not rater.strip():
+        raise InputError("--rater: expected the name of a rater, came none")
     for name, value in (("--temperature", temperature), ("--rater", rater)):
         if value is not None and not guided:
             raise InputError(f"{name} {value}: only guided images have one; add --guided, or leave it out")

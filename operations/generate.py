@@ -37,7 +37,7 @@ class Selection:
     approval_id: of the model of what people like. approval: (n,) float64, how likely people like each. temperature: of the
     choice. tries: (n,) int, images that were looked at for each. guided: (n,) bool, whether it was chosen; one in ten is shown
     as it came. weights: (n,) float64, how much each stands for, of what the version generates.
-    forecast, plain: share of such images that people would like, and of images that are not chosen.
+    forecast, plain: share of such images that people would like, and of images that are not chosen; None of one rater's taste.
     given_up: of how many images the best of `studio.max_tries` was taken, because none was accepted.
     """
 
@@ -75,19 +75,22 @@ class GeneratedImages:
         return grids.png(grids.grid(self.images, columns=min(16, len(self.images))))
 
     def archive(self) -> bytes:
-        """NPZ of images, labels and seeds; of guided images also their approval and tries."""
+        """NPZ of images, labels and seeds; of guided images also their approval and tries, and whether each was chosen."""
         arrays: dict[str, Any] = {"images": self.images, "labels": self.labels, "seeds": self.seeds}
         if (how := self.selection) is not None and how.approval is not None and how.tries is not None:
-            arrays |= {"approval": how.approval, "tries": how.tries}
+            arrays |= {"approval": how.approval, "tries": how.tries, "guided": how.guided}
         content = io.BytesIO()
         np.savez(content, **arrays)
         return content.getvalue()
 
     def table(self) -> str:
-        """CSV: a line for each image, by whose seed and label the version generates it again, and how it was chosen."""
-        lines = ["version,seed,label,approval,tries"]
+        """CSV: a line for each image, by whose seed and label the version generates it again, and how it was chosen.
+
+        guided: 1, or 0 for an image that is shown as it came.
+        """
+        lines = ["version,seed,label,guided,approval,tries"]
         for one in self.shown():
-            numbers = (*one.sample.key[:2], one.sample.label, one.approval, one.tries)
+            numbers = (*one.sample.key[:2], one.sample.label, int(one.guided), one.approval, one.tries)
             cells = ("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in numbers)
             lines.append(",".join(cells))
         return "\n".join(lines) + "\n"

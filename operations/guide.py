@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 
@@ -57,7 +57,7 @@ class Guidance:
     model: None where they are not, and `why` says so. temperature: the one that is used, not below the one that was asked for.
     approval_id: of the model. greatest: how likely people like an image of the preview, at most.
     accepted: (n,) float64, how likely each image of the preview is accepted.
-    forecast, plain: share of the pictures that people would like, with guidance and without.
+    forecast, plain: share of the pictures that people would like, with guidance and without; None of one rater's own taste.
     """
 
     why: str
@@ -225,18 +225,23 @@ class Guide:
     def guidance(self, rater: str | None = None, temperature: float | None = None) -> Guidance:
         """How pictures are chosen now. rater: by everybody's votes without one."""
         asked = self.params.studio.temperature if temperature is None else temperature
-        model, why = self.live.model, self.live.learned.why
-        if rater is not None and model is not None:
-            own = self.live.judgements_of(rater)
-            model, why = personal.fit(self.live, own), f"{why}, {len(own):,} of them by {rater}"
+        model, why = self.live.model, f"by {len(self.live.events):,} judgements"
         if model is None:
-            return Guidance(f"what people like is not surely known yet: {why}; about {self.live.learned.missing:,} more may do")
+            lacking = f"{self.live.learned.why}; about {self.live.learned.missing:,} more may do"
+            return Guidance(f"what people like is not surely known yet: {lacking}")
+        own = [] if rater is None else self.live.judgements_of(rater)
+        if own:
+            model, why = personal.fit(self.live, own), f"by {len(own):,} judgements of {rater}, and what everybody likes"
+        elif rater is not None:
+            why = f"{why} of all people, because {rater} has not judged any images"
+        assert model is not None
         key = identity(model), asked
         if key not in self.guidances:
-            self.guidances = {key: self.choose_by(model, asked, why)}  # of the newest model alone
-        return self.guidances[key]
+            self.guidances = {key: self.choose_by(model, asked, why, bool(own))}  # of the newest model alone
+        return replace(self.guidances[key], why=why) if self.guidances[key].model else self.guidances[key]
 
-    def choose_by(self, model: ApprovalModel, asked: float, why: str) -> Guidance:
+    def choose_by(self, model: ApprovalModel, asked: float, why: str, personal_taste: bool) -> Guidance:
+        """personal_taste: of one rater, whom the opinion of a model of everybody's taste is none about."""
         temperature = self.preview.coolest(model, asked, self.params.studio.min_coverage)
         predicted = self.preview.predicted(model)
         greatest = float(predicted.max())
@@ -244,8 +249,13 @@ class Guide:
         shares = self.preview.shares(accepted)
         forecast, plain = self.preview.liked(model, shares), self.preview.liked(model)
         second = self.live.learned.second
-        if second is not None and self.preview.contradicts(second, shares):
-            return Guidance(f"{why}, but a second model, which goes by thumbnails alone, says that people would like it less")
+        if not personal_taste and second is not None and self.preview.contradicts(second, shares):
+            return Guidance(
+                f"{why} one model says that people would like such images more, and a second one, of thumbnails alone, that "
+                "they would like them less; more judgements will tell"
+            )
+        if personal_taste:  # so few judgements tell which images the rater likes more, and not how many of them
+            return Guidance(why, model, temperature, identity(model), greatest, accepted)
         return Guidance(why, model, temperature, identity(model), greatest, accepted, forecast, plain)
 
     def generate(
@@ -265,10 +275,12 @@ class Guide:
             seed: says which pictures are tried, and equal requests give equal pictures while nobody votes.
 
         Raises:
-            InputError: the version cannot generate that.
+            InputError: the version cannot generate that, or there is no such temperature.
             GenloopError: too many pictures in a row are withheld, because people have flagged such pictures.
         """
         check_request(self.description, count, label)
+        if temperature is not None and not temperature > 0:
+            raise InputError(f"temperature {temperature}: expected more than 0")
         guidance = self.guidance(rater, temperature)
         asked = seed + np.arange(count, dtype=np.int64)
         labels = choose_labels(label, asked, self.sampler.classes, self.sampler.conditional)

@@ -163,14 +163,14 @@ class LiveModel:
             return Learned(why, max(LEAST - count, 1))
         fitted = fit.learn(views, judgements, self.real, liked)
         if not fitted.significant:
-            why = f"{count:,} judgements, by which nothing is surely known of what people like"
+            why = f"{count:,} judgements agree on nothing that images have in common"
             return Learned(why, lacking(fitted.auc, count))
         second = fit.learn(self.thumbnails[places], judgements, self.real_thumbnails, liked)
         opinion = ApprovalModel(second.model.direction, second.model.bias, self.benchmark_id)
         features = (views - fitted.mean) / fitted.scale
         counted = judgements.soften_votes(liked).informative()
         return Learned(
-            f"learned from {count:,} judgements",
+            f"{count:,} judgements",
             0,
             fitted,
             opinion if second.significant else None,

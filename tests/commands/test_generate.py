@@ -235,6 +235,7 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(
     [
         (["--temperature", "0.5"], "--temperature 0.5: only guided images have one; add --guided"),
         (["--rater", "ann"], "--rater ann: only guided images have one"),
+        (["--guided", "--rater", " "], "--rater: expected the name of a rater"),
         (["--guided", "--temperature", "0"], "--temperature 0.0: expected more than 0, and at most 100"),
         (["--guided", "--temperature", "nan"], "--temperature nan: expected more than 0"),
     ],
@@ -249,7 +250,7 @@ def test_guided_images_are_told_by_their_seeds(
     withhold: Callable[..., None], monkeypatch: pytest.MonkeyPatch, project: Project
 ) -> None:
     chosen = generate.Selection(
-        "learned from 120 judgements", "abc", 0.1, np.array([0.75, 0.5]), np.array([3, 1]), np.array([True, False]),
+        "by 120 judgements", "abc", 0.1, np.array([0.75, 0.5]), np.array([3, 1]), np.array([True, False]),
         np.array([0.5, 2.0]), 0.7, 0.5, 1,
     )  # fmt: skip
     images = GreySampler().draw(np.array([8, 9]), np.array([0, 2]))
@@ -260,11 +261,12 @@ def test_guided_images_are_told_by_their_seeds(
     monkeypatch.setattr("operations.guide.Guide.open", lambda *arguments: nullcontext(guide))
     withhold(lambda greys: np.zeros(len(greys), bool))
     result = CliRunner().invoke(genloop.app, ["generate", "--count", "2", "--guided", "--out", "some.png"])
-    assert result.stdout == "version,seed,label,approval,tries\n7,8,0,0.750,3\n7,9,2,0.500,1\n"
-    assert "guided, learned from 120 judgements: people would like 70% of such images" in result.stderr
+    assert result.stdout == "version,seed,label,guided,approval,tries\n7,8,0,1,0.750,3\n7,9,2,0,0.500,1\n"
     assert (
-        "50% of images that are not chosen; temperature 0.1, 2.0 tries an image; for 1 of 2 none was accepted" in result.stderr
+        "guided by 120 judgements; temperature 0.1, 2.0 tries an image; people would like about 70% of such images, and 50%"
+        in (result.stderr)
     )
+    assert "for 1 of 2 none was accepted" in result.stderr
     with EventStore.open(project.database_url) as store:
         (shown,) = store.shown([Sample(version=7, seed=8, label=0)]).values()
     assert (shown.guided, shown.approval, shown.tries, shown.weight) == (True, 0.75, 3, 0.5)

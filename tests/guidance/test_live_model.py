@@ -68,14 +68,14 @@ def test_it_knows_at_the_very_vote_that_is_enough() -> None:
     assert found.model is None
     found.add(said[99:100])
     assert found.model is not None
-    assert found.learned.why == "learned from 100 judgements"
+    assert found.learned.judgements == 100
 
 
 def test_votes_by_chance_are_not_taken_for_a_taste() -> None:
     found = live()
     found.add(votes(400, np.zeros(WIDTH)))
     assert found.model is None
-    assert found.learned.why == "400 judgements, by which nothing is surely known of what people like"
+    assert found.learned.why == "400 judgements agree on nothing that images have in common"
     assert 0 < found.learned.missing <= 4_000
 
 

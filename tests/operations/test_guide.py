@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -136,10 +137,23 @@ def test_a_lower_temperature_is_stricter(opened: Guide) -> None:
 
 
 def test_a_taste_of_one_s_own(opened: Guide) -> None:
-    cast(opened, 300)
-    cast(opened, 40, lambda images: ~bright(images), first=300, rater="ann")
+    cast(opened, 200)
+    cast(opened, 25, lambda images: ~bright(images), first=200, rater="ann")
     assert share(opened, rater="ann") < share(opened) - 0.2
     assert share(opened, rater="nobody") == pytest.approx(share(opened), abs=0.05)
+    assert opened.guidance("ann").why == "by 25 judgements of ann, and what everybody likes"
+    assert opened.guidance("ann").forecast is None
+    assert opened.guidance("nobody").why.endswith("of all people, because nobody has not judged any images")
+
+
+def test_where_a_second_model_contradicts_pictures_are_not_chosen(opened: Guide) -> None:
+    cast(opened, 150)
+    second = opened.live.learned.second
+    assert second is not None
+    opposite = replace(second, direction=-second.direction, bias=-second.bias)
+    opened.live.learned = replace(opened.live.learned, second=opposite)
+    assert opened.guidance().model is None
+    assert "a second one, of thumbnails alone, that they would like them less" in opened.guidance().why
 
 
 def test_votes_are_stored_once_and_learned_again_when_it_is_opened(
@@ -174,6 +188,9 @@ def test_where_all_is_withheld_it_says_so(opened: Guide, monkeypatch: pytest.Mon
 def test_what_it_cannot_generate_is_said_before(opened: Guide) -> None:
     with pytest.raises(InputError, match="--label dog: expected one of a, b"):
         opened.generate(2, label="dog")
+    for temperature in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="expected more than 0"):
+            opened.generate(2, temperature=temperature)
 
 
 def test_what_was_chosen_is_remembered_for_comparisons_of_versions(opened: Guide, project: Project) -> None:
