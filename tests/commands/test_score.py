@@ -453,10 +453,12 @@ def test_it_needs_no_project_leaves_nothing_behind_and_prints_json_alone(elsewhe
 
 def test_ctrl_c_ends_it_with_a_word(elsewhere: Path) -> None:
     for name in ("a.npz", "b.npz"):
-        put(name, np.zeros((60_000, 64), np.float32))
+        put(name, gaussian(60_000, 64))
     command = [sys.executable, str(REPOSITORY / "genloop.py"), "score", "a.npz", "b.npz", *NONE, "--metrics", "kid"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        while not any(file.path.endswith("b.npz") for file in psutil.Process(running.pid).open_files()):
+        while running.poll() is None and not any(
+            file.path.endswith("b.npz") for file in psutil.Process(running.pid).open_files()
+        ):
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
