@@ -63,7 +63,7 @@ def fold(project: Project, params: Params, registry: Registry, log: Callable[[st
             leftover.unlink(missing_ok=True)
         before = manifest.read(project.manifest)
         forgotten, learned = 0, list[int]()
-        find_shown: event_images.FindShown = lambda samples: {}  # noqa: E731
+        find_shown = None
         if database.reachable(project.database_url):
             store = stack.enter_context(EventStore.open(project.database_url))
             forgotten, learned = forget(project, registry, store)

@@ -33,7 +33,6 @@ from pipelines.scoring.approval import ApprovalModel
 GROWTH = 20  # one more in so many, and everything is learned anew
 SLOW = 1_000  # judgements, from which on that takes longer than anybody should wait for
 MOST_MORE = 10  # times the judgements that there are, at most, are said to be lacking
-MOST_SHARE = 0.1  # of the weight of all votes, that one rater may add between
 
 Judgement = Vote | Choice
 
@@ -138,7 +137,7 @@ class LiveModel:
             self.learned, self.added = learned, {}
             self.model = None
             if learned.fitted is not None:
-                self.model = ApprovalModel(learned.fitted.model.direction, learned.fitted.model.bias, self.benchmark_id)
+                self.model = self.as_approval(learned.fitted.model)
             if meanwhile := [event for name, event in self.events.items() if name not in events]:
                 self.update(meanwhile)
 
@@ -166,14 +165,13 @@ class LiveModel:
             why = f"{count:,} judgements agree on nothing that images have in common"
             return Learned(why, lacking(fitted.auc, count))
         second = fit.learn(self.thumbnails[places], judgements, self.real_thumbnails, liked)
-        opinion = ApprovalModel(second.model.direction, second.model.bias, self.benchmark_id)
         features = (views - fitted.mean) / fitted.scale
         counted = judgements.soften_votes(liked).informative()
         return Learned(
             f"{count:,} judgements",
             0,
             fitted,
-            opinion if second.significant else None,
+            self.as_approval(second.model) if second.significant else None,
             newton.differences(features, counted),
             counted.weights,
             np.append(fitted.fitted.direction, fitted.fitted.bias),
@@ -193,8 +191,10 @@ class LiveModel:
         penalties = np.append(np.full(len(self.real.mean), learned.fitted.penalty), 0.0)
         theta = newton.fit(rows, weights, penalties, learned.theta, np.zeros(len(penalties))).theta
         self.learned = replace(learned, rows=rows, weights=weights, theta=theta)
-        model = learned.fitted.calibrated(PreferenceModel(theta[:-1], float(theta[-1])))
-        self.model = ApprovalModel(model.direction, model.bias, self.benchmark_id)
+        self.model = self.as_approval(learned.fitted.calibrated(PreferenceModel(theta[:-1], float(theta[-1]))))
+
+    def as_approval(self, model: PreferenceModel) -> ApprovalModel:
+        return ApprovalModel(model.direction, model.bias, self.benchmark_id)
 
     def rows_of(self, event: Judgement) -> tuple[np.ndarray, np.ndarray]:
         """(2, d + 1) and (2,): the judgement and its opposite, with the weights that its rater's reliability gives them."""
@@ -205,7 +205,7 @@ class LiveModel:
         known = list(reliability.values())
         weight = reliability.get(event.rater, sum(known) / len(known) if known else 0.5)
         total = self.added.get(event.rater, 0.0) + weight
-        if total > max(MOST_SHARE * self.learned.weights.sum(), 1.0) and event.rater not in self.experts:
+        if total > max(self.share * self.learned.weights.sum(), 1.0) and event.rater not in self.experts:
             weight = 0.0
         else:
             self.added[event.rater] = total

@@ -13,7 +13,6 @@ import numpy as np
 
 from pipelines.guidance.live_model import Judgement, LiveModel, sides_of
 from pipelines.preference import newton
-from pipelines.preference.model import PreferenceModel
 from pipelines.scoring.approval import ApprovalModel
 
 # Of the penalty. In scaled features everybody's direction is about as long as 1, so that the weakest lets a rater's be another.
@@ -42,8 +41,7 @@ def fit(live: LiveModel, own: Sequence[Judgement]) -> ApprovalModel | None:
         if loss < least:
             least, best = loss, fitted.theta
     direction = best[:-1] / learned.fitted.scale
-    model = PreferenceModel(direction, float(best[-1] - learned.fitted.mean @ direction))
-    return ApprovalModel(model.direction, model.bias, live.benchmark_id)
+    return ApprovalModel(direction, float(best[-1] - learned.fitted.mean @ direction), live.benchmark_id)
 
 
 def row_of(live: LiveModel, event: Judgement) -> np.ndarray:

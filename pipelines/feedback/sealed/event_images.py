@@ -101,9 +101,7 @@ def images_file(folder: Path, batch: str) -> Path:
     return folder / f"{PREFIX}{batch}.parquet"
 
 
-def complete(
-    folder: Path, uploads_folder: Path, load_version: LoadVersion, find_shown: FindShown = lambda samples: {}
-) -> list[str]:
+def complete(folder: Path, uploads_folder: Path, load_version: LoadVersion, find_shown: FindShown | None = None) -> list[str]:
     """Write the images of each sealed file that has none yet, whole or not at all; the batches that this was done for.
 
     An image that is lost is written down as missing. `load_version` is not called where there is nothing to generate.
@@ -114,7 +112,7 @@ def complete(
         batch, _ = seal.footer(sealed)
         if not images_file(folder, batch).is_file():
             samples, digests = subjects(seal.events(folder, batch))
-            generated = with_choice(sample_images(samples, load_version), find_shown(samples))
+            generated = with_choice(sample_images(samples, load_version), find_shown(samples) if find_shown else {})
             write(folder, batch, chain(generated, (upload_image(uploads_folder, digest) for digest in digests)))
             done.append(batch)
     return done
