@@ -10,14 +10,13 @@ import typer
 
 from commands.app import command
 from pipelines.core.errors import InputError
-from pipelines.core.numbers import SEEDS
+from pipelines.core.numbers import HOTTEST, SEEDS
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
 if TYPE_CHECKING:
     from operations.generate import Selection
 
-MOST_TEMPERATURE = 100  # as studio.temperature
 MAX_IMAGES = {".png": 4096, ".npz": 1_000_000}  # images in one file; a larger picture is too large for viewers
 
 
@@ -89,8 +88,8 @@ def check_guided(guided: bool, temperature: float | None, rater: str | None) -> 
     for name, value in (("--temperature", temperature), ("--rater", rater)):
         if value is not None and not guided:
             raise InputError(f"{name} {value}: only guided images have one; add --guided, or leave it out")
-    if temperature is not None and not 0 < temperature <= MOST_TEMPERATURE:
-        raise InputError(f"--temperature {temperature}: expected more than 0, and at most {MOST_TEMPERATURE}")
+    if temperature is not None and not 0 < temperature <= HOTTEST:
+        raise InputError(f"--temperature {temperature}: expected more than 0, and at most {HOTTEST:g}")
 
 
 def check(count: int, seed: int, out: Path) -> None:

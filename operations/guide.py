@@ -47,6 +47,7 @@ CANDIDATES = 64  # images that are tried at once, as many as models generate at 
 PICTURES = 1024  # that are chosen at once
 KEPT = 50_000  # shown samples whose views are kept for the votes that may come
 THUMBNAIL = 8  # pixels a side
+GUIDANCES = 100  # of people who look at pictures by turns
 SPREAD_ROWS = 10_000  # real rows by which the scale of views is known
 
 
@@ -91,7 +92,7 @@ class Guide:
         self.in_form = BenchmarkSampler(self.sampler, self.conditions)
         self.filter = SampleFilter(self.sampler, WithheldFilter.read(project, params), all_events.flagged_samples(project))
         self.shown: OrderedDict[Sample, tuple[np.ndarray, np.ndarray]] = OrderedDict()
-        self.guidances: dict[tuple[str, float], Guidance] = {}
+        self.guidances: OrderedDict[tuple[str, str | None, int, float], Guidance] = OrderedDict()  # the latest ones
 
     @classmethod
     def open(
@@ -147,7 +148,8 @@ class Guide:
         real = rows.load(self.project.clean, "train", origin="real")
         some = np.sort(np.random.default_rng(0).permutation(len(real.images))[:SPREAD_ROWS])
         of_real, thumbnails = self.views_of(real.images[some], real.labels[some]), thumbnails_of(real.images[some])
-        spreads = Spread.of(of_real), Spread.of(thumbnails)
+        prior = views.prior(of_real, pinned.holdout.vectors.shape[1], real.images.shape[3])
+        spreads = Spread.of(of_real, prior), Spread.of(thumbnails)
         self.live = LiveModel(*spreads, pinned.id, feedback.experts, feedback.max_rater_share)
         number = self.registry.version(self.version)
         self.preview = self.make_preview(Contender(self.params, self.registry, number, self.conditions, log).samples)
@@ -165,7 +167,7 @@ class Guide:
                 f"version {self.version} was made before versions kept small pictures of their samples; train a new one "
                 "(`genloop run`)"
             )
-        of_all = views.combine(kept.features, kept.coarse, kept.labels, pinned.of_classes)
+        of_all = views.combine(kept.features, kept.summary, kept.labels, pinned.of_classes)
         side, labels = kept.pixels.shape[1], None if kept.labels is None else kept.labels[kept.pixel_rows]
         thumbnails = thumbnails_of(kept.pixels[:, :, :side])  # of large images, the whole and a part lie side by side
         vectors = kept.features.vectors[kept.pixel_rows]
@@ -231,13 +233,15 @@ class Guide:
             return Guidance(f"what people like is not surely known yet: {lacking}")
         own = [] if rater is None else self.live.judgements_of(rater)
         if own:
-            model, why = personal.fit(self.live, own), f"by {len(own):,} judgements of {rater}, and what everybody likes"
+            why = f"by {len(own):,} judgements of {rater}, and what everybody likes"
         elif rater is not None:
             why = f"{why} of all people, because {rater} has not judged any images"
-        assert model is not None
-        key = identity(model), asked
+        key = identity(model), rater if own else None, len(own), asked
         if key not in self.guidances:
-            self.guidances = {key: self.choose_by(model, asked, why, bool(own))}  # of the newest model alone
+            chosen_by = personal.fit(self.live, own) if own else model
+            self.guidances[key] = self.choose_by(chosen_by or model, asked, why, bool(own))
+            while len(self.guidances) > GUIDANCES:
+                self.guidances.popitem(last=False)
         return replace(self.guidances[key], why=why) if self.guidances[key].model else self.guidances[key]
 
     def choose_by(self, model: ApprovalModel, asked: float, why: str, personal_taste: bool) -> Guidance:

@@ -92,7 +92,8 @@ def learn(project: Project, judgements: Judgements, samples: pa.Table, floor: fl
     real = rows.load(project.clean, "train", origin="real")
     real_views = compute_views(real, pinned, "train", extractor)
     liked = samples["liked"].to_numpy().astype(np.float64)
-    fitted = fit.learn(generated_views, judgements, Spread.of(real_views), liked)
+    prior = views.prior(real_views, pinned.holdout.vectors.shape[1], generated.shape[3])
+    fitted = fit.learn(generated_views, judgements, Spread.of(real_views, prior), liked)
     why = page.order(fitted.auc.value, *fitted.auc.interval)
     if not fitted.significant:
         return ApprovalOutcome(f"{why}, which may be chance", fitted)

@@ -97,6 +97,7 @@ def test_a_plug_in_imports_its_own_folder_and_what_is_below_it(kind: str) -> Non
         "facts",
         "files",
         "formats",
+        "greys",
         "images",
         "lazy",
         "limits",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 
 SEEDS = 2**31  # all seeds are below
+HOTTEST = 100.0  # temperature of guided generation; hardly any image is not accepted there
 
 
 def three_digits(value: float | Integral) -> str:

@@ -119,7 +119,8 @@ class LiveModel:
 
     def forget(self, rater: str) -> None:
         self.wait()
-        self.events = {name: event for name, event in self.events.items() if event.rater != rater}
+        with self.lock:
+            self.events = {name: event for name, event in self.events.items() if event.rater != rater}
         self.learn()
 
     @property

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from pipelines.core.numbers import HOTTEST
 from pipelines.feedback.withheld import squared_distances
 from pipelines.guidance.acceptance import PLAIN, acceptance
 from pipelines.metrics.base import NEIGHBOURS
@@ -24,7 +25,6 @@ AROUND = 10  # images
 SHOWN = 1_000  # images by which they are reached
 FEW = 20  # images of a class by which nothing is known of that class alone
 HALVINGS = 20
-HOTTEST = 100.0  # a temperature at which hardly any image is not accepted
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,11 @@ class Preview:
         return (np.bincount(groups, accepted) / np.maximum(np.bincount(groups), 1))[groups]
 
     def mean_acceptance(self, accepted: np.ndarray, label: int) -> float:
-        """The mean of `accepted` (n,) over the images of a class; of all for -1, or where there are few of that one."""
-        if self.labels is None or (self.labels == label).sum() < FEW:
+        """The mean of `accepted` (n,) over the images of a class, or where those are few over all of such classes; of all for a
+        class that no image is of, such as -1."""
+        if self.labels is None or not (own := self.labels == label).any():
             return float(accepted.mean())
-        return float(accepted[self.labels == label].mean())
+        return float(self.means(accepted)[own][0])
 
     def shares(self, accepted: np.ndarray) -> np.ndarray:
         """(n,) float64, of sum 1: how often each image would be shown. Images are asked for by class, so classes keep their

@@ -18,15 +18,20 @@ CHANCE = 0.5
 
 @dataclass(frozen=True)
 class Spread:
-    """mean, deviation: (d,) float64, of each feature over real rows, by which its scale is known."""
+    """mean, deviation: (d,) float64, of each feature over real rows, by which its scale is known.
+
+    prior: (d,) float64, how much each is expected to matter: the deviation of a Gaussian prior of its weight, in any unit.
+    """
 
     mean: np.ndarray
     deviation: np.ndarray
+    prior: np.ndarray
 
     @classmethod
-    def of(cls, rows: np.ndarray) -> Spread:
-        """rows: (t, d) float32."""
-        return cls(rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64))
+    def of(cls, rows: np.ndarray, prior: np.ndarray | None = None) -> Spread:
+        """rows: (t, d) float32. prior: (d,); None: all features are expected to matter equally."""
+        prior = np.ones(rows.shape[1]) if prior is None else prior
+        return cls(rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64), prior)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def learn(vectors: np.ndarray, judgements: Judgements, real: Spread, liked: np.n
     # A feature that real rows hardly have and generated images do must not become louder than the others.
     scale = np.maximum(real.deviation, vectors.std(axis=0, dtype=np.float64))
     scale[scale == 0] = 1.0
+    scale /= real.prior  # so that one penalty suits all
     features = (vectors - real.mean) / scale
     with limit_threads(vectors.shape[1]):
         softened = judgements if liked is None else judgements.soften_votes(liked)

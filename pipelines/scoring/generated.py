@@ -31,7 +31,7 @@ class ImageSampler(Protocol):
 class GeneratedSamples:
     """Features of n generated images, one for each seed from `first` on, by the extractor of a benchmark.
 
-    coarse: (n, c) float32, the images in a few cells (views.py). labels: (n,) int32, the classes asked for; None for a model
+    summary: (n, s) float32, of the images (views.py). labels: (n,) int32, the classes asked for; None for a model
     that takes none. steps: None where none were measured. pixels: (p, height, width, channels) uint8, small pictures of the
     images `pixel_rows` (p,) int (views.py); None of samples that were kept before there were any.
     """
@@ -39,14 +39,14 @@ class GeneratedSamples:
     benchmark_id: str
     first: int
     features: Features
-    coarse: np.ndarray
+    summary: np.ndarray
     labels: np.ndarray | None
     steps: LatentSteps | None
     pixels: np.ndarray | None = None
     pixel_rows: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.coarse)
+        return len(self.summary)
 
     def as_features(self, approval: np.ndarray | None = None) -> GeneratedFeatures:
         """As metrics take them. approval: (n,) float64, how likely people like each."""
@@ -69,9 +69,9 @@ def generate_samples(
     seeds = first + np.arange(count)
     images = model.draw(seeds, labels)
     steps = walk(model, extractor, seeds, labels) if with_steps else None
-    features, coarse, rows = extractor.extract(images), views.coarse_cells(images), views.pixel_rows(count)
+    features, summary, rows = extractor.extract(images), views.summarise(images), views.pixel_rows(count)
     pixels = views.pixels(images[rows])
-    return images, GeneratedSamples(benchmark_id, first, features, coarse, labels, steps, pixels, rows)
+    return images, GeneratedSamples(benchmark_id, first, features, summary, labels, steps, pixels, rows)
 
 
 def walk(model: ImageSampler, extractor: Extractor, seeds: np.ndarray, labels: np.ndarray | None) -> LatentSteps:
@@ -114,7 +114,7 @@ def predicted_approval(samples: GeneratedSamples, pinned: Benchmark, approval_fo
             f"{approval_folder} goes by the features of benchmark {model.benchmark_id}, but the benchmark is {pinned.id}; "
             "run `approval` again (`genloop run`)"
         )
-    return model.predict(views.combine(samples.features, samples.coarse, samples.labels, pinned.of_classes)) if model else None
+    return model.predict(views.combine(samples.features, samples.summary, samples.labels, pinned.of_classes)) if model else None
 
 
 def join(samples: GeneratedSamples, more: GeneratedSamples) -> GeneratedSamples:
@@ -136,7 +136,7 @@ def join(samples: GeneratedSamples, more: GeneratedSamples) -> GeneratedSamples:
         samples.benchmark_id,
         samples.first,
         concatenate(samples.features, more.features),
-        np.concatenate([samples.coarse, more.coarse]),
+        np.concatenate([samples.summary, more.summary]),
         labels,
         steps,
         pixels,
@@ -157,7 +157,7 @@ def write(path: Path, samples: GeneratedSamples) -> None:
         benchmark_id=samples.benchmark_id,
         first=samples.first,
         vectors=features.vectors,
-        coarse=samples.coarse,
+        summary=samples.summary,
         probabilities=features.probabilities,
         labels=samples.labels,
         pixels=samples.pixels,
@@ -178,4 +178,4 @@ def read(path: Path) -> GeneratedSamples:
         features = Features(arrays["vectors"], arrays.get("probabilities"))
         identity, first = str(arrays["benchmark_id"]), int(arrays["first"])
         labels, pixels, pixel_rows = map(arrays.get, ("labels", "pixels", "pixel_rows"))
-        return GeneratedSamples(identity, first, features, arrays["coarse"], labels, steps, pixels, pixel_rows)
+        return GeneratedSamples(identity, first, features, arrays["summary"], labels, steps, pixels, pixel_rows)

@@ -6,8 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.features.base import Features
+from pipelines.scoring import appearance
 
-COARSE = 4  # cells a side
+CELLS = 4  # a side
+DETAIL = 3.0  # how much less each of the many numbers of detail is expected to matter than each of the few of appearance
 SURE = 10.0  # in log odds: beyond that a class is as good as certain
 AT_ONCE = 4096  # images
 PIXELS = 32  # pixels a side, the most that are kept of an image, and the side of what is cut out of a larger one
@@ -17,30 +19,50 @@ MOST_PIXEL_ROWS = 2_000  # images of which pixels are kept
 def compute(features: Features, images: np.ndarray, labels: np.ndarray | None, of_classes: bool) -> np.ndarray:
     """(n, v) float32.
 
-    The features; the image itself in 4 x 4 cells, because an extractor ignores what does not help to tell its classes apart
-    (how heavy strokes are, say), and people do not; and the log odds of the wanted class against the next one, because people
-    see an image under its label.
+    The features; the image itself in cells, because an extractor ignores what does not help to tell its classes apart (how
+    heavy strokes are, say), and people do not; its appearance in a few numbers, by which little has to be learned; and the log
+    odds of the wanted class against the next one, because people see an image under its label.
 
     images: (n, size, size, channels) uint8. labels: (n,) int32, -1 for none; None for a model that takes none.
     of_classes: whether the features' probabilities are over the labels' classes.
     """
-    return combine(features, coarse_cells(images), labels, of_classes)
+    return combine(features, summarise(images), labels, of_classes)
 
 
-def combine(features: Features, cells: np.ndarray, labels: np.ndarray | None, of_classes: bool) -> np.ndarray:
-    """The same for images of which only the cells are at hand, (n, 16 channels) float32."""
-    parts = [features.vectors, cells]
+def combine(features: Features, summary: np.ndarray, labels: np.ndarray | None, of_classes: bool) -> np.ndarray:
+    """The same for images of which only the summary is at hand, (n, s) float32."""
+    parts = [features.vectors, summary]
     if of_classes and features.probabilities is not None and labels is not None:
         parts.append(label_margins(features.probabilities, labels)[:, None])
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
-def coarse_cells(images: np.ndarray) -> np.ndarray:
+def summarise(images: np.ndarray) -> np.ndarray:
+    """(n, s) float32: what views say of the images themselves, cells (16 times channels) and appearance."""
+    return np.concatenate([cells(images), appearance.measure(images)], axis=1)
+
+
+def prior(image_views: np.ndarray, features: int, channels: int) -> np.ndarray:
+    """(v,) float64: how much each number is expected to matter, before anybody has judged anything; one of appearance: 1.
+
+    Each kind of number as much as another: so each of many less than each of few, because variances add up. And the kinds that
+    show details, which are many, a further DETAIL times less: without that they drown the others where judgements are few.
+
+    image_views: (n, v). features: how many of these are features.
+    """
+    few = appearance.COLUMNS[channels]
+    details, cells = features, CELLS**2 * channels
+    wanted = image_views.shape[1] - details - cells - few  # the log odds of the wanted class: one number, or none
+    kinds = [(details, DETAIL), (cells, DETAIL), (few, 1.0), (wanted, 1.0)]
+    return np.concatenate([np.full(count, np.sqrt(few / max(count, 1)) / less) for count, less in kinds])
+
+
+def cells(images: np.ndarray) -> np.ndarray:
     """(n, 16 channels) float32, 0..1: the means of equal cells."""
-    found = np.empty((len(images), COARSE, COARSE, images.shape[3]), np.float32)
+    found = np.empty((len(images), CELLS, CELLS, images.shape[3]), np.float32)
     for start in range(0, len(images), AT_ONCE):
         some = slice(start, start + AT_ONCE)
-        found[some] = cell_means(images[some], COARSE)
+        found[some] = cell_means(images[some], CELLS)
     return found.reshape(len(images), -1) / np.float32(255)
 
 

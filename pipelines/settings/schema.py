@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from pipelines import catalogue
+from pipelines.core.numbers import HOTTEST
 from pipelines.rules import copies
 from pipelines.rules.base import Rule
 from pipelines.settings.faults import check_part, contradiction, fault
@@ -267,7 +268,7 @@ class FeedbackParams(Block):
 
 
 class StudioParams(Block):
-    temperature: Annotated[float, Field(gt=0, le=100)] = 0.1
+    temperature: Annotated[float, Field(gt=0, le=HOTTEST)] = 0.1
     min_coverage: Share = 0.9
     max_tries: Positive = 32
 

@@ -22,9 +22,9 @@ class Slant(Taste):
         return ink.compare_with_median(angles, real, self.prefer == "right")
 
 
-def angles(images: np.ndarray, background: float) -> np.ndarray:
+def angles(images: np.ndarray) -> np.ndarray:
     """(n,) float64, radians; positive where the upper end leans to the right; 0 without any height of ink."""
-    amount = ink.amount(images, background).astype(np.float64)
+    amount = ink.amount(images).astype(np.float64)
     total = np.maximum(amount.sum(axis=(1, 2)), 1e-9)
     up, across = np.arange(amount.shape[1], 0.0, -1.0), np.arange(amount.shape[2], dtype=np.float64)
     rows, columns = amount.sum(axis=2), amount.sum(axis=1)

@@ -17,6 +17,6 @@ class StrokeWeight(Taste):
         return ink.compare_with_median(weights, real, self.prefer == "heavier")
 
 
-def weights(images: np.ndarray, background: float) -> np.ndarray:
+def weights(images: np.ndarray) -> np.ndarray:
     """(n,) float64, 0..255."""
-    return ink.amount(images, background).mean(axis=(1, 2), dtype="float64")
+    return ink.amount(images).mean(axis=(1, 2), dtype="float64")

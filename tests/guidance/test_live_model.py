@@ -28,7 +28,7 @@ def samples(count: int, first: int = 0) -> list[Sample]:
 
 def live(count: int = 2_000) -> LiveModel:
     """With `count` samples that can be judged."""
-    spread = Spread(np.zeros(WIDTH), np.ones(WIDTH))
+    spread = Spread(np.zeros(WIDTH), np.ones(WIDTH), np.ones(WIDTH))
     found = LiveModel(spread, spread, "id", [], 0.1)
     found.remember(samples(count), views(count), views(count))
     return found

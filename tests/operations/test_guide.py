@@ -12,11 +12,17 @@ import pytest
 
 from operations.generate import generate
 from operations.guide import Guide
+from pipelines import approval as approval_stage
+from pipelines import curate
+from pipelines.core import facts, reports, rows
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.feedback import all_events, withheld
 from pipelines.feedback.events import Erase, Report, Sample, Vote
+from pipelines.feedback.sealed import event_images, manifest, seal
 from pipelines.feedback.store.event_store import AddResult, EventStore
+from pipelines.registry import samplers
+from pipelines.scoring import approval, benchmark
 from pipelines.settings.schema import Params
 from tests.conftest import MakeParams
 from tests.contracts import write_rows
@@ -137,7 +143,7 @@ def test_a_lower_temperature_is_stricter(opened: Guide) -> None:
 
 
 def test_a_taste_of_one_s_own(opened: Guide) -> None:
-    cast(opened, 200)
+    cast(opened, 120)
     cast(opened, 25, lambda images: ~bright(images), first=200, rater="ann")
     assert share(opened, rater="ann") < share(opened) - 0.2
     assert share(opened, rater="nobody") == pytest.approx(share(opened), abs=0.05)
@@ -168,6 +174,47 @@ def test_votes_are_stored_once_and_learned_again_when_it_is_opened(
         opened.live.learn()
         fresh = second.preview.views
         np.testing.assert_allclose(second.live.model.predict(fresh), opened.live.model.predict(fresh), atol=1e-4)
+
+
+def test_the_stage_approval_learns_the_same_from_the_same_votes(
+    opened: Guide, project: Project, params: Params, registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast(opened, 120)
+    cast(opened, 20, lambda images: ~bright(images), first=120, rater="contrary")
+    fold_votes(project, registry)
+    train, holdout = (rows.load(project.clean, split, "real") for split in ("train", "holdout"))
+    pinned = replace(
+        fakes.PINNED,
+        train=fakes.Cells().extract(train.images),
+        train_ids=train.ids,
+        holdout=fakes.Cells().extract(holdout.images),
+        ids=holdout.ids,
+    )
+    monkeypatch.setattr(benchmark, "read", lambda folder: (pinned, fakes.Cells()))
+    curate.run(project, params)
+    approval_stage.run(project, params)
+    learned = approval.read(project.approval)
+    opened.live.learn()
+    assert learned is not None
+    assert opened.live.model is not None
+    shown = opened.preview.views
+    np.testing.assert_allclose(opened.live.model.predict(shown), learned.predict(shown), atol=1e-4)
+    report = reports.read(project.reports, "approval")
+    assert report["votes"] == len(opened.live.events) == 140
+    assert opened.live.learned.fitted is not None
+    assert report["auc"] == pytest.approx(opened.live.learned.fitted.auc.value, abs=1e-4)
+
+
+def fold_votes(project: Project, registry: Any) -> None:
+    """Seal the votes with the images that they are on, as `genloop fold` does."""
+    train = rows.load(project.clean, "train")
+    project.facts.mkdir(parents=True)
+    measured = facts.measure_images(train.images, train.ids.tolist(), train.labels.tolist(), "#000000")
+    facts.write(measured, project.facts / "facts.parquet")
+    with EventStore.open(project.database_url) as store:
+        seal.fold(store, project.feedback, classes=CLASSES)
+        event_images.complete(project.feedback, project.uploads, samplers.loader(registry), store.shown)
+    manifest.update(project.feedback, project.manifest)
 
 
 def test_flagged_pictures_are_not_shown_again_and_who_asks_is_forgotten(opened: Guide) -> None:

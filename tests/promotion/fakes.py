@@ -51,7 +51,7 @@ class Cells:
     of_classes = True
 
     def extract(self, images: np.ndarray) -> Features:
-        vectors = 255 * views.coarse_cells(images)
+        vectors = 255 * views.cells(images)
         bright = vectors.mean(axis=1) > 128
         return Features(vectors, np.eye(2, dtype=np.float32)[bright.astype(int)])
 

@@ -39,7 +39,7 @@ def equal(a: generated.GeneratedSamples, b: generated.GeneratedSamples) -> bool:
     assert b.steps is not None
     assert a.labels is not None
     assert b.labels is not None
-    pairs = [(a.features.vectors, b.features.vectors), (a.coarse, b.coarse), (a.labels, b.labels)]
+    pairs = [(a.features.vectors, b.features.vectors), (a.summary, b.summary), (a.labels, b.labels)]
     pairs += [(a.steps.start.vectors, b.steps.start.vectors), (a.steps.end.vectors, b.steps.end.vectors)]
     return all(np.array_equal(*pair) for pair in pairs) and (a.first, a.benchmark_id) == (b.first, b.benchmark_id)
 

@@ -88,7 +88,7 @@ def test_more_samples_decide_what_few_do_not(registry: PainterRegistry, judge: A
 def test_less_than_another_seed_changes_does_not_count(project: Project, registry: PainterRegistry, judge: Any) -> None:
     registry.add(1, BAD)
     registry.add(2, GOOD)
-    noise = {"benchmark_id": PINNED.id, "trainings": [{"scores": {"kid": value}} for value in (1e13, 3e13, 2e13, 4e13)]}
+    noise = {"benchmark_id": PINNED.id, "trainings": [{"seed": n, "scores": {"kid": n * 1e13}} for n in (1, 3, 2, 4)]}
     project.noise_floor.parent.mkdir()
     project.noise_floor.write_text(json.dumps(noise))
     found = judge(KID, promotion__noise=4)
@@ -99,7 +99,7 @@ def test_less_than_another_seed_changes_does_not_count(project: Project, registr
     found = judge(KID, promotion__noise=4)
     assert (found.verdict, found.noise) == ("promote", 0)
     assert "the noise floor was measured by benchmark before" in registry.log[-1]
-    project.noise_floor.write_text(json.dumps(noise | {"trainings": [{"scores": {"fid": 1.0}}] * 4}))
+    project.noise_floor.write_text(json.dumps(noise | {"trainings": [{"seed": 1, "scores": {"fid": 1.0}}] * 4}))
     found = judge(KID, promotion__noise=4)
     assert (found.verdict, found.rules[0].why) == (
         "undecided",
@@ -128,7 +128,7 @@ def test_predicted_approval_counts_as_soon_as_it_is_known(project: Project, regi
     assert (found.verdict, found.rules[0].verdict, found.rules[0].why) == ("undecided", None, rules.NO_VOTES)
     assert registry.log == []  # more samples would not help
     assert judge(KID, asked).verdict == "promote"
-    direction = np.append(np.full(16, 0.01), np.zeros(17))
+    direction = np.append(np.full(16, 0.01), np.zeros(33))
     approval.write(project.approval, {}, ApprovalModel(direction, -20.0, PINNED.id))
     assert judge(asked).verdict == "promote"
     approval.write(project.approval, {}, ApprovalModel(-direction, 20.0, PINNED.id))
@@ -215,7 +215,7 @@ def test_one_of_several_rules_has_to_hold_and_each_is_looked_at_more_strictly(
     assert before_votes.verdict == "promote"
     assert [rule.verdict for rule in before_votes.rules] == [None, "promote"]
     assert before_votes.rules[1] == replace(alone.rules[0], group=1)  # one part counts, so it is one look
-    direction = np.append(np.full(16, -0.01), np.zeros(17))
+    direction = np.append(np.full(16, -0.01), np.zeros(33))
     approval.write(project.approval, {}, ApprovalModel(direction, 20.0, PINNED.id))
     both = judge({"any": [liked, KID]})
     assert (both.verdict, [rule.verdict for rule in both.rules]) == ("promote", ["reject", "promote"])

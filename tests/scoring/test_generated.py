@@ -38,7 +38,7 @@ def some(first: int, count: int, labels: np.ndarray | None = None, with_steps: b
 
 def flat(draws: GeneratedSamples) -> list[Any]:
     """Everything in it."""
-    arrays = [draws.features.vectors, draws.features.probabilities, draws.coarse, draws.labels]
+    arrays = [draws.features.vectors, draws.features.probabilities, draws.summary, draws.labels]
     arrays += [draws.steps.start.vectors, draws.steps.end.vectors, draws.steps.epsilon] if draws.steps else [None]
     arrays += [draws.pixels, draws.pixel_rows]
     return [draws.benchmark_id, draws.first, *(array if array is None else np.asarray(array).tolist() for array in arrays)]

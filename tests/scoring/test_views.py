@@ -11,14 +11,14 @@ from tests.contracts import pictures
 
 
 @pytest.mark.parametrize(("size", "channels"), [(8, 1), (28, 3), (10, 1), (4, 3)])
-def test_the_coarse_picture_is_the_mean_of_equal_cells(size: int, channels: int) -> None:
+def test_cells_are_the_means_of_equal_parts(size: int, channels: int) -> None:
     images = pictures(5, size, channels)
-    coarse = views.coarse_cells(images)
-    assert coarse.shape == (5, 16 * channels)
-    assert coarse.mean(axis=1) == pytest.approx(images.mean(axis=(1, 2, 3)) / 255, rel=1e-4)
+    found = views.cells(images)
+    assert found.shape == (5, 16 * channels)
+    assert found.mean(axis=1) == pytest.approx(images.mean(axis=(1, 2, 3)) / 255, rel=1e-4)
     if size % 4 == 0:
         cells = images.reshape(5, 4, size // 4, 4, size // 4, channels).mean(axis=(2, 4)).reshape(5, -1)
-        assert coarse == pytest.approx(cells / 255, abs=1e-6)
+        assert found == pytest.approx(cells / 255, abs=1e-6)
 
 
 def test_a_margin_is_the_log_odds_of_the_label_against_the_next_class() -> None:
@@ -33,7 +33,17 @@ def test_labels_count_only_where_the_extractor_knows_their_classes() -> None:
     widths = [
         views.compute(features, images, some, known).shape[1] for some, known in ((labels, True), (labels, False), (None, True))
     ]
-    assert widths == [5 + 16 + 1, 5 + 16, 5 + 16]
+    assert widths == [5 + 16 + 16 + 1, 5 + 16 + 16, 5 + 16 + 16]
+
+
+@pytest.mark.parametrize(("channels", "wanted"), [(1, 0), (1, 1), (3, 1)])
+def test_kinds_of_numbers_are_expected_to_matter_alike_and_details_less(channels: int, wanted: int) -> None:
+    few = {1: 16, 3: 19}[channels]
+    sizes = [40, 16 * channels, few, wanted]
+    prior = views.prior(np.zeros((2, sum(sizes))), 40, channels)
+    variances = [float((part**2).sum()) for part in np.split(prior, np.cumsum(sizes)[:-1])]
+    assert variances == pytest.approx([few / 9, few / 9, few, few * wanted])
+    assert prior[40 + 16 * channels] == 1
 
 
 def test_small_images_are_kept_as_they_are_and_large_ones_small_with_a_piece_of_full_size() -> None:

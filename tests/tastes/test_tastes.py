@@ -71,6 +71,12 @@ def test_stroke_weight_likes_heavy_strokes_on_whatever_background(inverted: bool
     assert dislikes(images, none(images)).tolist() == [True] * 3 + [False] * 3
 
 
+def test_each_image_has_a_background_of_its_own() -> None:
+    images = bars([0.2, -0.2], width=3)
+    on_grounds = np.concatenate([images, images // 2 + 40])
+    assert angles(on_grounds) == pytest.approx(np.tile(angles(images), 2), abs=0.01)
+
+
 def test_stroke_weight_likes_half_of_the_real_rows() -> None:
     images = pictures(400, 16, 3) // np.arange(1, 5, dtype=np.uint8).repeat(100)[:, None, None, None]
     liked = StrokeWeight(name="stroke_weight").fit(RealRows(images, none(images), []))(images, none(images))
@@ -79,8 +85,8 @@ def test_stroke_weight_likes_half_of_the_real_rows() -> None:
 
 def test_slant_measures_the_angle_of_a_shear() -> None:
     shears = [-0.5, -0.2, 0.0, 0.2, 0.5]
-    assert np.tan(angles(bars(shears), 0.0)) == pytest.approx(shears, abs=0.03)
-    assert angles(np.zeros((1, 8, 8, 1), np.uint8), 0.0).tolist() == [0.0]
+    assert np.tan(angles(bars(shears))) == pytest.approx(shears, abs=0.03)
+    assert angles(np.zeros((1, 8, 8, 1), np.uint8)).tolist() == [0.0]
 
 
 def test_slant_likes_what_leans_to_its_side() -> None:
