@@ -8,7 +8,9 @@ With `strength` it differs in two ways, for raters of whom little is known:
 - each matrix is the rater's counts plus `strength` votes of each class like the average rater's, a conjugate prior. The
   average is of raters, not of votes, and among them counts one who is right 4 times of 5, which is all there is where nobody
   has been compared with anybody;
-- a vote on an item that nobody else has voted on counts for no matrix: agreeing with oneself is no evidence.
+- a vote on an item that nobody else has voted on counts for no matrix, because agreeing with oneself is no evidence, nor for
+  the share of items that it is right to like: if people like 4 of 5 items, all dislikes could be the mistakes of raters who
+  are right 4 times of 5, and single votes cannot tell. That share begins at a half, as if of `strength` items more.
 """
 
 from __future__ import annotations
@@ -140,7 +142,7 @@ def fit(
     compared = (number[item] > 1) | ~np.isnan(gold[item]) if strength else np.ones(len(votes), bool)
 
     for step in range(steps + 1):
-        prior = float(posterior[number > 0].mean()) if len(votes) else 0.5
+        prior = share_liked(posterior, number, gold, strength)
         counts = confusion_counts(rater, likes, posterior[item], compared, raters)
         average = average_confusion(counts, strength)
         counts = counts + strength * average if strength else np.where(used, np.maximum(counts, TINY), 0.0)
@@ -151,6 +153,14 @@ def fit(
         if np.abs(posterior - before).max(initial=0) <= tolerance:
             steps = step + 1  # the counts of the last posterior are still to come
     return Agreement(posterior, prior, counts, average)
+
+
+def share_liked(posterior: np.ndarray, number: np.ndarray, gold: np.ndarray, strength: float) -> float:
+    """The probability that it is right to like any item. number: (items,) int, of votes on each. Others as in `fit`."""
+    if not strength:
+        return float(posterior[number > 0].mean()) if number.any() else 0.5
+    compared = posterior[(number > 1) | ((number > 0) & ~np.isnan(gold))]
+    return float((compared.sum() + strength / 2) / (len(compared) + strength))
 
 
 def posterior_by_others(votes: Votes, agreement: Agreement, confusion: np.ndarray, gold: np.ndarray) -> np.ndarray:

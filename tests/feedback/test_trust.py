@@ -328,3 +328,14 @@ def test_what_is_no_vote_is_refused() -> None:
         Votes(np.zeros(1, int), np.zeros(2, int), np.ones(2, np.int8), np.zeros(2))
     with pytest.raises(ValueError, match="gold item 0 has the answer 0; expected -1 or 1"):
         trust.weigh_votes(votes_of((0, 0, 1, 0.0)), {0: 0})
+
+
+def test_single_votes_do_not_say_that_all_dislikes_are_mistakes() -> None:
+    """Four likes of five could be of items that are all liked, by raters who are right four times of five."""
+    value = np.where(np.arange(400) % 5 == 0, -1, 1).astype(np.int8)
+    votes = Votes(np.arange(400) % 20, np.arange(400), value, np.arange(400.0))
+    found = agreement.fit(votes, 20, 400)
+    assert found.prior == 0.5
+    assert found.posterior == pytest.approx(np.where(value > 0, 0.8, 0.2))
+    again = Votes(np.append(votes.rater, 7), np.append(votes.item, 5), np.append(value, -1).astype(np.int8), np.arange(401.0))
+    assert agreement.fit(again, 20, 400).prior < 0.5  # the only item that two have voted on is disliked by both
