@@ -106,7 +106,7 @@ def judge_without_noise(project: Project, params: Params, registry: Registry, co
 
 def needs_noise_floor(project: Project, params: Params, contest: Contest) -> bool:
     """Whether the noise floor must be measured before a version can be compared with the champion: it never was, or with other
-    settings, or it lacks `approval`, which a rule asks for and which DVC does not look at."""
+    settings, or it lacks `approval`, which a rule asks for and which DVC does not look at, and no samples are kept to score."""
     rules = params.promotion.single_rules
     if not contest.champion or not params.promotion.noise or not any(rule.kind in ("better", "not_worse") for rule in rules):
         return False
@@ -115,7 +115,9 @@ def needs_noise_floor(project: Project, params: Params, contest: Contest) -> boo
     if not any((rule.metric, rule.kind) == ("approval", "better") for rule in rules):
         return False
     floor = noise_floor.read(project.noise_floor)
-    return floor is not None and floor.floor("approval") is None and approval.read(project.approval) is not None
+    if floor is None or floor.floor("approval") is not None or approval.read(project.approval) is None:
+        return False
+    return noise_floor.read_samples(project, floor) is None
 
 
 def measure_noise(project: Project, params: Params, registry: Registry, log: Callable[[str], None]) -> None:

@@ -23,7 +23,7 @@ from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.processes import die_with_parent
 from pipelines.core.progress import say
 from pipelines.core.project import Project
-from pipelines.scoring import readings, scores
+from pipelines.scoring import generated, noise_floor, readings, scores
 from pipelines.scoring.scores import Scores
 from pipelines.settings.load import update_params
 from pipelines.settings.schema import Params
@@ -58,6 +58,7 @@ def measure(project: Project, params: Params, run_stage: RunStage) -> None:
             f"of {2 * trainings} trainings with other seeds {len(by_seed)} came to an end, expected {trainings}; the reasons "
             "of the others are above. Try fewer train.steps or another model.preset, or do without: promotion.noise: 0"
         )
+    noise_floor.keep_samples(project, {seed: folder / f"seed-{seed}/data/reports" / generated.NAME for seed in by_seed})
     write(project.noise_floor, by_seed)
     shutil.rmtree(folder, ignore_errors=True)  # done; only now, so that a kill up to here costs little
 

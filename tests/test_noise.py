@@ -13,8 +13,10 @@ import pytest
 from pipelines import noise
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
+from pipelines.features.base import Features
 from pipelines.metrics.intervals import Estimate
-from pipelines.scoring import noise_floor, scores
+from pipelines.scoring import generated, noise_floor, scores
+from pipelines.scoring.generated import GeneratedSamples
 from pipelines.scoring.scores import Scores
 from pipelines.settings.load import load_params, update_params
 from pipelines.settings.schema import Params
@@ -48,6 +50,9 @@ class FakeStages:
             value = float(seed - noise.FIRST_SEED)
             fid = Estimate(value, value / 2, np.zeros(2), np.zeros(0), np.zeros((3, 0)))
             scores.write(project.reports / "estimates.npz", Scores("b", 9, {"fid": fid}))
+            vectors = np.full((9, 4), value, np.float32)
+            samples = GeneratedSamples("b", 0, Features(vectors, None), vectors, None, None)
+            generated.write(project.reports / generated.NAME, samples)
             (project.reports / "metrics.json").write_text("{}")
         return code
 
@@ -68,6 +73,9 @@ def test_each_training_has_a_seed_of_its_own_and_the_gate_reads_what_came_of_it(
     assert found.trainings == [{"fid": 0.0}, {"fid": 0.5}, {"fid": 1.0}]
     assert found.floor("fid") == pytest.approx(2.92 * 2**0.5 * 0.5, rel=1e-3)
     assert not list(project.checkpoints.glob("noise-*"))
+    samples = noise_floor.read_samples(project, found)
+    assert samples is not None
+    assert [float(one.features.vectors[0, 0]) for one in samples] == [0.0, 1.0, 2.0]
 
 
 def test_a_training_sees_the_project_s_data_and_settings_but_for_the_seed(params: Params, project: Project) -> None:

@@ -90,7 +90,7 @@ def judge(project: Project, params: Params, registry: Registry, contest: Contest
     of_challenger = metrics_of(declared if champion else [rule for rule in declared if rule not in compared])
     conditions = Conditions.read(project, params, catalogue.need_latent_steps(of_challenger))
     pinned = conditions.pinned
-    floor = usable_floor(project, params, pinned.id, log) if champion else None
+    floor = usable_floor(project, params, pinned, log) if champion else None
     votes = None
     if champion and any(rule.metric in catalogue.VOTE_SCORES for rule in declared):
         start = max(challenger.created, champion.created)
@@ -125,16 +125,16 @@ def metrics_of(declared: Sequence[PromotionRule]) -> list[str]:
     return list(dict.fromkeys(map(catalogue.metric_of, names)))
 
 
-def usable_floor(project: Project, params: Params, benchmark_id: str, log: Callable[[str], None]) -> NoiseFloor | None:
-    """The noise floor, where params ask for it and it was measured by this benchmark."""
+def usable_floor(project: Project, params: Params, pinned: Benchmark, log: Callable[[str], None]) -> NoiseFloor | None:
+    """The noise floor, where params ask for it and it was measured by this benchmark; by what people like now, if it can be."""
     if not params.promotion.noise:
         return None
     floor = noise_floor.read(project.noise_floor)
-    if floor is None or floor.benchmark_id != benchmark_id:
+    if floor is None or floor.benchmark_id != pinned.id:
         when = "has not been measured" if floor is None else f"was measured by benchmark {floor.benchmark_id}"
         log(f"the noise floor {when}: differences that another seed makes count as real ones (`genloop promote` measures it)")
         return None
-    return floor
+    return noise_floor.by_present_taste(project, floor, pinned, metrics_of(params.promotion.single_rules))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipelines.metrics.intervals import Interval
 from pipelines.promotion import decisions, gate, rules
 from pipelines.promotion.decisions import Contest
 from pipelines.promotion.gate import GateResult
-from pipelines.scoring import approval
+from pipelines.scoring import approval, noise_floor
 from pipelines.settings.schema import PromotionRule
 from tests.support.fake_registry import FakeRegistry
 from workspace import dvc
@@ -38,6 +38,10 @@ def test_a_floor_from_before_people_s_taste_was_known_is_measured_anew(
     assert not needs_noise_floor(project, asked, contest())
     approval.write(project.approval, {}, approval.ApprovalModel(np.ones(3), 0.0, "b"))
     assert needs_noise_floor(project, asked, contest())
+    monkeypatch.setattr(noise_floor, "read_samples", lambda *_: [])  # with kept samples nothing has to be trained
+    assert not needs_noise_floor(project, asked, contest())
+    monkeypatch.undo()
+    monkeypatch.setattr(dvc, "noise_state", lambda _: state[0])
     no_gain = make_params({"promotion.rules": [{"metric": "approval", "kind": "not_worse", "margin": 0.02}]})
     assert not needs_noise_floor(project, no_gain, contest())
     for number, training in enumerate(trainings):
