@@ -2,6 +2,7 @@
 
     python -m benchmarks.gate                               # 40 pairs of each kind
     python -m benchmarks.gate --pairs 3 --out gatebench     # a quick try
+    python -m benchmarks.gate_votes --out gatevotes         # the same of versions that learned from people's votes
 
 A pair has a champion, trained for --steps, and a challenger: the same with another seed, or trained for half as long, or for
 four times as long. The gate judges by the rules of params.yaml; the noise floor comes from trainings that are in no pair. The

@@ -9,7 +9,7 @@ mistake. Then 1,000 more are shown. The table has the share of them that the tas
 what was forecast of votes against what votes would say, and the coverage of held-out rows against that without guidance.
 
 Three tastes are of the project (pipelines/tastes), three more are written for this: none of them is linear in what the
-model of people's taste sees.
+model of people's taste sees, each is a ratio of two sums over pixels. They like half of what is shown without guidance.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ GLYPHS = 6_000
 SETTINGS = {
     "digits": (),
     "mnist": ("train.steps=2000", "evaluate.samples=2000", "reference.steps=600", "image.size=28"),
-    "glyphs": ("train.steps=2000", "evaluate.samples=2000", "image.size=28", "image.channels=3"),
+    "glyphs": ("train.steps=6000", "evaluate.samples=2000", "image.channels=3"),
 }
 
 
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(SETTINGS), action="append", help="these data sets")
     parser.add_argument("--runs", type=int, default=3, help="of each taste")
     parser.add_argument("--votes", type=int, default=100)
+    parser.add_argument("--brief", action="store_true", help="the table of tastes alone")
     parser.add_argument("--out", type=Path, help="keep the projects with their models here")
     options = parser.parse_args()
     names = options.only or [name for name in SETTINGS if name != "mnist" or options.mnist]
@@ -109,7 +110,7 @@ def main() -> None:
             make_project(folder, name, options.mnist)
             processes.set_defaults()
             backend.load()
-            report(name, Project.find(folder), options.runs, options.votes)
+            report(name, Project.find(folder), options.runs, options.votes, options.brief)
 
 
 def make_project(folder: Path, name: str, mnist: Path | None) -> None:
@@ -125,24 +126,26 @@ def make_project(folder: Path, name: str, mnist: Path | None) -> None:
         assert mnist is not None
         settings.append(f"sources=[{{type: npz, path: {mnist.resolve()}}}]")
     if name == "glyphs":
-        np.savez(folder / "glyphs.npz", x_train=coloured_glyphs(GLYPHS))
+        np.savez(folder / "glyphs.npz", x_train=coloured_glyphs(GLYPHS, 16))
         settings.append("sources=[{type: npz, path: glyphs.npz}]")
     workspace.change(folder, (), settings)
     measure.run([folder / ".venv/bin/python", "genloop.py", "run"], folder, {"PYTHONPATH": str(folder)})
 
 
-def coloured_glyphs(count: int) -> np.ndarray:
-    """(count, 28, 28, 3) uint8: digits of many fonts, each in an ink and on a dark ground of its own."""
+def coloured_glyphs(count: int, size: int = 28) -> np.ndarray:
+    """(count, size, size, 3) uint8: digits of many fonts, each in an ink and on a dark ground of its own."""
     random = np.random.default_rng(0)
-    found = np.empty((count, 28, 28, 3), np.uint8)
+    found = np.empty((count, size, size, 3), np.uint8)
     for number in range(count):
-        cover = glyphs.draw("0123456789"[number % 10], 28, 0, number)[..., None] / 255
+        cover = glyphs.draw("0123456789"[number % 10], size, 0, number)[..., None] / 255
         bright, dark = 255 * random.uniform(0.35, 1, 3), 255 * random.uniform(0, 0.2, 3)
         found[number] = np.rint(dark + cover * (bright - dark))
     return found
 
 
-def tastes(real: RealRows) -> dict[str, Likes]:
+def tastes(real: RealRows, shown: np.ndarray | None = None) -> dict[str, Likes]:
+    """shown: images (n, size, size, channels) uint8, half of which each of the tastes that are written here likes; by default
+    the real ones."""
     found: dict[str, Likes] = {
         "heavier strokes": StrokeWeight(name="stroke_weight").fit(real),
         "slant": Slant(name="slant").fit(real),
@@ -150,19 +153,19 @@ def tastes(real: RealRows) -> dict[str, Likes]:
     if len(real.classes) > 1:
         found["legible"] = Legible(name="legible").fit(real)
     for name, measured in (("symmetric", symmetry), ("wide", width), ("crisp", crispness)):
-        found[name] = ink.compare_with_median(measured, real, above=True)
+        found[name] = ink.compare_with_median(measured, real if shown is None else RealRows(shown, real.labels, []), above=True)
     return found
 
 
-def symmetry(images: np.ndarray, background: float) -> np.ndarray:
+def symmetry(images: np.ndarray) -> np.ndarray:
     """(n,) minus the ink that a mirror image has elsewhere, as a share of all."""
-    amount = ink.amount(images, background)
+    amount = ink.amount(images)
     return -np.abs(amount - amount[:, :, ::-1]).sum(axis=(1, 2)) / np.maximum(amount.sum(axis=(1, 2)), 1)
 
 
-def width(images: np.ndarray, background: float) -> np.ndarray:
+def width(images: np.ndarray) -> np.ndarray:
     """(n,) the variance of the ink across over that up and down."""
-    amount = ink.amount(images, background).astype(np.float64)
+    amount = ink.amount(images).astype(np.float64)
     total, places = np.maximum(amount.sum(axis=(1, 2)), 1e-9), np.arange(amount.shape[1])
 
     def variance(profile: np.ndarray) -> np.ndarray:
@@ -171,16 +174,18 @@ def width(images: np.ndarray, background: float) -> np.ndarray:
     return variance(amount.sum(axis=1)) / np.maximum(variance(amount.sum(axis=2)), 1e-9)
 
 
-def crispness(images: np.ndarray, background: float) -> np.ndarray:
+def crispness(images: np.ndarray) -> np.ndarray:
     """(n,) how much greys change from pixel to pixel, for each unit of ink."""
-    amount = ink.amount(images, background).astype(np.float64)
+    amount = ink.amount(images).astype(np.float64)
     changes = sum(np.abs(np.diff(amount, axis=axis)).sum(axis=(1, 2)) for axis in (1, 2))
     return changes / np.maximum(amount.sum(axis=(1, 2)), 1)
 
 
-def report(name: str, project: Project, runs: int, votes: int) -> None:
+def report(name: str, project: Project, runs: int, votes: int, brief: bool) -> None:
     train, classes = rows.load(project.clean, "train", "real"), shards.classes(project.clean)
-    of_tastes = tastes(RealRows(train.images, train.labels, classes))
+    with opened(project) as guide:
+        shown = plain_images(guide, FRESH - SHOWN).images
+    of_tastes = tastes(RealRows(train.images, train.labels, classes), shown)
     print(f"\n{name}: share liked among {SHOWN:,} pictures, mean of {runs} runs, least gain of a run in brackets")
     print(
         f"{'taste':<18}{'votes':>6}{'plain':>8}{'guided':>8}{'gain':>8}{'forecast':>10}{'truth':>7}{'coverage':>10}{'tries':>7}"
@@ -194,6 +199,8 @@ def report(name: str, project: Project, runs: int, votes: int) -> None:
     print(
         f"mean gain where unguided is near a half: {np.mean(gains):+.3f}; least mean of a taste {np.mean(gains, 1).min():+.3f}"
     )
+    if brief:
+        return
     likes = of_tastes["heavier strokes"]
     for title, crowd, count in (
         ("votes by chance", Crowd(shuffled=True), votes),
@@ -201,9 +208,9 @@ def report(name: str, project: Project, runs: int, votes: int) -> None:
         ("spam and attacks", Crowd(raters=20, spammers=0.2, attackers=0.05), 4 * votes),
     ):
         print(line(title, count, [run(project, likes, crowd, count, seed) for seed in range(runs)]), flush=True)
-    print("\n".join(learning_lines(project, of_tastes, runs)), flush=True)
     print(personal_line(project, of_tastes, votes, runs), flush=True)
-    print(speed(project, likes))
+    print(speed(project, likes), flush=True)
+    print("\n".join(learning_lines(project, of_tastes, runs)))
 
 
 def line(title: str, votes: int, found: Sequence[Outcome]) -> str:
