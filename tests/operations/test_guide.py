@@ -74,12 +74,17 @@ def bright(images: np.ndarray) -> np.ndarray:
 
 
 def cast(guide: Guide, count: int, likes: Callable[[np.ndarray], np.ndarray] = bright, first: int = 0, rater: str = "") -> None:
+    """Votes on `count` pictures, learned from at once; the last one as people send them."""
     shown = guide.generate(count, seed=1_000 + first)
+    votes = []
     for number, (sample, liked) in enumerate(zip(shown.samples(), likes(shown.images).tolist(), strict=True), first):
         at = BEGIN + timedelta(seconds=5 * number)
         who = rater or f"r{number % 10}"
-        vote = Vote(id=f"v{number}", type="vote", rater=who, at=at, sample=sample, value=1 if liked else -1)
-        assert guide.vote(vote) is AddResult.STORED
+        votes.append(Vote(id=f"v{number}", type="vote", rater=who, at=at, sample=sample, value=1 if liked else -1))
+    guide.store.add(votes[:-1])
+    guide.recall([vote.sample for vote in votes[:-1]])
+    guide.live.add(votes[:-1])
+    assert guide.vote(votes[-1]) is AddResult.STORED
 
 
 def share(guide: Guide, **how: Any) -> float:
