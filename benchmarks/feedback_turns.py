@@ -24,7 +24,7 @@ from benchmarks.hundred_clicks import make_project
 from pipelines.core import backend, files, processes
 from pipelines.core.project import Project
 from pipelines.metrics import intervals
-from pipelines.promotion import gate
+from pipelines.promotion import gate, rules
 from pipelines.promotion.decisions import Contest
 from pipelines.promotion.gate import GateResult
 from pipelines.registry.client import open_registry
@@ -107,14 +107,17 @@ def judge_whole(project: Project, turns: list[FeedbackTurn]) -> GateResult | Non
 def summary(turns: list[FeedbackTurn], whole: GateResult | None) -> list[str]:
     moves = [(before, after) for before, after in pairwise(turns) if before.champion != after.champion]
     better = sum(after.liked > before.liked for before, after in moves)
-    lines = ["", f"{len(moves)} promotions in {len(turns) - 1} turns, {better} of them to a version that the taste likes more"]
+    lines = [
+        "",
+        f"promotions in {len(turns) - 1} turns: {len(moves)}, of which to a version that the taste likes more: {better}",
+    ]
     if whole is None:
         return lines
     lines.append(f"version {whole.challenger} against version {whole.champion}, by what people like now: {whole.verdict}")
     for rule in whole.rules:
-        lines.append(
-            f"  {rule.metric:<20}{rule.kind:<11}{rule.difference:>+9.3g} ({rule.low:+.3g} to {rule.high:+.3g})  {rule.verdict}"
-        )
+        sign = "" if rule.kind in rules.ABSOLUTE else "+"  # of a difference
+        figures = ["-" if value is None else format(value, f"{sign}.3g") for value in (rule.difference, rule.low, rule.high)]
+        lines.append(f"  {rule.metric:<20}{rule.kind:<11}{figures[0]:>9} ({figures[1]} to {figures[2]})  {rule.verdict}")
     return lines
 
 
