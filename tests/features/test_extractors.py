@@ -75,7 +75,7 @@ def test_every_extractor_keeps_its_contract(name: str, size: int, channels: int,
     assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {"extractor"}
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "domain")) for name in TRAINED])
 def test_the_seed_decides(name: str) -> None:
     kind = catalogue.get(catalogue.FEATURES, name)
     images, labels = pictures(64, 8, 1), (np.arange(64) % 3).astype(np.int32)

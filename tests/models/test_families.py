@@ -21,7 +21,7 @@ from pipelines.models import base  # noqa: E402
 
 BATCH = 8
 MEMBERS = [
-    pytest.param(family, preset, id=f"{family}-{preset}")
+    pytest.param(family, preset, id=f"{family}-{preset}", marks=[pytest.mark.slow] * (preset in ("base", "large")))
     for family in sorted(catalogue.MODELS)
     for preset in sorted(catalogue.get(catalogue.MODELS, family).presets)
 ]
