@@ -138,7 +138,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         folder = (options.out or Path(temporary)).absolute() / f"steps-{options.steps}"
         processes.set_defaults()
-        prepare(folder, options.steps)
+        prepare(folder, [*SETTINGS, f"train.steps={options.steps}"])
         project = Project.find(folder)
         backend.load()
         params = load_params(project.params_file)
@@ -148,14 +148,14 @@ def main() -> None:
     print("\n" + "\n".join(table(pairs)))
 
 
-def prepare(folder: Path, steps: int) -> None:
+def prepare(folder: Path, settings: Sequence[str]) -> None:
     """Make `folder` a project whose data is ready to train on, by the code that trains."""
     if (folder / "data/ready").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("params.yaml", "dvc.yaml"):  # by these a stage knows the project's root
         shutil.copy(workspace.REPOSITORY / name, folder)
-    update_params(folder / "params.yaml", settings=[*SETTINGS, f"train.steps={steps}"])
+    update_params(folder / "params.yaml", settings=settings)
     for stage in BEFORE:
         command = [workspace.PYTHON, "-m", f"pipelines.{stage}"]
         measure.run(command, folder, {"PYTHONPATH": str(workspace.REPOSITORY)})

@@ -19,14 +19,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import ladder, measure, workspace
-from benchmarks.gate import BEFORE, share
+from benchmarks import ladder
+from benchmarks.gate import prepare as prepare_data
+from benchmarks.gate import share, version
 from benchmarks.hundred_clicks import coloured_glyphs, tastes
 from pipelines import approval, catalogue, curate, train
 from pipelines.core import backend, files, processes, rows, shards
@@ -41,7 +41,7 @@ from pipelines.promotion.gate import Conditions, Contender, GateResult
 from pipelines.registry import sampler, samplers
 from pipelines.registry.versions import Version
 from pipelines.scoring import generated
-from pipelines.settings.load import load_params, update_params
+from pipelines.settings.load import load_params
 from pipelines.settings.schema import Params
 from pipelines.simulation import raters
 from pipelines.simulation.settings import Simulation, load
@@ -154,18 +154,10 @@ def main() -> None:
 
 def prepare(folder: Path, data: str, settings: list[str]) -> None:
     """Make `folder` a project whose data is ready to train on."""
-    if (folder / "data/ready").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("params.yaml", "dvc.yaml"):  # by these a stage knows the project's root
-        shutil.copy(workspace.REPOSITORY / name, folder)
-    if data == "colour":
+    if data == "colour" and not (folder / "glyphs.npz").exists():
+        folder.mkdir(parents=True, exist_ok=True)
         np.savez(folder / "glyphs.npz", x_train=coloured_glyphs(GLYPHS, 16))
-    update_params(folder / "params.yaml", settings=["image.size=16", *SETTINGS[data], *settings])
-    for stage in BEFORE:
-        command = [workspace.PYTHON, "-m", f"pipelines.{stage}"]
-        measure.run(command, folder, {"PYTHONPATH": str(workspace.REPOSITORY)})
-    (folder / "data/ready").touch()
+    prepare_data(folder, ["image.size=16", *SETTINGS[data], *settings])
 
 
 def judge_all(folder: Path, data: str, champions: int) -> Iterator[Case]:
@@ -238,9 +230,9 @@ def judge_pair(
     """What the gate says of a version that learned, of one that learned from shuffled votes, and of the first one spoiled."""
     shutil.rmtree(place, ignore_errors=True)
     settings = load(None, [f"votes={VOTES}", f"raters={RATERS}", f"seed={number}"])
-    for version, kind in ((LEARNED, "learned"), (SHUFFLED, "shuffled")):
+    for made, kind in ((LEARNED, "learned"), (SHUFFLED, "shuffled")):
         project = own_project(base, place / kind)
-        registry = FolderRegistry({CHAMPION: champion, version: project.model})
+        registry = FolderRegistry({CHAMPION: champion, made: project.model})
         params = load_params(project.params_file)
         vote(project, registry, settings.model_copy(update={"shuffled": kind == "shuffled"}), likes)
         with redirect_stdout(io.StringIO()):
@@ -249,14 +241,14 @@ def judge_pair(
         steps = params.feedback.steps
         train_quietly(project, params, registry, number, init="champion", steps=steps)
         write_noise(project, params, noise)
-        versions: dict[int, str] = {version: kind}
+        versions: dict[int, str] = {made: kind}
         if kind == "learned":
             spoils: dict[str, Spoil | None] = {**SPOILED} | ({"a class lost": None} if registry.load().conditional else {})
             registry.spoiled = dict(enumerate(spoils.values(), FIRST_SPOILED))
             versions |= dict(enumerate(spoils, FIRST_SPOILED))
         before = liked_share(registry, CHAMPION, likes)
         for of_kind, name in versions.items():
-            contest = Contest(as_version(of_kind), as_version(CHAMPION))
+            contest = Contest(version(of_kind), version(CHAMPION))
             verdict = gate.judge(project, params, registry, contest, lambda line: None)  # type: ignore[arg-type]
             yield name, verdict, (before, liked_share(registry, of_kind, likes))
 
@@ -279,10 +271,6 @@ def vote(project: Project, registry: FolderRegistry, settings: Simulation, likes
     manifest.update(project.feedback, project.manifest)
 
 
-def as_version(number: int) -> Version:
-    return Version(number, None, datetime.now(UTC), {}, {}, {})
-
-
 def liked_share(registry: FolderRegistry, number: int, likes: Likes, count: int = 2_000) -> float:
     """Share of fresh images that the taste likes."""
     model = registry.load(number)
@@ -300,7 +288,7 @@ def write_noise(project: Project, params: Params, models: list[Path]) -> None:
         place = folder.parent / "samples.npz"
         if not place.exists():
             registry: Any = FolderRegistry({CHAMPION: folder})
-            generated.write(place, Contender(params, registry, as_version(CHAMPION), conditions, lambda line: None).samples)
+            generated.write(place, Contender(params, registry, version(CHAMPION), conditions, lambda line: None).samples)
         comparison = generated.comparison(generated.read(place), conditions.pinned, project.approval)
         scored = gate.scores.measure(comparison, metrics)
         trainings.append({"seed": number, "scores": {name: score.corrected for name, score in scored.values.items()}})
