@@ -28,6 +28,7 @@ from pipelines.promotion import gate, rules
 from pipelines.promotion.decisions import Contest
 from pipelines.promotion.gate import GateResult
 from pipelines.registry.client import open_registry
+from pipelines.registry.versions import CHALLENGER
 from pipelines.simulation import judge, raters, samples
 from pipelines.simulation.settings import Simulation, load
 
@@ -91,7 +92,7 @@ def measure(project: Project, settings: Simulation, turn: int, expert: judge.Jud
     _, registry = open_registry(project)
     fresh = samples.generate(registry, settings, 0, settings.fresh)
     liked = float(expert.likes(fresh.images, fresh.labels).mean())
-    return FeedbackTurn(turn, fresh.version, registry.alias("challenger"), liked, *intervals.wilson(liked, settings.fresh))
+    return FeedbackTurn(turn, fresh.version, registry.alias(CHALLENGER), liked, *intervals.wilson(liked, settings.fresh))
 
 
 def judge_whole(project: Project, turns: list[FeedbackTurn]) -> GateResult | None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks import measure, workspace
-from pipelines import catalogue
+from pipelines import catalogue, noise
 from pipelines.core import backend, files, processes
 from pipelines.core.project import Project
 from pipelines.promotion import gate
@@ -142,8 +141,8 @@ def main() -> None:
         project = Project.find(folder)
         backend.load()
         params = load_params(project.params_file)
-        noise = params.promotion.noise if options.noise is None else options.noise
-        promotion = params.promotion.model_copy(update={"noise": noise})
+        trainings = params.promotion.noise if options.noise is None else options.noise
+        promotion = params.promotion.model_copy(update={"noise": trainings})
         pairs = judge_all(project, params.model_copy(update={"promotion": promotion}), options.pairs)
     print("\n" + "\n".join(table(pairs)))
 
@@ -215,14 +214,12 @@ def write_noise(project: Project, params: Params) -> None:
     """data/noise.json, as the stage `noise` does."""
     registry = Registry.open(project, params.registry)
     metrics = sorted(set(gate.metrics_of(params.promotion.single_rules)) & set(catalogue.METRICS))
-    trainings, found = [], None
+    by_seed = {}
     for seed in range(NOISE, NOISE + params.promotion.noise):
         model = version(train_model(project, params, seed, 1))
-        found = KeptContender(params, registry, model, conditions_of(project.root), lambda line: None).scores(metrics)
-        trainings.append({"seed": seed, "scores": {name: score.corrected for name, score in found.values.items()}})
-    if found:
-        content = {"benchmark_id": found.benchmark_id, "samples": found.samples, "trainings": trainings}
-        files.write(project.noise_floor, json.dumps(content, indent=2) + "\n")
+        by_seed[seed] = KeptContender(params, registry, model, conditions_of(project.root), lambda line: None).scores(metrics)
+    if by_seed:
+        noise.write(project.noise_floor, by_seed)
 
 
 def fid(params: Params, model: int) -> float:

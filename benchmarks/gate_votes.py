@@ -28,7 +28,7 @@ from benchmarks import ladder
 from benchmarks.gate import prepare as prepare_data
 from benchmarks.gate import share, version
 from benchmarks.hundred_clicks import coloured_glyphs, tastes
-from pipelines import approval, catalogue, curate, train
+from pipelines import approval, catalogue, curate, noise, train
 from pipelines.core import backend, files, processes, rows, shards
 from pipelines.core.project import Project
 from pipelines.feedback.events import Sample
@@ -40,7 +40,7 @@ from pipelines.promotion.decisions import Contest
 from pipelines.promotion.gate import Conditions, Contender, GateResult
 from pipelines.registry import sampler, samplers
 from pipelines.registry.versions import Version
-from pipelines.scoring import generated
+from pipelines.scoring import generated, scores
 from pipelines.settings.load import load_params
 from pipelines.settings.schema import Params
 from pipelines.simulation import raters
@@ -57,14 +57,14 @@ VOTES, RATERS = 2_000, 20
 NOISE = 9000  # seed of the first training for the noise floor
 CHAMPION, LEARNED, SHUFFLED, FIRST_SPOILED = 1, 2, 3, 10  # numbers of versions
 
-Spoil = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+Spoil = Callable[[np.ndarray], np.ndarray]
 
 
-def blurred(images: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+def blurred(images: np.ndarray) -> np.ndarray:
     return ladder.blur(images, 1.0, np.random.default_rng(0))
 
 
-def noisy(images: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+def noisy(images: np.ndarray) -> np.ndarray:
     return ladder.noise(images, 25.0, np.random.default_rng(len(images)))
 
 
@@ -79,7 +79,7 @@ class SpoiledSampler:
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         if self.spoil is not None:
-            return self.spoil(self.model.draw(seeds, labels), labels)
+            return self.spoil(self.model.draw(seeds, labels))
         assert labels is not None
         return self.model.draw(seeds, np.where(labels == 0, 1, labels))
 
@@ -163,7 +163,7 @@ def prepare(folder: Path, data: str, settings: list[str]) -> None:
 def judge_all(folder: Path, data: str, champions: int) -> Iterator[Case]:
     """Every case, those that were judged before first."""
     base = Project.find(folder)
-    noise = [train_model(base, NOISE + number) for number in range(load_params(base.params_file).promotion.noise)]
+    retrained = [train_model(base, NOISE + number) for number in range(load_params(base.params_file).promotion.noise)]
     real = rows.load(base.clean, "train", "real")
     for number in range(1, champions + 1):
         for taste, likes in three_tastes(data, RealRows(real.images, real.labels, shards.classes(base.clean))).items():
@@ -171,7 +171,7 @@ def judge_all(folder: Path, data: str, champions: int) -> Iterator[Case]:
             kept = place / "cases.json"
             if not kept.exists():
                 champion = train_model(base, number)
-                found = judge_pair(base, place, champion, noise, likes, number)
+                found = judge_pair(base, place, champion, retrained, likes, number)
                 content = [[kind, verdict.verdict, liked, why(verdict)] for kind, verdict, liked in found]
                 files.write(kept, json.dumps(content, indent=2) + "\n")
             for kind, verdict, liked, reasons in json.loads(kept.read_text()):
@@ -225,7 +225,7 @@ def train_quietly(project: Project, params: Params, registry: FolderRegistry, se
 
 
 def judge_pair(
-    base: Project, place: Path, champion: Path, noise: list[Path], likes: Likes, number: int
+    base: Project, place: Path, champion: Path, retrained: list[Path], likes: Likes, number: int
 ) -> Iterator[tuple[str, GateResult, tuple[float, float]]]:
     """What the gate says of a version that learned, of one that learned from shuffled votes, and of the first one spoiled."""
     shutil.rmtree(place, ignore_errors=True)
@@ -240,7 +240,7 @@ def judge_pair(
             approval.run(project, params)
         steps = params.feedback.steps
         train_quietly(project, params, registry, number, init="champion", steps=steps)
-        write_noise(project, params, noise)
+        write_noise(project, params, retrained)
         versions: dict[int, str] = {made: kind}
         if kind == "learned":
             spoils: dict[str, Spoil | None] = {**SPOILED} | ({"a class lost": None} if registry.load().conditional else {})
@@ -283,17 +283,15 @@ def write_noise(project: Project, params: Params, models: list[Path]) -> None:
     """data/noise.json, as the stage `noise` does, under what people like in this project; samples are generated once."""
     conditions = Conditions.read(project, params, with_steps=False)
     metrics = sorted(set(gate.metrics_of(params.promotion.single_rules)) & set(catalogue.METRICS))
-    trainings = []
+    by_seed = {}
     for number, folder in enumerate(models):
         place = folder.parent / "samples.npz"
         if not place.exists():
             registry: Any = FolderRegistry({CHAMPION: folder})
             generated.write(place, Contender(params, registry, version(CHAMPION), conditions, lambda line: None).samples)
         comparison = generated.comparison(generated.read(place), conditions.pinned, project.approval)
-        scored = gate.scores.measure(comparison, metrics)
-        trainings.append({"seed": number, "scores": {name: score.corrected for name, score in scored.values.items()}})
-    content = {"benchmark_id": conditions.pinned.id, "samples": params.evaluate.samples, "trainings": trainings}
-    files.write(project.noise_floor, json.dumps(content, indent=2) + "\n")
+        by_seed[NOISE + number] = scores.measure(comparison, metrics)
+    noise.write(project.noise_floor, by_seed)
 
 
 def why(verdict: GateResult) -> list[str]:

@@ -132,7 +132,7 @@ def make_project(folder: Path, name: str, mnist: Path | None) -> None:
     measure.run([folder / ".venv/bin/python", "genloop.py", "run"], folder, {"PYTHONPATH": str(folder)})
 
 
-def coloured_glyphs(count: int, size: int = 28) -> np.ndarray:
+def coloured_glyphs(count: int, size: int) -> np.ndarray:
     """(count, size, size, 3) uint8: digits of many fonts, each in an ink and on a dark ground of its own."""
     random = np.random.default_rng(0)
     found = np.empty((count, size, size, 3), np.uint8)

@@ -58,7 +58,8 @@ def measure(project: Project, params: Params, run_stage: RunStage) -> None:
             f"of {2 * trainings} trainings with other seeds {len(by_seed)} came to an end, expected {trainings}; the reasons "
             "of the others are above. Try fewer train.steps or another model.preset, or do without: promotion.noise: 0"
         )
-    noise_floor.keep_samples(project, {seed: folder / f"seed-{seed}/data/reports" / generated.NAME for seed in by_seed})
+    trials = {seed: seed_project(project, folder / f"seed-{seed}") for seed in by_seed}
+    noise_floor.keep_samples(project, {seed: trial.reports / generated.NAME for seed, trial in trials.items()})
     write(project.noise_floor, by_seed)
     shutil.rmtree(folder, ignore_errors=True)  # done; only now, so that a kill up to here costs little
 

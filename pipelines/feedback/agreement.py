@@ -139,11 +139,11 @@ def fit(
     gold = np.full(items, np.nan) if gold is None else gold
     posterior = with_gold(np.bincount(item, likes, items) / np.maximum(number, 1), gold)
     used = np.bincount(2 * rater + likes, minlength=2 * raters).reshape(raters, 2, 1) > 0
-    compared = (number[item] > 1) | ~np.isnan(gold[item]) if strength else np.ones(len(votes), bool)
+    compared = (number > 1) | (number > 0) & ~np.isnan(gold) if strength else number > 0
 
     for step in range(steps + 1):
-        prior = share_liked(posterior, number, gold, strength)
-        counts = confusion_counts(rater, likes, posterior[item], compared, raters)
+        prior = share_liked(posterior[compared], strength)
+        counts = confusion_counts(rater, likes, posterior[item], compared[item], raters)
         average = average_confusion(counts, strength)
         counts = counts + strength * average if strength else np.where(used, np.maximum(counts, TINY), 0.0)
         if step == steps:
@@ -155,12 +155,10 @@ def fit(
     return Agreement(posterior, prior, counts, average)
 
 
-def share_liked(posterior: np.ndarray, number: np.ndarray, gold: np.ndarray, strength: float) -> float:
-    """The probability that it is right to like any item. number: (items,) int, of votes on each. Others as in `fit`."""
-    if not strength:
-        return float(posterior[number > 0].mean()) if number.any() else 0.5
-    compared = posterior[(number > 1) | ((number > 0) & ~np.isnan(gold))]
-    return float((compared.sum() + strength / 2) / (len(compared) + strength))
+def share_liked(posterior: np.ndarray, strength: float) -> float:
+    """The probability that it is right to like any item. posterior: of items that tell of it. strength: as in `fit`."""
+    number = len(posterior) + strength
+    return float((posterior.sum() + strength / 2) / number) if number else 0.5
 
 
 def posterior_by_others(votes: Votes, agreement: Agreement, confusion: np.ndarray, gold: np.ndarray) -> np.ndarray:
