@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="of each taste")
     parser.add_argument("--votes", type=int, default=100)
     parser.add_argument("--brief", action="store_true", help="the table of tastes alone")
+    parser.add_argument("--speed", action="store_true", help="the times of votes and pictures alone")
     parser.add_argument("--out", type=Path, help="keep the projects with their models here")
     options = parser.parse_args()
     names = options.only or [name for name in SETTINGS if name != "mnist" or options.mnist]
@@ -110,7 +111,13 @@ def main() -> None:
             make_project(folder, name, options.mnist)
             processes.set_defaults()
             backend.load()
-            report(name, Project.find(folder), options.runs, options.votes, options.brief)
+            project = Project.find(folder)
+            if options.speed:
+                train = rows.load(project.clean, "train", "real")
+                likes = StrokeWeight(name="stroke_weight").fit(RealRows(train.images, train.labels, []))
+                print(f"{name}: {speed(project, likes)}", flush=True)
+            else:
+                report(name, project, options.runs, options.votes, options.brief)
 
 
 def make_project(folder: Path, name: str, mnist: Path | None) -> None:
@@ -237,12 +244,11 @@ class WeightedModel(LiveModel):
 
     weights: ClassVar[dict[Sample, float]] = {}
 
-    def learn_from(self, places: np.ndarray, judgements: Judgements, liked: np.ndarray) -> Learned:
-        names = list(self.places)
-        of_sample = np.append([self.weights.get(names[place], 1.0) for place in places], 1.0)
+    def learn_from(self, samples: Sequence[Sample], judgements: Judgements, liked: np.ndarray) -> Learned:
+        of_sample = np.append([self.weights.get(sample, 1.0) for sample in samples], 1.0)
         of_vote = of_sample[judgements.winners] * of_sample[judgements.losers]
         scale = judgements.weights.sum() / (judgements.weights @ of_vote)
-        return super().learn_from(places, replace(judgements, weights=judgements.weights * of_vote * scale), liked)
+        return super().learn_from(samples, replace(judgements, weights=judgements.weights * of_vote * scale), liked)
 
 
 def learning_lines(project: Project, of_tastes: dict[str, Likes], runs: int) -> list[str]:

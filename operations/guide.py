@@ -341,20 +341,24 @@ class Guide:
     def vote(self, event: Event) -> AddResult:
         """Store an event, of whatever type, and learn from it. The next pictures go by it."""
         (result,) = self.store.add([event])
-        if result is not AddResult.STORED:
-            return result
-        if isinstance(event, Vote | Choice):
-            new = [sample for sample in samples_of(event) if not self.live.knows(sample)]
-            for sample in (one for one in new if one in self.shown):
-                seen, thumbnail = self.shown[sample]
-                self.live.remember([sample], seen[None], thumbnail[None])
-            self.recall([sample for sample in new if not self.live.knows(sample)])
-            self.live.add([event])
-        elif isinstance(event, Report) and event.sample is not None:
-            self.filter.flagged.add(event.sample)
-        elif isinstance(event, Erase):
-            self.live.forget(event.rater)
+        if result is AddResult.STORED:
+            self.learn([event])
         return result
+
+    def learn(self, events: Sequence[Event]) -> None:
+        """Learn from events that are stored: many at once take hardly longer than one."""
+        judged = [event for event in events if isinstance(event, Vote | Choice)]
+        new = {sample for event in judged for sample in samples_of(event) if not self.live.knows(sample)}
+        for sample in new & self.shown.keys():
+            seen, thumbnail = self.shown[sample]
+            self.live.remember([sample], seen[None], thumbnail[None])
+        self.recall(sorted(new - self.shown.keys(), key=lambda sample: sample.key))
+        self.live.add(judged)
+        for event in events:
+            if isinstance(event, Report) and event.sample is not None:
+                self.filter.flagged.add(event.sample)
+            elif isinstance(event, Erase):
+                self.live.forget(event.rater)
 
 
 def thumbnails_of(pictures: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 It goes by the same rules of credibility, the same views of images and the same fit, so that once everything is folded the
 stage finds the same. All of that takes up to seconds, so it is done when there are a twentieth more judgements, from some
-hundreds on in a thread of its own; meanwhile a vote moves the last fit by a few steps of Newton's method, with the penalty, the
-calibration and the reliability of raters that were found then.
+hundreds on in a thread of its own. Meanwhile a vote moves the last fit, which a Gaussian about it sums up (Laplace's
+approximation), with the penalty, the calibration and the reliability of raters that were found then: in milliseconds, however
+many have voted.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from pipelines.scoring.approval import ApprovalModel
 
 GROWTH = 20  # one more in so many, and everything is learned anew
 SLOW = 1_000  # judgements, from which on that takes longer than anybody should wait for
+MOST = 20_000  # judgements, the newest, that a full fit is of: more take minutes and hardly make it surer
 MOST_MORE = 10  # times the judgements that there are, at most, are said to be lacking
 
 Judgement = Vote | Choice
@@ -43,7 +45,8 @@ class Learned:
 
     why: what is known, in words. missing: about how many judgements are lacking until enough is known. fitted: None before.
     second: a model of thumbnails, to be asked for its opinion; None where nothing is surely known by these alone.
-    rows: (m, d + 1) float64, judgements as newton.fit takes them, weights: (m,), and `theta`, where a further fit begins.
+    theta: (d + 1,) float64, direction and bias of the fit, and precision: (d + 1, d + 1), how surely the judgements say so.
+    weight: of all judgements together.
     reliability: of each rater. judgements: how many it learned from.
     """
 
@@ -51,9 +54,9 @@ class Learned:
     missing: int
     fitted: FittedPreference | None = None
     second: ApprovalModel | None = None
-    rows: np.ndarray | None = None
-    weights: np.ndarray | None = None
     theta: np.ndarray | None = None
+    precision: np.ndarray | None = None
+    weight: float = 0.0
     reliability: dict[str, float] | None = None
     judgements: int = 0
 
@@ -73,25 +76,23 @@ class LiveModel:
         """real, thumbnails: of the views and the thumbnails of real rows. experts, max_rater_share: as in params.feedback."""
         self.real, self.real_thumbnails = real, thumbnails
         self.benchmark_id, self.experts, self.share = benchmark_id, experts, max_rater_share
-        self.places: dict[Sample, int] = {}
-        self.views = np.zeros((0, len(real.mean)), np.float32)
-        self.thumbnails = np.zeros((0, len(thumbnails.mean)), np.float32)
+        self.seen: dict[Sample, tuple[np.ndarray, np.ndarray]] = {}  # views and thumbnail
         self.events: dict[str, Judgement] = {}
         self.learned = Learned("no votes yet", LEAST)
         self.model: ApprovalModel | None = None
-        self.added: dict[str, float] = {}  # weight of each rater's votes since the full fit
+        self.theta: np.ndarray | None = None  # (d + 1,) of `model`, before calibration
+        self.since: list[tuple[np.ndarray, np.ndarray]] = []  # `rows_of` each judgement since the full fit
+        self.added: dict[str, float] = {}  # weight of each rater's votes since then
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
 
     def remember(self, samples: Sequence[Sample], views: np.ndarray, thumbnails: np.ndarray) -> None:
         """Keep what judgements of samples are learned by: views (n, v) float32, and thumbnails (n, t) float32."""
-        new = [place for place, sample in enumerate(samples) if sample not in self.places]
-        self.places |= {samples[place]: len(self.places) + number for number, place in enumerate(new)}
-        self.views = np.concatenate([self.views, views[new]])
-        self.thumbnails = np.concatenate([self.thumbnails, thumbnails[new]])
+        for sample, seen, thumbnail in zip(samples, views, thumbnails, strict=True):
+            self.seen.setdefault(sample, (seen, thumbnail))
 
     def knows(self, sample: Sample) -> bool:
-        return sample in self.places
+        return sample in self.seen
 
     def judgements_of(self, rater: str) -> list[Judgement]:
         return [event for event in self.events.values() if event.rater == rater]
@@ -133,9 +134,10 @@ class LiveModel:
         """The full fit, and then the judgements that have come meanwhile."""
         with self.lock:
             events = dict(self.events)
-        learned = self.study(sorted(events.values(), key=lambda event: (event.at, event.id)))
+        newest = sorted(events.values(), key=lambda event: (event.at, event.id))[-MOST:]
+        learned = replace(self.study(newest), judgements=len(events))
         with self.lock:
-            self.learned, self.added = learned, {}
+            self.learned, self.theta, self.since, self.added = learned, learned.theta, [], {}
             self.model = None
             if learned.fitted is not None:
                 self.model = self.as_approval(learned.fitted.model)
@@ -144,7 +146,7 @@ class LiveModel:
 
     def study(self, events: Sequence[Judgement]) -> Learned:
         """Who is credible, what they like, and how surely that is known. events: oldest first."""
-        images: dict[Sample | str, MeasuredImage] = dict.fromkeys(list(self.places), MeasuredImage(1))
+        images: dict[Sample | str, MeasuredImage] = dict.fromkeys(list(self.seen), MeasuredImage(1))
         credible = credibility.assess(events, images, self.experts, self.share)
         samples = sorted(credible.liked, key=attrgetter("key"))
         columns = judgement_columns(credible, {sample: number for number, sample in enumerate(samples)})
@@ -152,61 +154,58 @@ class LiveModel:
         keys = pa.table({"seed": [sample.seed for sample in samples], "label": [sample.key[2] for sample in samples]})
         judgements, numbers = gather(keys, votes, choices)
         liked = np.array([credible.liked[sample] for sample in samples], np.float32)[numbers]
-        places = np.array([self.places[samples[number]] for number in numbers], np.int64)
-        found = self.learn_from(places, judgements, liked)
-        return replace(found, reliability=credible.reliability, judgements=len(events))
+        found = self.learn_from([samples[number] for number in numbers], judgements, liked)
+        return replace(found, reliability=credible.reliability)
 
-    def learn_from(self, places: np.ndarray, judgements: Judgements, liked: np.ndarray) -> Learned:
-        """places: (n,) int, of the judged samples. liked: (n,) float32, the probability that it is right to like each."""
-        views, count, liked = self.views[places], len(judgements), liked.astype(np.float64)
+    def learn_from(self, samples: Sequence[Sample], judgements: Judgements, liked: np.ndarray) -> Learned:
+        """samples: n judged ones. liked: (n,) float32, the probability that it is right to like each."""
+        count, liked = len(judgements), liked.astype(np.float64)
         if (why := shortage(judgements)) is not None:
             return Learned(why, max(LEAST - count, 1))
+        views, thumbnails = (np.stack(kind) for kind in zip(*map(self.seen.__getitem__, samples), strict=True))
         fitted = fit.learn(views, judgements, self.real, liked)
         if not fitted.significant:
             why = f"{count:,} judgements agree on nothing that images have in common"
             return Learned(why, lacking(fitted.auc, count))
-        second = fit.learn(self.thumbnails[places], judgements, self.real_thumbnails, liked)
+        second = fit.learn(thumbnails, judgements, self.real_thumbnails, liked)
         features = (views - fitted.mean) / fitted.scale
         counted = judgements.soften_votes(liked).informative()
+        precision = newton.precision_at(features, counted, fitted.fitted, fitted.penalty)
         return Learned(
             f"{count:,} judgements",
             0,
             fitted,
             self.as_approval(second.model) if second.significant else None,
-            newton.differences(features, counted),
-            counted.weights,
             np.append(fitted.fitted.direction, fitted.fitted.bias),
+            precision,
+            float(counted.weights.sum()),
         )
 
     def update(self, events: Sequence[Judgement]) -> None:
-        """Move the last full fit by a few judgements more."""
+        """Move the last full fit by what has come since, of which `events` are the latest.
+
+        What it was fitted to is summed up by a Gaussian about it, so that a vote costs the same however many were cast before.
+        """
         learned = self.learned
-        if learned.fitted is None:
+        if learned.fitted is None or learned.theta is None or learned.precision is None or self.theta is None:
             return
-        assert learned.rows is not None
-        assert learned.weights is not None
-        assert learned.theta is not None
-        new = [self.rows_of(event) for event in events]
-        rows = np.concatenate([learned.rows, *(row for row, _ in new)])
-        weights = np.concatenate([learned.weights, *(weight for _, weight in new)])
-        penalties = np.append(np.full(len(self.real.mean), learned.fitted.penalty), 0.0)
-        theta = newton.fit(rows, weights, penalties, learned.theta, np.zeros(len(penalties))).theta
-        self.learned = replace(learned, rows=rows, weights=weights, theta=theta)
-        self.model = self.as_approval(learned.fitted.calibrated(PreferenceModel(theta[:-1], float(theta[-1]))))
+        self.since += [self.rows_of(event) for event in events]
+        rows, weights = (np.concatenate(parts) for parts in zip(*self.since, strict=True))
+        self.theta = newton.fit(rows, weights, learned.precision, self.theta, learned.theta).theta
+        self.model = self.as_approval(learned.fitted.calibrated(PreferenceModel(self.theta[:-1], float(self.theta[-1]))))
 
     def as_approval(self, model: PreferenceModel) -> ApprovalModel:
         return ApprovalModel(model.direction, model.bias, self.benchmark_id)
 
     def rows_of(self, event: Judgement) -> tuple[np.ndarray, np.ndarray]:
         """(2, d + 1) and (2,): the judgement and its opposite, with the weights that its rater's reliability gives them."""
-        assert self.learned.weights is not None
         winner, loser = (None if sample is None else self.features_of(sample) for sample in sides_of(event))
         difference = (0 if winner is None else winner) - (0 if loser is None else loser)
         reliability = self.learned.reliability or {}
         known = list(reliability.values())
         weight = reliability.get(event.rater, sum(known) / len(known) if known else 0.5)
         total = self.added.get(event.rater, 0.0) + weight
-        if total > max(self.share * self.learned.weights.sum(), 1.0) and event.rater not in self.experts:
+        if total > max(self.share * self.learned.weight, 1.0) and event.rater not in self.experts:
             weight = 0.0
         else:
             self.added[event.rater] = total
@@ -218,7 +217,7 @@ class LiveModel:
         """(d + 1,): scaled, and a 1 for the bias."""
         assert self.learned.fitted is not None
         fitted = self.learned.fitted
-        return np.append((self.views[self.places[sample]] - fitted.mean) / fitted.scale, 1.0)
+        return np.append((self.seen[sample][0] - fitted.mean) / fitted.scale, 1.0)
 
 
 def lacking(auc: Estimate, count: int) -> int:

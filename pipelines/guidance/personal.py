@@ -27,12 +27,12 @@ def fit(live: LiveModel, own: Sequence[Judgement]) -> ApprovalModel | None:
     learned = live.learned
     if live.model is None or learned.fitted is None or not own:
         return live.model
-    assert learned.theta is not None
+    assert live.theta is not None
     last = {frozenset(filter(None, sides_of(event))): event for event in own}
     rows = np.stack([row_of(live, event) for event in last.values()])
     # Calibrated, as the votes of one rater among many are predicted.
     slope = float(learned.fitted.calibration.direction[0])
-    centre = np.append(slope * learned.theta[:-1], slope * learned.theta[-1] + learned.fitted.calibration.bias)
+    centre = np.append(slope * live.theta[:-1], slope * live.theta[-1] + learned.fitted.calibration.bias)
     weights, best = np.ones(len(rows)), centre
     least = float(np.logaddexp(0, -(rows @ centre)).mean())  # of everybody's model as it is
     for strength in STRENGTHS:

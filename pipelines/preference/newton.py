@@ -49,30 +49,30 @@ class NewtonFit:
         return self.margins + leverage * self.slopes / np.maximum(1 - leverage * self.curvatures, 1e-6)
 
 
-def fit(rows: np.ndarray, weights: np.ndarray, penalties: np.ndarray, begin: np.ndarray, centre: np.ndarray) -> NewtonFit:
-    """theta with the least sum of weights * log(1 + exp(-rows @ theta)) + penalties / 2 . (theta - centre)².
+def fit(rows: np.ndarray, weights: np.ndarray, precision: np.ndarray, begin: np.ndarray, centre: np.ndarray) -> NewtonFit:
+    """theta with the least sum of weights * log(1 + exp(-rows @ theta)) + (theta - centre)' precision (theta - centre) / 2.
 
     Newton's method, which for logistic regression is iteratively reweighted least squares (McCullagh & Nelder, 1989, section
     2.5), with steps halved until the loss falls. The loss is convex, and from a similar model one or two steps do.
 
     Args:
         rows: (m, d) float64, what was preferred minus what was not. weights: (m,) float64.
-        penalties, begin, centre: (d,) float64. A Gaussian prior about `centre` does the same, with variances 1 / penalties.
+        precision: (d, d) float64, or its diagonal, (d,): a Gaussian prior about `centre` does the same, with its inverse as
+            covariance.
+        begin, centre: (d,) float64.
     """
+    matrix = np.diag(precision) if precision.ndim == 1 else precision
     total = max(float(weights.sum()), 1.0)
 
     def loss(theta: np.ndarray, margins: np.ndarray) -> float:
-        return float(weights @ np.logaddexp(0, -margins) + penalties @ (theta - centre) ** 2 / 2)
+        return float(weights @ np.logaddexp(0, -margins) + (theta - centre) @ matrix @ (theta - centre) / 2)
 
     theta, margins = begin, rows @ begin
     value = loss(theta, margins)
     for _ in range(MOST_STEPS):
-        wrong = expit(-margins)
-        slopes, curvatures = -weights * wrong, weights * wrong * (1 - wrong)
-        curvature = rows.T @ (curvatures[:, None] * rows)
-        curvature[np.diag_indices_from(curvature)] += penalties + RIDGE * total
-        factor = cho_factor(curvature)
-        step = cho_solve(factor, rows.T @ slopes + penalties * (theta - centre))
+        slopes, curvatures = derivatives(weights, margins)
+        factor = cho_factor(hessian(rows, curvatures, matrix, total))
+        step = cho_solve(factor, rows.T @ slopes + matrix @ (theta - centre))
         for halving in range(MOST_HALVINGS):
             moved = theta - step / 2**halving
             moved_margins = rows @ moved
@@ -84,9 +84,35 @@ def fit(rows: np.ndarray, weights: np.ndarray, penalties: np.ndarray, begin: np.
         gain, theta, margins, value = value - lower, moved, moved_margins, lower
         if gain <= TOLERANCE * total:
             break
-    wrong = expit(-margins)
     inverse = cho_solve(factor, np.eye(len(theta)))
-    return NewtonFit(theta, inverse, margins, -weights * wrong, weights * wrong * (1 - wrong))
+    return NewtonFit(theta, inverse, margins, *derivatives(weights, margins))
+
+
+def derivatives(weights: np.ndarray, margins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) and (m,): the first and second derivative of each judgement's loss by its margin."""
+    wrong = expit(-margins)
+    return -weights * wrong, weights * wrong * (1 - wrong)
+
+
+def hessian(rows: np.ndarray, curvatures: np.ndarray, precision: np.ndarray, total: float) -> np.ndarray:
+    """(d, d) float64, the second derivative of the loss by theta. total: of the weights."""
+    found = rows.T @ (curvatures[:, None] * rows) + precision
+    found[np.diag_indices_from(found)] += RIDGE * total
+    return found
+
+
+def precision_at(features: np.ndarray, judgements: Judgements, model: PreferenceModel, penalty: float) -> np.ndarray:
+    """(d + 1, d + 1) float64: how surely the judgements say what direction and bias are, by the curvature of the loss there.
+
+    Its inverse is the covariance of Laplace's approximation (MacKay, 1992, section 2.2): about its least, the loss is nearly
+    a square, so that this stands for all these judgements when others come.
+
+    Args:
+        features: (n, d) float64. model: the fit to all judgements with this `penalty` on the squares of its direction.
+    """
+    rows = differences(features, judgements)
+    curvatures = derivatives(judgements.weights, judgements.margins(model.scores(features)))[1]
+    return hessian(rows, curvatures, np.diag(np.append(np.full(features.shape[1], penalty), 0.0)), judgements.weights.sum())
 
 
 def scores_without(features: np.ndarray, judgements: Judgements, model: PreferenceModel, penalty: float) -> np.ndarray:
@@ -98,15 +124,13 @@ def scores_without(features: np.ndarray, judgements: Judgements, model: Preferen
         features: (n, d) float64. model: the fit to all judgements with this `penalty` on the squares of its direction.
     """
     judgements = judgements.informative()
-    pairs, scores = differences(features, judgements), model.scores(features)
-    wrong = expit(-judgements.margins(scores))
-    slopes, curvatures = -judgements.weights * wrong, judgements.weights * wrong * (1 - wrong)
-    hessian = pairs.T @ (curvatures[:, None] * pairs)
-    hessian[np.diag_indices_from(hessian)] += np.append(np.full(features.shape[1], penalty), 0.0) + RIDGE * len(scores)
-    inverse = cho_solve(cho_factor(hessian), np.eye(len(hessian)))
+    scores = model.scores(features)
+    slopes, curvatures = derivatives(judgements.weights, judgements.margins(scores))
+    precision = precision_at(features, judgements, model, penalty)
+    inverse = cho_solve(cho_factor(precision), np.eye(len(precision)))
     found = scores.copy()
     # A choice says nothing of the bias, which the two samples have in common.
-    for kind, width in ((~judgements.choices, len(hessian)), (judgements.choices, len(hessian) - 1)):
+    for kind, width in ((~judgements.choices, len(precision)), (judgements.choices, len(precision) - 1)):
         rows = np.append(features, np.ones((len(features), 1)), axis=1)[:, :width]
         leverage = np.einsum("nd,de,ne->n", rows, inverse[:width, :width], rows, optimize=True)
         slope, curvature = (

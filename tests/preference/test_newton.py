@@ -37,6 +37,19 @@ def test_with_an_endless_penalty_it_stays_at_the_centre() -> None:
     np.testing.assert_allclose(found, centre, atol=1e-4)
 
 
+def test_a_gaussian_about_the_fit_stands_for_its_judgements_when_others_come() -> None:
+    features, log_odds = opinions.taste(600, 0)
+    judged = opinions.votes(log_odds, 0)
+    early = np.arange(len(judged)) < 570
+    rows, width, penalty = newton.differences(features, judged), features.shape[1], 3.0
+    first, zeros = fit(features, judged.select(early), penalty), np.zeros(width + 1)
+    precision = newton.precision_at(features, judged.select(early), first, penalty)
+    centre = np.append(first.direction, first.bias)
+    found = newton.fit(rows[~early], judged.weights[~early], precision, centre, centre).theta
+    exact = newton.fit(rows, judged.weights, np.append(np.full(width, penalty), 0.0), zeros, zeros).theta
+    assert np.linalg.norm(found - exact) < 0.05 * np.linalg.norm(centre - exact)
+
+
 def test_a_judgement_is_predicted_as_by_a_fit_without_it() -> None:
     features, log_odds = opinions.taste(60, 1)
     judged = opinions.votes(log_odds, 1)
