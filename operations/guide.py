@@ -6,6 +6,7 @@ people like them (pipelines/guidance/acceptance.py). Each has a seed of its own,
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from pipelines.feedback.events import Choice, Erase, Event, Report, Sample, Vote
 from pipelines.feedback.store.event_store import AddResult, EventStore
 from pipelines.feedback.withheld import WithheldFilter
 from pipelines.guidance import acceptance, personal
-from pipelines.guidance.live_model import LiveModel, identity, samples_of
+from pipelines.guidance.live_model import MOST, LiveModel, identity, samples_of
 from pipelines.guidance.preview import Preview
 from pipelines.preference.fit import Spread
 from pipelines.promotion.gate import BenchmarkSampler, Conditions, Contender
@@ -45,6 +46,8 @@ from pipelines.settings.schema import Params
 
 CANDIDATES = 64  # images that are tried at once, as many as models generate at once
 PICTURES = 1024  # that are chosen at once
+AHEAD = 5_000  # candidates that are kept until somebody asks for them
+TRIED = 4  # candidates of a picture that are made ahead: most pictures take no more
 KEPT = 50_000  # shown samples whose views are kept for the votes that may come
 THUMBNAIL = 8  # pixels a side
 GUIDANCES = 100  # of people who look at pictures by turns
@@ -92,6 +95,8 @@ class Guide:
         self.in_form = BenchmarkSampler(self.sampler, self.conditions)
         self.filter = SampleFilter(self.sampler, WithheldFilter.read(project, params), all_events.flagged_samples(project))
         self.shown: OrderedDict[Sample, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self.shown_lock = threading.Lock()  # one thread may learn while another generates
+        self.ahead: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()  # see `prepare`
         self.guidances: OrderedDict[tuple[str, str | None, int, float], Guidance] = OrderedDict()  # the latest ones
 
     @classmethod
@@ -102,12 +107,14 @@ class Guide:
         registry: Registry | None = None,
         version: int | None = None,
         log: Callable[[str], None] = lambda line: None,
+        before: Guide | None = None,
     ) -> Guide:
-        """Learn from all judgements so far, also those that no fold has sealed.
+        """Learn from the newest judgements so far, also those that no fold has sealed.
 
         Args:
             version: by default the champion.
             log: gets a line about what takes time.
+            before: of another version; what it has seen of judged samples is not generated again.
 
         Raises:
             InputError: there is no such version, or no benchmark, which the first run makes.
@@ -117,7 +124,7 @@ class Guide:
             params, registry = open_registry(project)
         guide = cls(project, params, registry, version)
         try:
-            guide.learn_all(log)
+            guide.learn_all(log, before)
         except BaseException:
             guide.close()
             raise
@@ -142,8 +149,8 @@ class Guide:
     def version(self) -> int:
         return int(self.sampler.version)
 
-    def learn_all(self, log: Callable[[str], None]) -> None:
-        """Everything that does not change at a vote, and all judgements so far."""
+    def learn_all(self, log: Callable[[str], None], before: Guide | None = None) -> None:
+        """Everything that does not change at a vote, and the judgements so far."""
         pinned, feedback = self.conditions.pinned, self.params.feedback
         real = rows.load(self.project.clean, "train", origin="real")
         some = np.sort(np.random.default_rng(0).permutation(len(real.images))[:SPREAD_ROWS])
@@ -153,9 +160,12 @@ class Guide:
         self.live = LiveModel(*spreads, pinned.id, feedback.experts, feedback.max_rater_share)
         number = self.registry.version(self.version)
         self.preview = self.make_preview(Contender(self.params, self.registry, number, self.conditions, log).samples)
-        judged = [event for kind in ("vote", "choice") for event in all_events.read(self.project, kind)]
+        judged = [event for kind in ("vote", "choice") for event in all_events.read(self.project, kind, MOST)]
         samples = {sample for event in judged if isinstance(event, Vote | Choice) for sample in samples_of(event)}
-        self.recall_curated(samples)
+        if before is not None and before.conditions.pinned.id == pinned.id:
+            self.live.seen = dict(before.live.seen)
+            self.shown = before.shown.copy()
+        self.recall_curated({sample for sample in samples if not self.live.knows(sample)})
         self.recall(sorted((sample for sample in samples if not self.live.knows(sample)), key=lambda sample: sample.key))
         self.live.add(judged)
 
@@ -226,7 +236,10 @@ class Guide:
 
     def guidance(self, rater: str | None = None, temperature: float | None = None) -> Guidance:
         """How pictures are chosen now. rater: by everybody's votes without one."""
-        asked = self.params.studio.temperature if temperature is None else temperature
+        with self.live.lock:
+            return self.guidance_now(rater, self.params.studio.temperature if temperature is None else temperature)
+
+    def guidance_now(self, rater: str | None, asked: float) -> Guidance:
         model, why = self.live.model, f"by {len(self.live.events):,} judgements"
         if model is None:
             lacking = f"{self.live.learned.why}; about {self.live.learned.missing:,} more may do"
@@ -269,6 +282,7 @@ class Guide:
         rater: str | None = None,
         temperature: float | None = None,
         seed: int = 0,
+        guided: bool = True,
     ) -> GeneratedImages:
         """`count` pictures that people will like; as the version generates them, where it is not known what they like.
 
@@ -277,6 +291,7 @@ class Guide:
             rater: whose own taste counts; None for everybody's.
             temperature: lower is stricter; by default params.studio.temperature. It is raised where variety would suffer.
             seed: says which pictures are tried, and equal requests give equal pictures while nobody votes.
+            guided: False for pictures as the version generates them; only those that were flagged are replaced.
 
         Raises:
             InputError: the version cannot generate that, or there is no such temperature.
@@ -285,7 +300,7 @@ class Guide:
         check_request(self.description, count, label)
         if temperature is not None and not temperature > 0:
             raise InputError(f"temperature {temperature}: expected more than 0")
-        guidance = self.guidance(rater, temperature)
+        guidance = self.guidance(rater, temperature) if guided else Guidance("nobody asked for it")
         asked = seed + np.arange(count, dtype=np.int64)
         labels = choose_labels(label, asked, self.sampler.classes, self.sampler.conditional)
         chosen = []
@@ -307,6 +322,63 @@ class Guide:
         )
         self.keep(generated.samples(), zip(found.views, thumbnails_of(self.in_form.in_form(found.images)), strict=True))
         return generated
+
+    def prepare(self, count: int, label: str | None = None, seed: int = 0) -> int:
+        """Make the first candidates of `count` pictures before anybody asks for them; how many were new.
+
+        Which of them are shown is decided when somebody does, by what people like then.
+        """
+        asked = seed + np.arange(count, dtype=np.int64)
+        labels = choose_labels(label, asked, self.sampler.classes, self.sampler.conditional)
+        seeds = np.concatenate([candidates(one, TRIED) for one in asked.tolist()])
+        names = list(zip(seeds.tolist(), np.repeat(labels, TRIED).tolist(), strict=True))
+        new = [name for name in names if name not in self.ahead]
+        for start in range(0, len(new), CANDIDATES):
+            some = new[start : start + CANDIDATES]
+            numbers = np.array(some, np.int64)
+            made, seen = self.make(numbers[:, 0], numbers[:, 1].astype(np.int32))
+            self.ahead.update(zip(some, zip(made, seen, strict=True), strict=True))
+        while len(self.ahead) > AHEAD:
+            self.ahead.popitem(last=False)
+        return len(new)
+
+    def make(self, seeds: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images (n, size, size, channels) uint8 and their views (n, v) float32; none is made twice."""
+        known = [self.ahead.get(name) for name in zip(seeds.tolist(), labels.tolist(), strict=True)]
+        new = [place for place, one in enumerate(known) if one is None]
+        if new:
+            made = self.sampler.draw(seeds[new], labels[new])
+            own = self.benchmark_labels(self.in_form, labels[new] if self.sampler.conditional else None)
+            for place, one in zip(new, zip(made, self.views_of(self.in_form.in_form(made), own), strict=True), strict=True):
+                known[place] = one
+        pictures, seen = zip(*filter(None, known), strict=True)
+        return np.stack(pictures), np.stack(seen)
+
+    def like(self, sample: Sample, count: int, seed: int, tries: int = CANDIDATES) -> GeneratedImages:
+        """`count` pictures that look like a sample of this version, each with its own seed: of `tries` others of its class,
+        those whose features are nearest.
+
+        Raises:
+            InputError: the sample is of another version.
+            GenloopError: as `generate`.
+        """
+        if sample.version != self.version:
+            raise InputError(f"version {sample.version}: expected a sample of version {self.version}")
+        labels = np.full(tries + 1, sample.label or 0, np.int32)
+        seeds = np.array([sample.seed, *np.random.default_rng([sample.seed, seed]).integers(SEEDS, size=tries)])
+        made, seen = self.make(seeds, labels)
+        vectors = self.conditions.extractor.extract(self.in_form.in_form(made)).vectors.astype(np.float64)
+        far = ((vectors[1:] - vectors[0]) ** 2).sum(axis=1)
+        far[self.filter.mask(made[1:], seeds[1:], labels[1:])] = np.inf
+        nearest = 1 + np.argsort(far, kind="stable")[:count]
+        nearest = nearest[np.isfinite(far[nearest - 1])]
+        if not len(nearest):
+            raise withheld_error(self.sampler, tries, labels[0])
+        found = GeneratedImages(
+            self.version, made[nearest], labels[nearest], seeds[nearest], 0, self.sampler.classes, self.sampler.conditional
+        )
+        self.keep(found.samples(), zip(seen[nearest], thumbnails_of(self.in_form.in_form(found.images)), strict=True))
+        return found
 
     def selection(self, guidance: Guidance, found: Chosen, labels: np.ndarray) -> Selection:
         if guidance.model is None:
@@ -334,9 +406,10 @@ class Guide:
 
     def keep(self, samples: Sequence[Sample], seen: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
         """Keep the views and the thumbnails of shown samples, so that a vote needs no second look at the picture."""
-        self.shown.update(zip(samples, seen, strict=True))
-        while len(self.shown) > KEPT:
-            self.shown.popitem(last=False)
+        with self.shown_lock:
+            self.shown.update(zip(samples, seen, strict=True))
+            while len(self.shown) > KEPT:
+                self.shown.popitem(last=False)
 
     def vote(self, event: Event) -> AddResult:
         """Store an event, of whatever type, and learn from it. The next pictures go by it."""
@@ -345,14 +418,22 @@ class Guide:
             self.learn([event])
         return result
 
+    def withdraw(self, event: Event) -> bool:
+        """Take an event back, and what was learned from it; False where a fold has taken it: then nothing changes."""
+        found = self.store.withdraw(event.id, event.rater)
+        if found:
+            self.live.withdraw(event.id)
+        return found
+
     def learn(self, events: Sequence[Event]) -> None:
         """Learn from events that are stored: many at once take hardly longer than one."""
         judged = [event for event in events if isinstance(event, Vote | Choice)]
         new = {sample for event in judged for sample in samples_of(event) if not self.live.knows(sample)}
-        for sample in new & self.shown.keys():
-            seen, thumbnail = self.shown[sample]
+        with self.shown_lock:
+            kept = {sample: self.shown[sample] for sample in new if sample in self.shown}
+        for sample, (seen, thumbnail) in kept.items():
             self.live.remember([sample], seen[None], thumbnail[None])
-        self.recall(sorted(new - self.shown.keys(), key=lambda sample: sample.key))
+        self.recall(sorted(new - kept.keys(), key=lambda sample: sample.key))
         self.live.add(judged)
         for event in events:
             if isinstance(event, Report) and event.sample is not None:
@@ -417,9 +498,9 @@ class Choosing:
         self.chance = np.empty((count, self.most))
         self.plain = np.ones(count, bool)
         for place, seed in enumerate(asked.tolist()):
+            self.candidates[place] = candidates(seed, self.most)
             random = np.random.default_rng([seed, 1])
             self.plain[place] = random.random() < acceptance.PLAIN
-            self.candidates[place] = [seed, *random.integers(SEEDS, size=self.most - 1).tolist()]
             self.chance[place] = random.random(self.most)
         if guidance.model is None:
             self.plain[:] = True
@@ -460,7 +541,7 @@ class Choosing:
         ]
         places, numbers = (np.array(column) for column in zip(*pairs, strict=True))
         seeds, labels = self.candidates[places, numbers], self.labels[places]
-        made, seen = self.make(seeds, labels)
+        made, seen = self.guide.make(seeds, labels)
         hidden = self.guide.filter.mask(made, seeds, labels)
         model = self.guidance.model
         approval = np.full(len(seeds), np.nan) if model is None else model.predict(seen)
@@ -476,9 +557,8 @@ class Choosing:
             elif place not in self.best or approval[row] > self.best[place][0]:
                 self.best[place] = approval[row], made[row], int(seeds[row]), seen[row]
 
-    def make(self, seeds: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, size, size, channels) uint8 and their views (n, v) float32."""
-        guide = self.guide
-        made = guide.sampler.draw(seeds, labels)
-        own = guide.benchmark_labels(guide.in_form, labels if guide.sampler.conditional else None)
-        return made, guide.views_of(guide.in_form.in_form(made), own)
+
+def candidates(seed: int, count: int) -> np.ndarray:
+    """(count,) int64: the seeds that are tried for the picture of a seed, which is the first; the same ones however many."""
+    others = np.random.default_rng([seed, 2]).integers(SEEDS, size=count - 1)
+    return np.append(np.int64(seed), others)

@@ -9,17 +9,20 @@ from pipelines.feedback.store import database
 from pipelines.feedback.store.event_store import EventStore
 
 
-def read(project: Project, kind: str) -> list[Event]:
-    """The events of the type `kind`, oldest first; raises GenloopError where the database does not answer."""
+def read(project: Project, kind: str, newest: int | None = None) -> list[Event]:
+    """The events of the type `kind`, or the newest of them, oldest first.
+
+    Raises GenloopError where the database does not answer.
+    """
     found: dict[str, Event] = {}
     files = seal.sealed_files(project.feedback)
     if database.reachable(project.database_url):
         # Before the files are read: what a fold seals meanwhile is in both then, and in none the other way round.
         with EventStore.open(project.database_url) as store:
-            found = {event.id: event for event in store.events_outside(kind, [seal.footer(path)[0] for path in files])}
+            found = {event.id: event for event in store.events_outside(kind, [seal.footer(path)[0] for path in files], newest)}
     for path in files:
         found |= {event.id: event for event in seal.select(path, "type", [kind])}
-    return sorted(found.values(), key=lambda event: (event.at, event.id))
+    return sorted(found.values(), key=lambda event: (event.at, event.id))[-newest if newest else 0 :]
 
 
 def guided_samples(project: Project) -> set[Sample]:

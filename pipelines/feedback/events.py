@@ -95,9 +95,12 @@ class BaseEvent(EventModel):
 
 
 class Vote(BaseEvent):
+    """`reason`: why the rater dislikes the sample, in a word or two; it is kept, and nothing is learned from it."""
+
     type: Literal["vote"]
     sample: Sample
     value: Annotated[Literal[1, -1], BeforeValidator(exact_int)]
+    reason: Text | None = None
 
 
 class Choice(BaseEvent):

@@ -81,9 +81,9 @@ class LiveModel:
         self.learned = Learned("no votes yet", LEAST)
         self.model: ApprovalModel | None = None
         self.theta: np.ndarray | None = None  # (d + 1,) of `model`, before calibration
-        self.since: list[tuple[np.ndarray, np.ndarray]] = []  # `rows_of` each judgement since the full fit
+        self.since: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # `rows_of` each judgement since the full fit
         self.added: dict[str, float] = {}  # weight of each rater's votes since then
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.thread: threading.Thread | None = None
 
     def remember(self, samples: Sequence[Sample], views: np.ndarray, thumbnails: np.ndarray) -> None:
@@ -118,6 +118,16 @@ class LiveModel:
         if self.thread is not None:
             self.thread.join()
 
+    def withdraw(self, name: str) -> None:
+        """Unlearn one event; where the last full fit has learned from it, and a new one takes long, the next one does."""
+        with self.lock:
+            known = self.events.pop(name, None) is not None
+            if self.since.pop(name, None) is not None:
+                self.update([])
+                return
+        if known and self.learned.judgements < SLOW:
+            self.learn()
+
     def forget(self, rater: str) -> None:
         self.wait()
         with self.lock:
@@ -137,7 +147,7 @@ class LiveModel:
         newest = sorted(events.values(), key=lambda event: (event.at, event.id))[-MOST:]
         learned = replace(self.study(newest), judgements=len(events))
         with self.lock:
-            self.learned, self.theta, self.since, self.added = learned, learned.theta, [], {}
+            self.learned, self.theta, self.since, self.added = learned, learned.theta, {}, {}
             self.model = None
             if learned.fitted is not None:
                 self.model = self.as_approval(learned.fitted.model)
@@ -151,7 +161,8 @@ class LiveModel:
         samples = sorted(credible.liked, key=attrgetter("key"))
         columns = judgement_columns(credible, {sample: number for number, sample in enumerate(samples)})
         votes, choices = (curated.build_table(name, columns[name]) for name in ("votes", "choices"))
-        keys = pa.table({"seed": [sample.seed for sample in samples], "label": [sample.key[2] for sample in samples]})
+        seeds, labels = (pa.array([sample.key[part] for sample in samples], pa.int64()) for part in (1, 2))
+        keys = pa.table({"seed": seeds, "label": labels})
         judgements, numbers = gather(keys, votes, choices)
         liked = np.array([credible.liked[sample] for sample in samples], np.float32)[numbers]
         found = self.learn_from([samples[number] for number in numbers], judgements, liked)
@@ -189,9 +200,12 @@ class LiveModel:
         learned = self.learned
         if learned.fitted is None or learned.theta is None or learned.precision is None or self.theta is None:
             return
-        self.since += [self.rows_of(event) for event in events]
-        rows, weights = (np.concatenate(parts) for parts in zip(*self.since, strict=True))
-        self.theta = newton.fit(rows, weights, learned.precision, self.theta, learned.theta).theta
+        self.since |= {event.id: self.rows_of(event) for event in events}
+        if self.since:
+            rows, weights = (np.concatenate(parts) for parts in zip(*self.since.values(), strict=True))
+            self.theta = newton.fit(rows, weights, learned.precision, self.theta, learned.theta).theta
+        else:
+            self.theta = learned.theta
         self.model = self.as_approval(learned.fitted.calibrated(PreferenceModel(self.theta[:-1], float(self.theta[-1]))))
 
     def as_approval(self, model: PreferenceModel) -> ApprovalModel:

@@ -271,6 +271,10 @@ class StudioParams(Block):
     temperature: Annotated[float, Field(gt=0, le=HOTTEST)] = 0.1
     min_coverage: Share = 0.9
     max_tries: Positive = 32
+    grid: Annotated[int, Field(ge=1, le=64)] = 12
+    reasons: list[Annotated[str, Field(min_length=1, max_length=60)]] = Field(default_factory=list, max_length=9)
+    token_hours: Positive = 24
+    requests_per_minute: Positive = 600
 
 
 class PromotionRule(Block):

@@ -335,6 +335,7 @@ def filled(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Callab
     return fresh
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_ends_in_the_same_when_it_is_run_again(
     filled: Callable[[], EventStore], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -291,6 +291,7 @@ def test_a_folder_that_cannot_be_written_does_not_matter_where_every_row_is_good
     Path("closed").chmod(0o700)
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_an_import_and_again_is_as_if_nothing_had_happened(configured: Project) -> None:
     count = 30_000
     bad = set(range(0, count, 4000))

@@ -81,6 +81,7 @@ def test_a_list_of_any_size_is_read_in_parts(project: Project, monkeypatch: pyte
         assert read(project.root / "f.json") == whole
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(project: Project) -> None:
     def peak(path: Path) -> int:
         tracemalloc.start()

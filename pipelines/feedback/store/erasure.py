@@ -46,7 +46,7 @@ def vacuum(engine: Engine) -> None:
     """Write the files anew, without what earlier moves within pages left behind; SQLite's log beside its file is emptied."""
     if engine.dialect.name != "sqlite":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM (FULL, ANALYZE) events"))
+            connection.execute(text("VACUUM (FULL, ANALYZE) events, favourites"))
         return
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection

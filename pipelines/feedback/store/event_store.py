@@ -16,7 +16,7 @@ from pipelines.core import timestamps
 from pipelines.feedback.events import Event, Sample, load, to_json
 from pipelines.feedback.shown import ShownSample
 from pipelines.feedback.store import database, erasure
-from pipelines.feedback.store.tables import ERASE, batches, digest, events, samples, tombstones
+from pipelines.feedback.store.tables import ERASE, batches, digest, events, favourites, samples, tombstones
 
 AT_ONCE = 1000  # ids in one statement; both databases have a limit
 HOW = tuple(column.name for column in samples.columns if not column.primary_key)  # a sample was chosen
@@ -52,7 +52,7 @@ class EventStore:
         self.reader = engine.execution_options(reading=True)
         self.writer = database.transactional(engine)
         dialect: Any = sqlite if self.is_sqlite else postgresql
-        self.inserts = {table: insert_statement(dialect, table) for table in (events, samples)}
+        self.inserts = {table: insert_statement(dialect, table) for table in (events, samples, favourites)}
 
     @classmethod
     def open(cls, url: str) -> EventStore:
@@ -115,7 +115,7 @@ class EventStore:
         columns = samples.c.version, samples.c.seed, samples.c.label
         with self._reading() as connection:
             rows = connection.execute(select(*columns).where(samples.c.guided)).all()
-        return {Sample(version=version, seed=seed, label=None if label < 0 else label) for version, seed, label in rows}
+        return {sample_of(*row) for row in rows}
 
     def counts(self) -> EventCounts:
         count = select(func.count()).select_from(events)
@@ -167,20 +167,52 @@ class EventStore:
                 self._count(connection, counted)
         return changed
 
-    def events_outside(self, kind: str, batches: Collection[str]) -> list[Event]:
-        """All events of a type that are in none of these batches, oldest first."""
+    def events_outside(self, kind: str, batches: Collection[str], newest: int | None = None) -> list[Event]:
+        """All events of a type that are in none of these batches, or the newest of them, oldest first."""
         other = set(self.batches()) - set(batches)
-        of_kind = events.c.type == kind
+        wanted = select(events.c.at, events.c.body).where(events.c.type == kind).order_by(events.c.at.desc()).limit(newest)
         with self._reading() as connection:
-            found = list(connection.execute(select(events.c.body).where(of_kind & events.c.batch.is_(None))).scalars())
+            found = [tuple(row) for row in connection.execute(wanted.where(events.c.batch.is_(None)))]
             for chunk in chunks(other):
-                found += connection.execute(select(events.c.body).where(of_kind & events.c.batch.in_(chunk))).scalars()
-        return load_sorted(found)
+                found += [tuple(row) for row in connection.execute(wanted.where(events.c.batch.in_(chunk)))]
+        return load_sorted(body for _, body in sorted(found, reverse=True)[:newest])
 
     def events_of(self, rater: str) -> list[Event]:
         """All events of a rater, oldest first."""
         with self._reading() as connection:
             return load_sorted(connection.execute(select(events.c.body).where(events.c.rater == rater)).scalars())
+
+    def find(self, ids: Iterable[str]) -> dict[str, Event]:
+        """The events with these ids, by id; ids that the database does not have are left out."""
+        with self._reading() as connection:
+            return {name: load(body) for name, body in bodies(connection, list(ids)).items()}
+
+    def withdraw(self, name: str, rater: str) -> bool:
+        """Take back the rater's event with this id; False where a fold has taken it, or there is none: then nothing changes."""
+        own = (events.c.id == name) & (events.c.rater == rater) & events.c.batch.is_(None)
+        with self._writing() as connection, erasure.unlock(connection, rater):
+            return connection.execute(delete(events).where(own)).rowcount > 0
+
+    def add_favourite(self, rater: str, sample: Sample) -> None:
+        version, seed, label = sample.key
+        now = timestamps.iso(timestamps.now(), "microseconds")
+        row = {"rater": rater, "version": version, "seed": seed, "label": label, "at": now}
+        with self._writing() as connection:
+            self._insert(connection, favourites, [row])
+
+    def remove_favourite(self, rater: str, sample: Sample) -> None:
+        table = favourites.c
+        same = tuple_(table.rater, table.version, table.seed, table.label).in_([(rater, *sample.key)])
+        with self._writing() as connection:
+            connection.execute(delete(favourites).where(same))
+
+    def favourites(self, rater: str) -> list[Sample]:
+        """The newest first."""
+        table = favourites.c
+        columns = table.version, table.seed, table.label
+        own = select(*columns).where(table.rater == rater).order_by(table.at.desc(), *columns)
+        with self._reading() as connection:
+            return [sample_of(*row) for row in connection.execute(own)]
 
     def images(self) -> set[str]:
         """sha256 of every upload that an event in the database holds."""
@@ -210,6 +242,7 @@ class EventStore:
                     images = erasure.images_of_one(connection, rater)
                     own = delete(events).where(events.c.rater == rater).returning(events.c.id, events.c.batch)
                     deleted += connection.execute(own).all()
+                connection.execute(delete(favourites).where(favourites.c.rater == rater))
                 self._add_tombstone(connection, digest(rater), images)
             for batch in sorted({batch for _, batch in deleted if batch}):
                 self._count(connection, batch)
@@ -281,6 +314,10 @@ def event_row(event: Event, body: str, now: str) -> dict[str, Any]:
 def sample_row(shown: ShownSample) -> dict[str, Any]:
     version, seed, label = shown.sample.key
     return {"version": version, "seed": seed, "label": label, **{name: getattr(shown, name) for name in HOW}}
+
+
+def sample_of(version: int, seed: int, label: int) -> Sample:
+    return Sample(version=version, seed=seed, label=None if label < 0 else label)
 
 
 def chunks(ids: Iterable[T]) -> Iterator[list[T]]:

@@ -6,7 +6,7 @@ import hashlib
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false, literal_column
 
-REVISION = "0004"  # the newest migration; a test holds it against the folder
+REVISION = "0005"  # the newest migration; a test holds it against the folder
 VERSION_TABLE = "genloop_version"  # a name of our own: other tools of Alembic's may share the database
 
 metadata = MetaData()
@@ -48,6 +48,17 @@ samples = Table(
     Column("approval", Float),
     Column("tries", Integer),
     Column("weight", Float),
+)
+
+# Samples that a rater keeps. They say nothing to the model: only the rater sees them.
+favourites = Table(
+    "favourites",
+    metadata,
+    Column("rater", String(128), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("seed", Integer, primary_key=True, autoincrement=False),
+    Column("label", Integer, primary_key=True, autoincrement=False),  # -1: generated without one
+    Column("at", String(27), nullable=False),  # UTC, when it became one
 )
 
 # Raters who were forgotten. Triggers keep their events from coming back.
