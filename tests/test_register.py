@@ -141,6 +141,7 @@ def test_scores_of_two_models_are_compared_by_the_interval_of_their_difference(m
         scores.difference(after, before, "fiid")
 
 
+@pytest.mark.slow
 def test_scores_of_two_benchmarks_are_not_compared(made: Project, make_params: MakeParams) -> None:
     before = scores.read(made.reports / "estimates.npz")
     changed = make_params({**CHANGES, "reference.seed": 1})
@@ -193,6 +194,7 @@ def test_a_benchmark_of_other_data_is_refused(made: Project, params: Any) -> Non
         evaluate.run(made, params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["holdout.npz", "train.npz", "extractor.safetensors"])
 def test_a_benchmark_put_together_from_two_is_refused(made: Project, make_params: MakeParams, part: str) -> None:
     whole = (made.reference / part).read_bytes()
@@ -202,6 +204,7 @@ def test_a_benchmark_put_together_from_two_is_refused(made: Project, make_params
         benchmark.read(made.reference)
 
 
+@pytest.mark.slow
 def test_the_benchmark_s_id_follows_what_moves_a_score_and_nothing_else(made: Project, make_params: MakeParams) -> None:
     before = reports.read(made.reports, "reference")["benchmark_id"]
     reference.run(made, make_params(CHANGES))
@@ -273,6 +276,7 @@ def test_a_run_shows_the_course_of_the_training(made: Project, registry: Registr
     assert all(re.match(r"samples.step.2\D", Path(image.path).name) for image in images)
 
 
+@pytest.mark.slow
 def test_a_version_is_of_its_parent_s_generation_at_least(made: Project, registry: Registry, params: Any) -> None:
     """It went on from what its parent had learned, whatever share of drawn images it was given itself."""
     register.run(made, params)  # of generation 2
@@ -309,6 +313,7 @@ def test_what_a_rebuild_needs_is_kept_with_the_version(made: Project, registry: 
     assert sorted(path.name for path in kept.iterdir()) == ["dvc.lock", "params.yaml"]
 
 
+@pytest.mark.slow
 def test_a_first_version_beyond_a_limit_waits_as_challenger(
     made: Project, registry: Registry, make_params: MakeParams, capsys: pytest.CaptureFixture[str]
 ) -> None:

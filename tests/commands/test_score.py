@@ -223,6 +223,7 @@ def test_features_are_never_all_in_memory(elsewhere: Path) -> None:
 # Images.
 
 
+@pytest.mark.slow
 @KINDS
 def test_the_same_images_score_the_same_however_they_are_kept(elsewhere: Path, quick: None, write: Write) -> None:
     a, b = pictures(90, 8, 1, seed=1), pictures(240, 8, 1)
@@ -276,6 +277,7 @@ def test_images_are_told_apart_by_what_they_show_and_features_cannot_be(elsewher
     assert "told_apart needs images of both sides, not features alone" in result.err
 
 
+@pytest.mark.slow
 def test_the_extractor_that_is_chosen_is_said_in_one_line(elsewhere: Path, quick: None) -> None:
     result = call(as_npz("a", pictures(60, 8, 1, seed=1)), as_npz("b", pictures(110, 8, 1)), "--metrics", "kid")
     said = [

@@ -144,6 +144,7 @@ def test_domain_sees_what_spoils_images(classes: int) -> None:
     assert fid.frechet(moments(blurred), held_out) > 5 * floor
 
 
+@pytest.mark.slow
 def test_domain_learns_from_parts_of_large_images_and_sees_them_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.features import domain
 
@@ -161,6 +162,7 @@ def test_domain_learns_from_parts_of_large_images_and_sees_them_whole(tmp_path: 
     assert np.array_equal(domain.Domain.load(tmp_path).extract(images).vectors, seen.vectors)
 
 
+@pytest.mark.slow
 def test_both_halves_of_domain_have_one_scale() -> None:
     images, labels = digits()
     vectors = (
@@ -175,6 +177,7 @@ def test_both_halves_of_domain_have_one_scale() -> None:
     assert quality == pytest.approx(domain.CONTENT / domain.QUALITY, rel=0.01)
 
 
+@pytest.mark.slow
 def test_domain_takes_images_that_are_all_alike() -> None:
     images = np.full((60, 8, 8, 1), 128, np.uint8)
     made = catalogue.get(catalogue.FEATURES, "domain").fit(images, np.full(60, -1, np.int32), 0, ExtractorSettings(2, seed=0))

@@ -123,6 +123,7 @@ def test_a_second_run_is_refused_at_once_and_a_killed_one_leaves_nothing(served:
     served.nothing_left()
 
 
+@pytest.mark.slow
 def test_a_stage_over_its_time_limit_is_stopped_and_leaves_nothing(served: Tiny) -> None:
     served.graph(train="print('started', flush=True); time.sleep(600)")
     code = """

@@ -148,6 +148,7 @@ def serving(served: Tiny, elsewhere: Path) -> Iterator[Serving]:
     found.client._client.close()
 
 
+@pytest.mark.slow
 def test_runs_come_one_at_a_time_and_wait_for_one_by_hand(serving: Serving) -> None:
     serving.tiny.graph(curate="print('curate runs')")
     process = serving.start()

@@ -23,6 +23,7 @@ from tests.support.tiny_project import Tiny
 KINDS = ("http_proxy", "https_proxy", "all_proxy")
 
 
+@pytest.mark.slow
 def test_a_run_with_its_own_server_asks_no_proxy(tiny: Tiny) -> None:
     del tiny.environment["PREFECT_API_URL"]
     tiny.graph(first="pass")
@@ -59,6 +60,7 @@ def test_a_proxy_that_is_no_address_ends_a_run_before_its_first_stage(tiny: Tiny
     assert "secret" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_has_died_refuses_instead_of_keeping_its_callers_waiting(project: Project) -> None:
     """A socket that we held as well would take connections that nobody answers."""
     children = functools.partial(psutil.Process().children, recursive=True)

@@ -98,6 +98,7 @@ def test_without_training_rows_the_floor_is_that_of_held_out_ones() -> None:
     assert "fid_floor" not in fid.score(trial(real[:8], real[:8]))  # no half has more rows than dimensions
 
 
+@pytest.mark.slow
 def test_the_distance_of_an_ideal_model_is_not_surely_above_zero_and_that_of_another_is() -> None:
     held = 0
     for seed in range(20):

@@ -87,6 +87,7 @@ def test_lost_variety_and_blur_are_faults_as_before() -> None:
         assert intervals.difference(spoiled[name], ideal[name])[1].high < 0
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_true_distance_about_as_often_as_it_says() -> None:
     shift = 1.2
     truth, held = (shift - 0.7) ** 2, 0

@@ -41,6 +41,7 @@ def test_the_bias_of_few_rows_is_taken_out() -> None:
     assert np.mean(corrected) == pytest.approx(truth, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_true_distance_about_as_often_as_it_says() -> None:
     held = 0
     for seed in range(40):

@@ -114,6 +114,7 @@ def test_a_family_draws_every_shape_it_says_it_fits(family: str, size: int, chan
     assert base.draw(model, [0, 1]).shape == (2, size, size, channels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", sorted(catalogue.MODELS))
 def test_bfloat16_arithmetic_draws_and_trains_much_as_float32_does(family: str) -> None:
     """What bfloat16 is too coarse for, as times, differences, losses and pixels, has to stay float32."""
@@ -138,6 +139,7 @@ def test_only_a_conditional_family_minds_the_label(family: str) -> None:
     assert np.array_equal(first, second) == (not model.conditional)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", sorted(catalogue.MODELS))
 def test_every_family_walks_from_one_image_to_another_and_about_one(family: str) -> None:
     model = make(family, smallest(family))

@@ -53,6 +53,7 @@ def test_where_there_is_nothing_to_guide_by_the_network_is_asked_once(guidance: 
     np.testing.assert_allclose(guided, plain, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_class_of_a_tenth_of_the_training_images_is_withheld() -> None:
     model = made(guidance=1.0)
     unnamed = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)

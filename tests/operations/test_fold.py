@@ -130,6 +130,7 @@ def stop_at(project: Project, module: Any, name: str, after: bool) -> None:
             fold(project)
 
 
+@pytest.mark.slow
 def test_a_stop_at_any_step_is_healed_by_the_next_fold(project: Project) -> None:
     said = 0
     for module, name in STEPS:

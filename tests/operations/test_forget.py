@@ -100,6 +100,7 @@ def test_a_rater_is_forgotten_to_the_end(project: Project) -> None:
     assert (again.forgotten.events, again.committed, again.stages, again.deleted_objects) == (0, False, [], 0)
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_is_ended_by_the_next_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -87,6 +87,7 @@ def test_a_single_class() -> None:
     assert not {"class_accuracy", "inception_score"} & found.values.keys()
 
 
+@pytest.mark.slow
 def test_two_rows_of_a_class() -> None:
     def few(count: int, seed: int) -> Rows:
         return Rows(rows(count, seed=seed).images, np.r_[[2, 2], np.arange(count - 2) % 2].astype(np.int32))
@@ -102,6 +103,7 @@ def test_thirty_rows_in_all() -> None:
     assert {"fid", "told_apart", "precision_recall", "density_coverage", "memorisation"} <= found.missing.keys()
 
 
+@pytest.mark.slow
 def test_constant_images() -> None:
     found = measure(alike(120), alike(300), alike(120))
     assert found.values["fid"].unbiased == pytest.approx(0, abs=1e-3)

@@ -63,6 +63,7 @@ def unordered(graph: Any) -> list[tuple[str, str]]:
 FAMILIES = [pytest.param(name, marks=[] if "gan" in name else [pytest.mark.slow]) for name in sorted(catalogue.MODELS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_look_at_a_variable_has_its_place_among_the_changes(family: str, project: Project, tmp_path: Path) -> None:
     if backend.name() != "tensorflow":

@@ -50,6 +50,7 @@ def champion(project: Project) -> Champion:
     return Champion(project.root / "champion")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_it_begins_with_every_number_that_the_champion_s_training_ended_with(
     name: str, project: Project, champion: Champion, make_params: Any, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +87,7 @@ def test_the_learning_rate_begins_anew_and_lower_and_the_average_remembers_all()
     assert [model.optimizer_for(100, first).ema_momentum for first in (0, 500)] == pytest.approx([1 - 1 / 5, 1 - 1 / 30])
 
 
+@pytest.mark.slow
 def test_the_same_warm_start_gives_the_same_weights_twice(project: Project, champion: Champion, make_params: Any) -> None:
     rows.fill(project)
     rows.trained(project, make_params)

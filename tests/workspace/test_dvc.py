@@ -87,6 +87,7 @@ def test_a_lost_output_makes_its_stage_stale(ran: Tiny) -> None:
     assert dvc.status(ran.project) == {"one": "fresh", "two": "fresh", "three": "stale"}
 
 
+@pytest.mark.slow
 def test_status_waits_for_another_dvc_process(ran: Tiny) -> None:
     hold = "import time; from dvc.repo import Repo; Repo().lock.lock(); print(flush=True); time.sleep(5)"
     holder = ran.start("-c", hold)

@@ -70,6 +70,7 @@ def copied(original: Project, elsewhere: Path) -> Project:
     return copied
 
 
+@pytest.mark.slow
 def test_what_was_fresh_is_fresh(original: Project, copied: Project) -> None:
     for project in (original, copied):
         assert dvc.status(project) == {"ingest": "fresh", "report": "fresh"}
