@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY
 STAGES = {"ingest", "validate", "clean", "reference", "curate", "approval", "train", "evaluate", "register"}
 APART = {"noise"}  # a stage with a graph of its own
 PLUGINS = ("sources", "rules", "models", "metrics", "features", "tastes")
-FOLDERS = ("pipelines", "workspace", "operations", "flows", "commands")
+FOLDERS = ("pipelines", "workspace", "operations", "flows", "studio", "commands")
 CODE = [*sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")), REPOSITORY / "genloop.py"]
 
 
@@ -75,6 +75,10 @@ def outsiders(package: str, *allowed: str) -> list[str]:
         ("jax", ("nobody",)),
         ("torch", ("nobody",)),
         ("typer", ("commands",)),
+        ("fastapi", ("studio",)),
+        ("uvicorn", ("studio",)),
+        ("studio", ("studio", "commands.studio")),
+        ("flows", ("flows", "commands")),
         ("commands", ("commands", "genloop")),
         ("genloop", ("nobody",)),
     ],
@@ -152,6 +156,7 @@ FLOORS = (
     tuple(f"pipelines.{stage}" for stage in sorted(STAGES | APART)),
     ("operations",),
     ("flows",),
+    ("studio",),
     ("commands",),
     ("genloop",),
 )

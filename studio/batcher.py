@@ -1,0 +1,92 @@
+"""The thread that generates: whatever is asked for while it is busy, by whomever, it generates together afterwards.
+
+A network takes as long for one image as for a batch of 64 (`DRAW_BATCH` of pipelines/models/base.py), and an image does not
+depend on those that are generated with it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MOST = 256  # images at once
+
+
+@dataclass(frozen=True)
+class Request:
+    """seeds: (n,) int64. labels: (n,) int32 or None. images: will be (n, size, size, channels) uint8."""
+
+    sampler: Any
+    seeds: np.ndarray
+    labels: np.ndarray | None
+    images: Future[np.ndarray]
+
+
+class Batcher:
+    def __init__(self) -> None:
+        self.requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self.run, name="batcher", daemon=True)
+        self.thread.start()
+
+    def submit(self, sampler: Any, seeds: np.ndarray, labels: np.ndarray | None) -> Future[np.ndarray]:
+        request = Request(sampler, seeds, labels, Future())
+        self.requests.put(request)
+        return request.images
+
+    def close(self) -> None:
+        self.requests.put(None)
+        self.thread.join()
+
+    def run(self) -> None:
+        while (request := self.requests.get()) is not None:
+            together = [request]
+            while sum(len(one.seeds) for one in together) < MOST and not self.requests.empty():
+                following = self.requests.get()
+                if following is None:
+                    self.requests.put(None)
+                    break
+                together.append(following)
+            self.generate(together)
+
+    def generate(self, together: list[Request]) -> None:
+        groups: dict[tuple[int, bool], list[Request]] = {}
+        for request in together:
+            groups.setdefault((id(request.sampler), request.labels is None), []).append(request)
+        for group in groups.values():
+            try:
+                seeds = np.concatenate([one.seeds for one in group])
+                labels = (
+                    None if group[0].labels is None else np.concatenate([one.labels for one in group if one.labels is not None])
+                )
+                images = group[0].sampler.draw(seeds, labels)
+            except Exception as error:  # of the version's own code; who asked gets it
+                for one in group:
+                    one.images.set_exception(error)
+                continue
+            place = 0
+            for one in group:
+                one.images.set_result(images[place : place + len(one.seeds)])
+                place += len(one.seeds)
+
+
+class BatchedSampler:
+    """A version's sampler, whose images the batcher generates."""
+
+    def __init__(self, sampler: Any, batcher: Batcher) -> None:
+        self.sampler, self.batcher = sampler, batcher
+        self.version, self.classes, self.conditional = sampler.version, sampler.classes, sampler.conditional
+
+    def submit(self, seeds: np.ndarray, labels: np.ndarray | None) -> Future[np.ndarray]:
+        return self.batcher.submit(self.sampler, seeds, labels)
+
+    def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        return self.submit(seeds, labels).result()
+
+    def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        images: np.ndarray = self.sampler.walk(seeds, others, at, labels)
+        return images

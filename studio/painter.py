@@ -1,0 +1,286 @@
+"""The painter: holds the champion ready, takes over another one while pictures are asked for, and makes pictures ahead."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.core import png
+from pipelines.core.errors import GenloopError
+from pipelines.core.numbers import SEEDS
+from pipelines.core.project import Project
+from pipelines.feedback.events import Event, Sample
+from pipelines.registry.client import open_registry
+from pipelines.registry.versions import CHALLENGER, CHAMPION, NoVersionError
+from studio.batcher import BatchedSampler, Batcher
+
+if TYPE_CHECKING:
+    from operations.generate import GeneratedImages, SampleFilter
+    from operations.guide import Guide
+
+WATCH = 2.0  # seconds between two looks at the alias
+AGAIN = 60.0  # seconds after which a version that did not load is tried again
+VERSIONS = 4  # others than the champion that are held ready
+PICTURES = 20_000  # encoded, that are kept
+AHEAD = 2  # grids that are made ahead
+
+Key = tuple[int, int, int]  # version, seed and label of a sample, -1 for no label
+
+
+class NotReadyError(GenloopError):
+    """Raised where there is no champion yet, or it is being loaded."""
+
+
+class Painter:
+    """watch: False for tests that say themselves when to look. log: gets a line about what happens."""
+
+    def __init__(self, project: Project, log: Callable[[str], None]) -> None:
+        self.project, self.log = project, log
+        self.params, self.registry = open_registry(project)
+        self.batcher = Batcher()
+        self.guide: Guide | None = None
+        self.failure = ""  # why what the registry names is not shown
+        self.aliases: dict[str, int] = {}
+        self.identity: str | None = None
+        self.failed: tuple[str | None, float] | None = None
+        self.learned: list[Event] = []  # while another version is being loaded
+        self.loading = threading.Event()
+        self.choosing = threading.Lock()  # one grid is chosen at a time
+        self.others: OrderedDict[int, tuple[BatchedSampler, SampleFilter]] = OrderedDict()
+        self.other_lock = threading.Lock()
+        self.pictures: OrderedDict[Key, bytes] = OrderedDict()
+        self.picture_lock = threading.Lock()
+        self.seeds: dict[str | None, int] = {}
+        self.seed_lock = threading.Lock()
+        self.wanted: dict[str | None, int] = {}  # by class, how large the last grid was: so many are made ahead
+        self.work = threading.Condition()
+        self.stopped = threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        for target in (self.watch, self.make_ahead):
+            self.threads.append(threading.Thread(target=target, name=target.__name__, daemon=True))
+            self.threads[-1].start()
+
+    def close(self) -> None:
+        self.stopped.set()
+        with self.work:
+            self.work.notify_all()
+        for thread in self.threads:
+            thread.join(WATCH + 1)
+        self.batcher.close()
+        if self.guide:
+            self.guide.close()
+
+    # The champion
+
+    def watch(self) -> None:
+        while not self.stopped.is_set():
+            self.look()
+            self.stopped.wait(WATCH)
+
+    def look(self) -> None:
+        """Take over the champion, if it is another one. Whatever goes wrong is said, and the old one stays."""
+        try:
+            self.aliases = self.registry.aliases()
+            number = self.aliases.get(CHAMPION)
+            if number is None:
+                return
+            identity = f"{number}:{self.registry.identity(number)}"
+            if self.guide is not None and identity == self.identity:
+                self.failure, self.failed = "", None
+                return
+            if self.failed and self.failed[0] == identity and time.monotonic() - self.failed[1] < AGAIN:
+                return
+            self.failed = (identity, time.monotonic())
+            self.take_over(number, identity)
+        except Exception as error:  # of the registry, of the database, of the version's own code
+            words = self.project.shorten(str(error))
+            if words != self.failure:
+                self.log(f"the champion is not shown: {words}")
+            self.failure = words
+
+    def take_over(self, number: int, identity: str) -> None:
+        """Load a version beside the one that is shown, warm it, and show it."""
+        from operations.guide import Guide
+
+        self.log(f"loading version {number}")
+        began = time.monotonic()
+        self.learned = []
+        self.loading.set()
+        try:
+            guide = Guide.open(self.project, self.params, self.registry, number, self.log, self.guide)
+            guide.sampler = BatchedSampler(guide.sampler, self.batcher)
+            guide.prepare(self.params.studio.grid, None, self.next_seed(None))  # compiles what has to be compiled
+            guide.learn(self.learned)
+            before, self.guide, self.identity = self.guide, guide, identity
+        finally:
+            self.loading.clear()
+        guide.learn(self.learned)  # what came meanwhile; nothing is learned twice
+        self.failure, self.failed = "", None
+        if before:
+            before.close()
+        self.log(f"version {number} is shown after {time.monotonic() - began:.1f} s")
+        self.want(None, self.params.studio.grid)
+
+    def ready(self) -> Guide:
+        """Raises NotReadyError."""
+        if self.guide is None:
+            raise NotReadyError(
+                f"there is no version to show: {self.failure}" if self.failure else "there is no version to show yet"
+            )
+        return self.guide
+
+    def learn(self, events: Sequence[Event]) -> None:
+        if self.loading.is_set():
+            self.learned += events
+        if self.guide is not None:
+            self.guide.learn(events)
+
+    # Pictures
+
+    def next_seed(self, label: str | None) -> int:
+        with self.seed_lock:
+            return self.seeds.setdefault(label, secrets.randbelow(SEEDS // 2))
+
+    def grid(
+        self,
+        count: int,
+        label: str | None = None,
+        rater: str | None = None,
+        temperature: float | None = None,
+        guided: bool = True,
+        seed: int | None = None,
+    ) -> GeneratedImages:
+        """seed: without one, pictures that were made ahead, if there are some. Raises as `Guide.generate`, or NotReadyError."""
+        guide = self.ready()
+        if seed is None:
+            seed = self.next_seed(label)
+            with self.seed_lock:
+                self.seeds[label] = seed + count if seed + count < SEEDS - 1000 else secrets.randbelow(SEEDS // 2)
+        with self.choosing:
+            found = guide.generate(count, label, rater, temperature, seed, guided)
+        self.remember(found)
+        self.want(label, count)
+        return found
+
+    def like(self, sample: Sample, count: int, seed: int) -> GeneratedImages:
+        guide = self.ready()
+        if sample.version != guide.version:
+            raise NoVersionError(f"variations are of version {guide.version}, which is shown, and not of {sample.version}")
+        check_label(guide.sampler, sample.key[2])
+        with self.choosing:
+            found = guide.like(sample, count, seed)
+        self.remember(found)
+        return found
+
+    def remember(self, found: GeneratedImages) -> None:
+        """Keep the pictures, which are about to be asked for."""
+        for sample, image in zip(found.samples(), found.images, strict=True):
+            self.keep(sample.key, png.encode(image))
+
+    def keep(self, key: Key, picture: bytes) -> None:
+        with self.picture_lock:
+            self.pictures[key] = picture
+            while len(self.pictures) > PICTURES:
+                self.pictures.popitem(last=False)
+
+    def picture(self, key: Key) -> bytes:
+        """The PNG of a sample of any version.
+
+        Raises:
+            NoVersionError: there is no such version, or it has no such class.
+            WithheldError: people have flagged it.
+        """
+        sampler, samples = self.sampler(key[0])
+        flagged = {(one.version, one.seed, -1 if one.label is None else one.label) for one in samples.flagged}
+        if key in flagged:
+            raise WithheldError("this picture was flagged, and is not shown again")
+        if (kept := self.pictures.get(key)) is not None:
+            return kept
+        check_label(sampler, key[2])
+        seeds, labels = np.array([key[1]], np.int64), np.array([max(key[2], 0)], np.int32)
+        image = sampler.submit(seeds, labels if sampler.conditional else None).result()
+        if samples.mask(image, seeds, labels)[0]:
+            raise WithheldError("this picture looks like one that was flagged, and is not shown")
+        picture = png.encode(image[0])
+        self.keep(key, picture)
+        return picture
+
+    def walk(self, version: int, first: int, last: int, label: int, steps: int, step: int) -> bytes:
+        """The PNG of a step of the way from one seed's picture to another's. Raises as `picture`."""
+        sampler, _ = self.sampler(version)
+        check_label(sampler, label)
+        labels = np.array([label], np.int32) if sampler.conditional else None
+        ends = np.array([first], np.int64), np.array([last], np.int64)
+        return png.encode(sampler.walk(*ends, np.array([step / (steps - 1)], np.float64), labels)[0])
+
+    def sampler(self, version: int) -> tuple[BatchedSampler, SampleFilter]:
+        guide = self.guide
+        if guide is not None and guide.version == version:
+            sampler: Any = guide.sampler
+            return sampler, guide.filter
+        with self.other_lock:
+            if version not in self.others:
+                from operations.generate import SampleFilter
+                from pipelines.feedback import all_events
+                from pipelines.feedback.withheld import WithheldFilter
+
+                if not self.registry.has(version):
+                    raise NoVersionError(f"there is no version {version}")
+                loaded = self.registry.load(version)
+                flagged = guide.filter.flagged if guide else all_events.flagged_samples(self.project)
+                samples = SampleFilter(loaded, WithheldFilter.read(self.project, self.params), flagged)
+                self.others[version] = BatchedSampler(loaded, self.batcher), samples
+                while len(self.others) > VERSIONS:
+                    self.others.popitem(last=False)
+            self.others.move_to_end(version)
+            return self.others[version]
+
+    def pair(self) -> tuple[int, int]:
+        """The versions that people compare: champion and challenger; the champion twice where there is no other."""
+        champion = self.ready().version
+        challenger = self.aliases.get(CHALLENGER)
+        return champion, champion if challenger is None else challenger
+
+    # Pictures made ahead
+
+    def want(self, label: str | None, count: int) -> None:
+        with self.work:
+            self.wanted[label] = count
+            self.work.notify()
+
+    def make_ahead(self) -> None:
+        """Make the candidates of the next grids while nobody waits."""
+        while not self.stopped.is_set():
+            with self.work:
+                self.work.wait_for(lambda: self.wanted or self.stopped.is_set())
+                if self.stopped.is_set():
+                    return
+                label, count = self.wanted.popitem()
+            guide = self.guide
+            if guide is None:
+                continue
+            seed = self.next_seed(label)
+            try:
+                for number in range(AHEAD):
+                    guide.prepare(count, label, seed + number * count)
+            except Exception as error:  # nobody waits for it, and who asks for a picture is told
+                self.log(f"no pictures could be made ahead: {error}")
+
+
+class WithheldError(GenloopError):
+    """Raised for a picture that people have flagged."""
+
+
+def check_label(sampler: Any, label: int) -> None:
+    most = len(sampler.classes) if sampler.conditional else 0
+    if (label >= 0) != bool(most) or label >= max(most, 1):
+        wanted = f"expected one below {most}" if most else "the version has none, so expected `-`"
+        raise NoVersionError(f"there is no such class; {wanted}")

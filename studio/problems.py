@@ -1,0 +1,47 @@
+"""Errors as answers: application/problem+json (RFC 9457) for programs. What came is never sent back, however it came."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from pipelines.core.errors import GenloopError, InputError
+from pipelines.registry.versions import NoVersionError
+from studio.painter import NotReadyError, WithheldError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):  # noqa: N818  (RFC 9457 calls it so)
+    """An answer that says what is wrong. errors: of a body, each with its place."""
+
+    def __init__(self, status: int, detail: str, errors: list[dict[str, str]] | None = None, **headers: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.errors = status, detail, errors
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def respond(problem: Problem) -> JSONResponse:
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        content["errors"] = problem.errors
+    return JSONResponse(content, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def from_error(error: GenloopError) -> Problem:
+    """The answer to an error of the inside."""
+    words = str(error).replace("--label", "label").replace("--count", "count")
+    if isinstance(error, NotReadyError):
+        return Problem(503, words, Retry_After="5")
+    if isinstance(error, NoVersionError | WithheldError):
+        return Problem(404, words)
+    if isinstance(error, InputError):
+        return Problem(422, words)
+    return Problem(503, words, Retry_After="5")

@@ -1,0 +1,48 @@
+"""Serves the studio until it is told to stop; what people have said by then is stored."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
+from studio import app, monitoring, settings
+
+GRACE = 10  # seconds for requests that are being answered
+SWITCH = 0.0005  # seconds that a thread that computes may keep one that answers waiting
+
+
+def serve(project: Project, host: str, port: int) -> None:
+    """Raises InputError where it cannot be set up, GenloopError where the port is taken."""
+    found = settings.read(project, host, port)
+    log = monitoring.set_up_logs()
+    application = app.make(project, found, log.info)
+    listener = listen(host, port)
+    config = uvicorn.Config(
+        application,
+        log_level=logging.WARNING,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        server_header=False,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    log.info(f"the studio is at http://{host}:{listener.getsockname()[1]}")
+    sys.setswitchinterval(SWITCH)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise GenloopError(f"{host}:{port}: {error.strerror}; --port takes another one") from None
+    return listener

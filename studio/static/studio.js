@@ -1,0 +1,294 @@
+// The page's own script: votes that survive a lost connection, keys, swipes, and what htmx does not do.
+"use strict";
+const words = JSON.parse(document.getElementById("words").textContent);
+const reasons = JSON.parse(document.getElementById("reasons").textContent);
+const find = (name, within = document) => within.querySelector(name);
+const grid = document.getElementById("grid");
+
+// What is waiting to be sent, in order; it outlives the page and a lost connection. Each has an id, so that none counts twice.
+const OUTBOX = "genloop-outbox";
+const waiting = () => JSON.parse(localStorage.getItem(OUTBOX) || "[]");
+const keep = (list) => localStorage.setItem(OUTBOX, JSON.stringify(list));
+let sending = null;
+
+function put(path, body) {
+  keep([...waiting(), { path, body }]);
+  return send();
+}
+
+function send() {
+  sending ??= sendAll().finally(() => { sending = null; });
+  return sending;
+}
+
+async function sendAll() {
+  let answer = null;
+  while (waiting().length) {
+    const [first] = waiting();
+    let response;
+    try {
+      response = await fetch(first.path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(first.body) });
+    } catch {
+      return offline(true);
+    }
+    if (response.status >= 500 || response.status === 429 || response.status === 408) return offline(true);
+    keep(waiting().slice(1));
+    answer = response;
+    if (!response.ok && response.status !== 404) toast(`${words.failed} ${(await response.clone().json()).detail}`);
+  }
+  offline(false);
+  return answer;
+}
+
+function offline(is) {
+  const note = document.getElementById("offline");
+  if (!is && !note.hidden) toast(words.sent);
+  note.hidden = !is;
+  clearTimeout(offline.timer);
+  if (is) offline.timer = setTimeout(send, 3000);
+  return null;
+}
+addEventListener("online", send);
+send();
+
+function toast(text, chips = []) {
+  const box = document.getElementById("toast");
+  box.replaceChildren(document.createTextNode(text), ...chips);
+  box.classList.add("shown");
+  clearTimeout(toast.timer);
+  toast.timer = setTimeout(() => box.classList.remove("shown"), chips.length ? 6000 : 2500);
+}
+
+// Pictures
+const pictures = () => [...document.querySelectorAll(".picture")];
+const selected = () => document.activeElement?.closest?.(".picture") ?? pictures()[0];
+const sampleOf = (picture) => {
+  const { version, seed, label } = picture.dataset;
+  return { version: +version, seed: +seed, ...(label === "" ? {} : { label: +label }) };
+};
+const name = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const now = () => new Date().toISOString(); // a vote that has to wait for a connection keeps its time
+let last = null; // the last vote, for undo and for its reason
+
+async function vote(picture, value) {
+  const token = picture.dataset.token, sample = sampleOf(picture), id = name();
+  const sent = put("/api/v1/events", { id, at: now(), type: "vote", sample, value, token });
+  const place = pictures().indexOf(picture);
+  picture.classList.add(value > 0 ? "right" : "left");
+  last = { id, sample, token, value, card: picture };
+  judged(picture, value);
+  if (value > 0) toast(words.liked);
+  else toast(words.disliked, reasons.map((reason, number) => chip(reason, number)));
+  await sent;
+  if (grid && !grid.classList.contains("one")) await replace(picture, place);
+  else picture.classList.remove("right", "left");
+}
+
+function chip(reason, number) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = `${number + 1} ${reason}`;
+  button.addEventListener("click", () => because(number));
+  return button;
+}
+
+async function because(number) { // the reason comes with a vote in the place of the first
+  if (!last || last.value > 0 || !reasons[number]) return;
+  const { id, sample, token } = last, again = name();
+  last = { ...last, id: again };
+  document.getElementById("toast").classList.remove("shown");
+  await put("/api/v1/events/withdraw", { id });
+  await put("/api/v1/events", { id: again, at: now(), type: "vote", sample, value: -1, token, reason: reasons[number] });
+}
+
+function judged(picture, value) {
+  const item = document.createElement("li"), image = document.createElement("img");
+  item.className = value > 0 ? "yes" : "no";
+  image.className = "pixels";
+  image.src = picture.dataset.url;
+  image.alt = find("img", picture).alt;
+  item.append(image);
+  const list = document.getElementById("judged");
+  list?.prepend(item);
+  if (last) last.item = item;
+  while (list && list.children.length > 40) list.lastChild.remove();
+}
+
+async function replace(picture, place) { // the very next picture obeys the click
+  try {
+    const response = await fetch(`/grid?${asked({ count: 1 })}`);
+    if (!response.ok) return picture.classList.remove("right", "left");
+    const holder = document.createElement("div");
+    holder.innerHTML = await response.text();
+    const next = find(".picture", holder), focus = document.activeElement?.closest?.(".picture") === picture;
+    if (!next || !picture.isConnected) return;
+    picture.replaceWith(next);
+    if (focus) pictures()[place]?.focus({ preventScroll: true });
+    knows();
+  } catch {
+    picture.classList.remove("right", "left");
+  }
+}
+
+async function knows() {
+  const response = await fetch("/knows").catch(() => null);
+  if (response?.ok) find("#knows").innerHTML = await response.text();
+}
+
+function asked(more = {}) {
+  const form = document.getElementById("asked");
+  const values = form ? Object.fromEntries(new FormData(form)) : {};
+  return new URLSearchParams({ ...values, ...more });
+}
+
+async function undo() {
+  if (!last) return;
+  const { id, card, item } = last;
+  last = null;
+  const response = await put("/api/v1/events/withdraw", { id });
+  if (response && response.status === 404) return toast(words.late);
+  item?.remove();
+  if (card && !card.isConnected && grid) { card.classList.remove("right", "left"); grid.prepend(card); card.focus(); }
+  card?.classList.remove("right", "left");
+  toast(words.undone);
+}
+
+async function favourite(picture) {
+  const button = find('[data-do="favourite"]', picture), on = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", String(on));
+  await put("/favourites", { sample: sampleOf(picture), on });
+  toast(on ? words.kept : words.dropped);
+}
+
+async function vary(picture) {
+  const { version, seed, label } = sampleOf(picture);
+  const query = new URLSearchParams({ version, seed, ...(label === undefined ? {} : { label }), turn: Date.now() % 1e6 });
+  await htmx.ajax("GET", `/grid/like?${query}`, { target: "#grid", swap: "innerHTML" });
+  pictures()[0]?.focus();
+}
+
+let first = null;
+async function morph(picture) {
+  const sample = sampleOf(picture);
+  if (!first || first.version !== sample.version) {
+    first = sample;
+    pictures().forEach((one) => one.classList.toggle("marked", one === picture));
+    return toast(words.marked);
+  }
+  const body = { first: first.seed, last: sample.seed, version: sample.version, steps: 16, ...(sample.label === undefined ? {} : { label: sample.label }) };
+  first = null;
+  pictures().forEach((one) => one.classList.remove("marked"));
+  const response = await fetch("/api/v1/interpolate", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const answer = await response.json();
+  if (!response.ok) return toast(`${words.failed} ${answer.detail}`);
+  const at = find("#morph-at"), frame = find("#morph-frame");
+  at.value = 0;
+  at.oninput = () => { frame.src = answer.frames[+at.value]; };
+  at.oninput();
+  answer.frames.forEach((url) => { new Image().src = url; });
+  find("#morph").showModal();
+}
+
+let flagged = null;
+function report(picture) {
+  flagged = picture;
+  find("#report-reason").value = "";
+  find("#report").showModal();
+}
+find("[data-send-report]")?.addEventListener("click", async () => {
+  find("#report").close();
+  await put("/api/v1/events", { id: name(), at: now(), type: "report", sample: sampleOf(flagged), token: flagged.dataset.token, reason: find("#report-reason").value });
+  toast(words.reported);
+  await replace(flagged, pictures().indexOf(flagged));
+});
+
+async function copy(picture) {
+  const { version, seed, label } = sampleOf(picture);
+  await navigator.clipboard?.writeText(`version ${version}, seed ${seed}${label === undefined ? "" : `, label ${label}`}`).catch(() => {});
+  toast(words.copied);
+}
+
+const deeds = { like: (one) => vote(one, 1), dislike: (one) => vote(one, -1), favourite, vary, morph, report, copy };
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-do]");
+  if (button) deeds[button.dataset.do](button.closest(".picture"));
+  if (event.target.closest("[data-help]")) find("#help").showModal();
+  if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
+  const chosen = event.target.closest("[data-choose]");
+  if (chosen) choose(+chosen.dataset.choose);
+  if (event.target.closest("[data-skip]")) htmx.trigger("#pair", "next");
+  document.querySelectorAll(".more[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.sure && !confirm(event.target.dataset.sure)) event.preventDefault();
+});
+
+// Keys
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || find("dialog[open]")) return;
+  const key = event.key.toLowerCase(), all = pictures(), place = all.indexOf(document.activeElement?.closest?.(".picture"));
+  const keys = {
+    j: () => all[Math.min(place + 1, all.length - 1)]?.focus(),
+    k: () => all[Math.max(place - 1, 0)]?.focus(),
+    l: () => deeds.like(selected()),
+    d: () => deeds.dislike(selected()),
+    v: () => vary(selected()),
+    f: () => favourite(selected()),
+    m: () => morph(selected()),
+    c: () => copy(selected()),
+    n: () => find("#asked")?.requestSubmit(),
+    z: undo,
+    "?": () => find("#help").showModal(),
+    arrowleft: () => find("[data-choose]") && choose(0),
+    arrowright: () => find("[data-choose]") && choose(1),
+  };
+  if (/^[1-9]$/.test(key)) because(+key - 1);
+  else if (keys[key] && (all.length || "z?arrowleftarrowrightn".includes(key))) { event.preventDefault(); keys[key](); }
+});
+
+// Swipes
+let touch = null;
+document.addEventListener("pointerdown", (event) => {
+  const picture = event.target.closest(".picture");
+  touch = picture && event.pointerType === "touch" ? { picture, x: event.clientX, y: event.clientY } : null;
+});
+document.addEventListener("pointerup", (event) => {
+  if (!touch) return;
+  const along = event.clientX - touch.x, across = Math.abs(event.clientY - touch.y), { picture } = touch;
+  touch = null;
+  if (Math.abs(along) > 60 && across < 40) vote(picture, along > 0 ? 1 : -1);
+});
+document.addEventListener("pointercancel", () => { touch = null; });
+
+// Compare
+async function choose(number) {
+  const both = [...document.querySelectorAll("[data-choose]")];
+  if (both.length !== 2) return;
+  const [better, other] = [both[number], both[1 - number]].map((one) => ({ ...JSON.parse(one.dataset.sample), token: one.dataset.token }));
+  await put("/api/v1/events", { id: name(), at: now(), type: "choice", winner: better, loser: other });
+  toast(better.version === other.version ? words.chosen : `${words.chosen}: v${better.version}`);
+  htmx.trigger("#pair", "next");
+}
+
+const slide = document.getElementById("slide");
+if (slide) {
+  const show = () => {
+    const label = find("#slide-label")?.value ?? slide.dataset.label, seed = Math.max(0, Math.floor(+find("#slide-seed").value || 0));
+    for (const side of ["left", "right"]) find(`#slide-${side}`).src = `/api/v1/samples/${find(`#${side}`).value}/${seed}/${label}.png`;
+  };
+  slide.addEventListener("input", show);
+  slide.addEventListener("submit", (event) => event.preventDefault());
+  find("#slide-at").addEventListener("input", (event) => { find("#slide-right").style.setProperty("clip-path", `inset(0 0 0 ${100 - event.target.value}%)`); });
+  show();
+}
+
+// The slider is logarithmic
+const heat = document.getElementById("heat");
+heat?.addEventListener("input", () => { find("#temperature").value = (10 ** +heat.value).toPrecision(3); });
+
+pictures()[0]?.focus({ preventScroll: true });
+document.body.addEventListener("htmx:responseError", async (event) => {
+  let detail = "";
+  try { detail = JSON.parse(event.detail.xhr.responseText).detail; } catch { /* no words came with it */ }
+  toast(`${words.failed} ${detail}`);
+});
