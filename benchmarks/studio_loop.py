@@ -18,6 +18,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -39,6 +40,19 @@ MISTAKES = 0.1
 PACE = 600  # milliseconds from click to click; faster than 20 in 10 seconds is no person
 
 
+@dataclass(frozen=True)
+class LoopRun:
+    """version: that the page showed at first; shown: in the end. Shares of the page's pictures that the taste likes: before any
+    click, guided by them, and of the new version, none of them chosen. seconds: of the flow, and until the page has changed."""
+
+    version: int
+    before: float
+    guided: float
+    shown: int
+    after: float
+    seconds: tuple[float, float]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the project, made at the first call")
@@ -46,30 +60,37 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=15, help="of each")
     options = parser.parse_args()
     make_project(options.out.absolute(), "digits", None)
-    project = Project.find(options.out.absolute())
+    found = turn(Project.find(options.out.absolute()), options.people, options.clicks)
+    clicks = options.people * options.clicks
+    print(f"version {found.version}: {found.before:.3f} of the pictures on the page are liked")
+    print(f"after {clicks} clicks of {options.people} people, without training: {found.guided:.3f}")
+    print(
+        f"the flow `feedback`: {found.seconds[0]:.0f} s; the page shows version {found.shown} {found.seconds[1]:.1f} s after it"
+    )
+    print(f"of the new version's pictures, none of them chosen, {found.after:.3f} are liked")
+
+
+def turn(project: Project, people: int, clicks: int) -> LoopRun:
+    """The loop, once around."""
     train = rows.load(project.clean, "train", "real")
     likes = StrokeWeight(name="stroke_weight").fit(RealRows(train.images, train.labels, []))
     with studio(project) as address, sync_playwright() as playwright:
         chromium = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         version, before = look(browser, address, likes)
-        print(f"version {version}: {before:.3f} of the pictures on the page are liked", flush=True)
-        for number in range(options.people):
-            click(browser, address, likes, options.clicks, np.random.default_rng(number))
+        for number in range(people):
+            click(browser, address, likes, clicks, np.random.default_rng(number))
         _, guided = look(browser, address, likes)
-        clicks = options.people * options.clicks
-        print(f"after {clicks} clicks of {options.people} people, without training: {guided:.3f}", flush=True)
         began = time.monotonic()
         run_flow(project)
-        print(f"the flow `feedback`: {time.monotonic() - began:.0f} s", flush=True)
-        began = time.monotonic()
-        shown = version
-        while shown == version and time.monotonic() - began < 60:
+        ended, shown = time.monotonic(), version
+        while shown == version and time.monotonic() - ended < 60:
             time.sleep(0.2)
             shown = httpx.get(f"{address}/api/v1/model").json()["version"]
+        seconds = ended - began, time.monotonic() - ended
         _, after = look(browser, address, likes, "off")
-        print(f"the page shows version {shown} after {time.monotonic() - began:.1f} s: {after:.3f} liked, none of them chosen")
         browser.close()
+    return LoopRun(version, before, guided, shown, after, seconds)
 
 
 @contextmanager

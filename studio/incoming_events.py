@@ -24,6 +24,7 @@ from studio.authentication import Caller
 from studio.tokens import Grant, TokenError, Tokens
 
 SAMPLES = {"vote": ("sample",), "choice": ("winner", "loser"), "report": ("sample",)}
+MOST_METADATA = 1_000_000  # bytes of a text or a colour profile
 FORMATS = {"PNG", "JPEG", "WEBP"}
 UNSUPPORTED = {"not an image", "unsupported format", "archive", "git-lfs pointer"}
 TOO_LARGE = {"too many bytes", "side too long", "too many pixels"}
@@ -103,6 +104,8 @@ class Incoming:
             raise Rejected(415, "image: expected base64") from None
         try:
             images.refuse_early(data, self.limits)
+            if data.startswith(png.SIGNATURE) and (kind := png.has_bomb(data, MOST_METADATA)):
+                raise images.Refusal("too many bytes" if kind != b"iCCP" else "truncated or damaged")
             with images.open_image(data) as lazy:
                 if lazy.format not in FORMATS:
                     raise images.Refusal("unsupported format")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sys
@@ -32,7 +33,9 @@ def serve(project: Project, host: str, port: int) -> None:
     )
     log.info(f"the studio is at http://{host}:{listener.getsockname()[1]}")
     sys.setswitchinterval(SWITCH)
-    uvicorn.Server(config).run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises when it has ended as it was told to
+        uvicorn.Server(config).run(sockets=[listener])
+    log.info("the studio has ended; everything that was said is stored")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -50,6 +50,32 @@ def decode(data: bytes) -> np.ndarray | None:
     return lines[:, 1:].reshape(height, width, channels)
 
 
+def has_bomb(data: bytes, most: int) -> bytes | None:
+    """The kind of a chunk beside the pixels of any PNG (a text, a colour profile) that inflates to more than `most` bytes."""
+    place = 8
+    while place + 12 <= len(data):
+        kind, end = data[place + 4 : place + 8], place + 8 + int.from_bytes(data[place : place + 4], "big")
+        if kind in COMPRESSED:
+            _, _, packed = data[place + 8 : end].partition(b"\0")
+            start = COMPRESSED[kind](packed)
+            inflate = zlib.decompressobj()
+            try:
+                if len(inflate.decompress(packed[start:], most + 1)) > most:
+                    return kind
+            except zlib.error:
+                pass  # whoever decodes it says so
+        place = end + 4
+    return None
+
+
+# Where the compressed part begins, after the name and its NUL: after the method; in iTXt after flags and two more names.
+COMPRESSED = {
+    b"zTXt": lambda packed: 1,
+    b"iCCP": lambda packed: 1,
+    b"iTXt": lambda packed: packed.find(b"\0", packed.find(b"\0", 2) + 1) + 1,
+}
+
+
 def is_whole(data: bytes) -> bool:
     """Whether every chunk of any PNG is complete, with its right CRC, up to IEND. Pillow lets a PNG without its end pass."""
     place = 8

@@ -145,14 +145,23 @@ class LiveModel:
         with self.lock:
             events = dict(self.events)
         newest = sorted(events.values(), key=lambda event: (event.at, event.id))[-MOST:]
-        learned = replace(self.study(newest), judgements=len(events))
+        learned = self.study(newest)
         with self.lock:
+            self.drop(events.keys() - {event.id for event in newest})  # a studio runs for months
             self.learned, self.theta, self.since, self.added = learned, learned.theta, {}, {}
             self.model = None
             if learned.fitted is not None:
                 self.model = self.as_approval(learned.fitted.model)
             if meanwhile := [event for name, event in self.events.items() if name not in events]:
                 self.update(meanwhile)
+
+    def drop(self, names: Collection[str]) -> None:
+        """Keep nothing of these events, nor of samples that no other event is about."""
+        if not names:
+            return
+        dropped = {sample for name in names if name in self.events for sample in samples_of(self.events.pop(name))}
+        for sample in dropped - {sample for event in self.events.values() for sample in samples_of(event)}:
+            self.seen.pop(sample, None)
 
     def study(self, events: Sequence[Judgement]) -> Learned:
         """Who is credible, what they like, and how surely that is known. events: oldest first."""
@@ -166,7 +175,7 @@ class LiveModel:
         judgements, numbers = gather(keys, votes, choices)
         liked = np.array([credible.liked[sample] for sample in samples], np.float32)[numbers]
         found = self.learn_from([samples[number] for number in numbers], judgements, liked)
-        return replace(found, reliability=credible.reliability)
+        return replace(found, reliability=credible.reliability, judgements=len(events))
 
     def learn_from(self, samples: Sequence[Sample], judgements: Judgements, liked: np.ndarray) -> Learned:
         """samples: n judged ones. liked: (n,) float32, the probability that it is right to like each."""

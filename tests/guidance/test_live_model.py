@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 from pipelines.feedback.events import Choice, Event, Sample, Vote
-from pipelines.guidance import personal
+from pipelines.guidance import live_model, personal
 from pipelines.guidance.live_model import LiveModel, identity
 from pipelines.preference.fit import Spread
 
@@ -103,6 +103,36 @@ def test_everything_is_learned_anew_when_a_twentieth_more_has_come() -> None:
     for event in said[600:631]:
         found.add([event])
     assert found.learned.judgements == 631
+
+
+def test_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_model, "MOST", 300)
+    found, said = live(), votes(700)
+    found.add(said)
+    assert sorted(found.events) == sorted(event.id for event in said[-300:])
+    assert len(found.seen) == 2_000 - 400
+    assert found.model is not None
+    found.add([votes(1, first=900)[0]])
+    assert len(found.events) == 301
+
+
+def test_what_is_withdrawn_is_unlearned() -> None:
+    found, said = live(), votes(640)
+    found.add(said[:600])
+    before, fresh = found.model, views(200, seed=5)
+    for event in said[600:620]:
+        found.add([event])
+    for event in said[600:620]:
+        found.withdraw(event.id)
+    assert before is not None
+    assert found.model is not None
+    np.testing.assert_allclose(found.model.predict(fresh), before.predict(fresh), atol=1e-6)
+    found.withdraw(said[0].id)  # which the full fit has learned from: few enough to learn all anew
+    assert found.learned.judgements == 599
+    alone = live()
+    alone.add(said[:1])
+    alone.withdraw(said[0].id)
+    assert alone.learned.why == "no votes yet"
 
 
 def test_the_same_event_counts_once_and_one_of_an_unknown_sample_not_at_all() -> None:
