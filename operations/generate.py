@@ -222,7 +222,9 @@ class SampleFilter:
     def mask(self, images: np.ndarray, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(n,) bool: which of n images must not be shown."""
         conditional, version = self.sampler.conditional, self.sampler.version
-        flagged = {(sample.version, sample.seed, sample.label if conditional else None) for sample in self.flagged}
         pairs = zip(seeds.tolist(), labels.tolist(), strict=True)
-        named = [(version, seed, label if conditional else None) in flagged for seed, label in pairs]
+        named = [
+            bool(self.flagged) and Sample(version=version, seed=seed, label=label if conditional else None) in self.flagged
+            for seed, label in pairs
+        ]
         return self.lookalikes.mask(images) | np.array(named, bool)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ from pipelines.settings.schema import Params
 
 CANDIDATES = 64  # images that are tried at once, as many as models generate at once
 PICTURES = 1024  # that are chosen at once
-AHEAD = 5_000  # candidates that are kept until somebody asks for them
+AHEAD = 2**26  # bytes of candidates that are kept until somebody asks for them
 TRIED = 4  # candidates of a picture that are made ahead: most pictures take no more
 KEPT = 50_000  # shown samples whose views are kept for the votes that may come
 THUMBNAIL = 8  # pixels a side
@@ -95,6 +96,7 @@ class Guide:
         self.in_form = BenchmarkSampler(self.sampler, self.conditions)
         self.filter = SampleFilter(self.sampler, WithheldFilter.read(project, params), all_events.flagged_samples(project))
         self.shown: OrderedDict[Sample, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self.load_version: Callable[[int | None], Any] = registry.load  # of samples that another version has generated
         self.shown_lock = threading.Lock()  # one thread may learn while another generates
         self.ahead: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()  # see `prepare`
         self.guidances: OrderedDict[tuple[str, str | None, int, float], Guidance] = OrderedDict()  # the latest ones
@@ -207,7 +209,7 @@ class Guide:
         for version in sorted({sample.version for sample in samples}):
             own = [sample for sample in samples if sample.version == version]
             try:
-                sampler = self.sampler if version == self.version else self.registry.load(version)
+                sampler = self.sampler if version == self.version else self.load_version(version)
             except GenloopError:
                 continue
             adapted = BenchmarkSampler(sampler, self.conditions)
@@ -338,9 +340,14 @@ class Guide:
             numbers = np.array(some, np.int64)
             made, seen = self.make(numbers[:, 0], numbers[:, 1].astype(np.int32))
             self.ahead.update(zip(some, zip(made, seen, strict=True), strict=True))
-        while len(self.ahead) > AHEAD:
+        while len(self.ahead) > max(CANDIDATES, AHEAD // self.candidate_bytes):
             self.ahead.popitem(last=False)
         return len(new)
+
+    @cached_property
+    def candidate_bytes(self) -> int:
+        spec = self.description["spec"]
+        return int(spec["size"]) ** 2 * int(spec["channels"])
 
     def make(self, seeds: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images (n, size, size, channels) uint8 and their views (n, v) float32; none is made twice."""

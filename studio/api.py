@@ -29,7 +29,7 @@ from studio.bodies import (
 from studio.problems import MEDIA_TYPE, Problem
 from studio.service import Shown, StudioService
 
-FOREVER = "public, max-age=31536000, immutable"
+CACHED = "public, max-age=3600"  # it never changes, but may be flagged
 LABEL = re.compile(r"(-|0|[1-9][0-9]{0,4})")
 
 Version = Annotated[int, FromPath(ge=1, lt=2**31)]
@@ -78,10 +78,9 @@ def make(service: StudioService, access: Access) -> APIRouter:
         caller = access.require(request, "generate")
         body = await bodies.read(request, GenerateBody)
         visitor = visitor_of(caller, body.visitor)
-        label = None if body.label is None else str(body.label)
         rater = visitor if body.guided and body.visitor else None
         shown = await service.show(
-            visitor, service.painter.grid, body.count, label, rater, body.temperature, body.guided, body.seed
+            visitor, service.painter.grid, body.count, body.label, rater, body.temperature, body.guided, body.seed
         )
         return samples_out(shown)
 
@@ -114,10 +113,12 @@ def make(service: StudioService, access: Access) -> APIRouter:
         version = body.version or (await service.run(service.painter.ready)).version
         sampler, _ = await service.run(service.painter.sampler, version)
         label = "-"
-        if body.label is not None or sampler.conditional:
+        if isinstance(body.label, str):
             from operations.generate import class_index
 
-            label = str(await service.run(class_index, str(0 if body.label is None else body.label), sampler.classes))
+            label = str(await service.run(class_index, body.label, sampler.classes))
+        elif body.label is not None or sampler.conditional:
+            label = str(body.label or 0)
         ways = f"/api/v1/interpolations/{version}/{body.first}/{body.last}/{label}/{body.steps}"
         return FramesOut(version=version, frames=[f"{ways}/{step}.png" for step in range(body.steps)])
 
@@ -138,7 +139,7 @@ def make(service: StudioService, access: Access) -> APIRouter:
         if step >= steps:
             raise Problem(404, "there is no such step")
         picture = await service.run(service.painter.walk, version, first, last, number_of(label), steps, step)
-        return Response(picture, media_type="image/png", headers={"cache-control": FOREVER})
+        return Response(picture, media_type="image/png", headers={"cache-control": CACHED})
 
     @router.get(
         "/samples/{version}/{seed}/{label}.png", response_class=Response, responses={200: PNG, **problems(404, 422, 503)}
@@ -146,7 +147,7 @@ def make(service: StudioService, access: Access) -> APIRouter:
     async def sample(version: Version, seed: Seed, label: LabelText) -> Response:
         """The picture of a sample, the same one whenever and wherever it is asked for. `-` stands for no label."""
         picture = await service.run(service.painter.picture, (version, seed, number_of(label)))
-        headers = {"cache-control": FOREVER, "cross-origin-resource-policy": "cross-origin"}
+        headers = {"cache-control": CACHED, "cross-origin-resource-policy": "cross-origin"}
         return Response(picture, media_type="image/png", headers=headers)
 
     @router.post(
@@ -164,8 +165,8 @@ def make(service: StudioService, access: Access) -> APIRouter:
         content = await bodies.read_json(request)
         if not isinstance(content, list):
             taken = await service.take_one(content, caller)
-        elif len(content) > bodies.MOST_EVENTS:
-            raise Problem(422, f"expected at most {bodies.MOST_EVENTS:,} events")
+        elif len(content) > (most := bodies.MOST_EVENTS if caller.has_key else bodies.MOST_OF_VISITOR):
+            raise Problem(422, f"expected at most {most:,} events")
         else:
             taken = await service.take(content, caller)
         rejected = [RejectedOut(index=place, reason=fault.reason) for place, fault in sorted(taken.rejected.items())]

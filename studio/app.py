@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from studio.tokens import Tokens
 
 STATIC = Path(__file__).with_name("static")
 MOST = 10_000_000, 4096, 16_000_000  # bytes, pixels a side and pixels of an upload, whatever `ingest` would take
+MOST_GIVEN = 4  # as large ones as may be, in one form; of small ones more
 OVERHEAD = 64 * 1024  # of a form around it; base64 adds a third
 
 
@@ -59,15 +61,19 @@ def make(project: Project, settings: StudioSettings, log: Callable[[str], None])
     app.include_router(pages.make(service, access, settings))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
+    @functools.lru_cache(maxsize=1)
+    def described(classes: tuple[str, ...] | None) -> dict[str, Any]:
+        return description.describe(app, classes)
+
     @app.get("/api/v1/openapi.json", include_in_schema=False)
     async def openapi() -> dict[str, Any]:
         guide = painter.guide
-        classes = (guide.sampler.classes if guide.sampler.conditional else []) if guide else None
-        return description.describe(app, classes)
+        classes = tuple(guide.sampler.classes if guide.sampler.conditional else ()) if guide else None
+        return described(classes)
 
     add_handlers(app)
     app.add_middleware(GZipMiddleware, minimum_size=1000)
-    large = dict.fromkeys(("/api/v1/events", "/give"), limits.max_bytes * 4 // 3 + OVERHEAD)
+    large = {"/api/v1/events": limits.max_bytes * 4 // 3 + OVERHEAD, "/give": MOST_GIVEN * limits.max_bytes + OVERHEAD}
     app.add_middleware(
         RequestGuard,
         settings=settings,
@@ -82,22 +88,22 @@ def make(project: Project, settings: StudioSettings, log: Callable[[str], None])
 def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> Response:
-        return respond(error)
+        return respond(error, request)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         faults = [
             {"place": ".".join(str(part) for part in fault["loc"]), "reason": str(fault["msg"])} for fault in error.errors()
         ]
-        return respond(Problem(422, f"{faults[0]['place']}: {faults[0]['reason']}", faults))
+        return respond(Problem(422, f"{faults[0]['place']}: {faults[0]['reason']}", faults), request)
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> Response:
         found = Problem(error.status_code, str(error.detail))
         found.headers = dict(error.headers or {})
-        return respond(found)
+        return respond(found, request)
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> Response:
         logging.getLogger("genloop.studio").error("the studio has a bug", exc_info=error)
-        return respond(Problem(500, "the studio has a bug; its log says more"))
+        return respond(Problem(500, "the studio has a bug; its log says more"), request)

@@ -61,7 +61,7 @@ class Access:
 
     def welcome(self, request: Request) -> str:
         """The visitor of a page, who gets a name at the first one; `remember` has to be told it then."""
-        if not hasattr(request.state, "visitor"):
+        if getattr(request.state, "visitor", None) is None:
             request.state.visitor = self.visitor(request) or new_visitor()
         return str(request.state.visitor)
 

@@ -13,6 +13,7 @@ from pipelines.feedback.events import Id, Sample
 from studio.problems import Problem
 
 MOST_SAMPLES, MOST_STEPS, MOST_EVENTS = 64, 32, 1000
+MOST_OF_VISITOR = 20  # events at once, which count as one request
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)] | Annotated[int, Field(ge=0, le=99_999)]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS - MOST_SAMPLES)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,7 +18,7 @@ OWN = {"id", "rater", "at"}  # that a sender may leave out
 TOKEN = {"type": "string", "description": "Of the sample, as it came with it."}
 
 
-def describe(app: FastAPI, classes: list[str] | None) -> dict[str, Any]:
+def describe(app: FastAPI, classes: Sequence[str] | None) -> dict[str, Any]:
     """classes: of the version that is shown; None where no version is, [] where it has none."""
     found = get_openapi(title=app.title, version=app.version, routes=app.routes, description=api.__doc__)
     components = found.setdefault("components", {})

@@ -21,7 +21,7 @@ from pipelines.core.project import Project
 from pipelines.feedback.events import IMPORTED, TYPES, Event, RecordError, Sample, parse, to_json, utc_timestamp
 from pipelines.feedback.sealed import uploads
 from studio.authentication import Caller
-from studio.tokens import Grant, TokenError, Tokens
+from studio.tokens import OF_PAGE, Grant, TokenError, Tokens
 
 SAMPLES = {"vote": ("sample",), "choice": ("winner", "loser"), "report": ("sample",)}
 MOST_METADATA = 1_000_000  # bytes of a text or a colour profile
@@ -63,7 +63,9 @@ class Incoming:
             if not isinstance(fields.get(name, ""), str):
                 raise Rejected(422, f"{name}: expected text")
         grants = self.grants(fields, kind)
-        fields["rater"] = owner_of(grants, fields.get("rater"), caller)
+        owner = fields["rater"] = owner_of(grants, fields.get("rater"), caller)
+        if kind == "erase" and owner != caller.name and owner.startswith(OF_PAGE) and "admin" not in caller.scopes:
+            raise Rejected(403, "rater: a visitor of the page asks for that on the page")
         fields["at"] = clip(fields.get("at"), max((grant.at for grant in grants), default=now), now)
         if kind == "upload":
             fields["image"] = self.keep(fields.get("image"))

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 import uuid
-from urllib.parse import urlsplit
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -29,6 +28,10 @@ MOST_RANGE = 200  # characters of a header Range
 FREE = ("/static/", "/healthz", "/readyz", "/metrics")  # paths that are not counted
 ADDRESS = 10  # times as many requests as a visitor may an address have: an office, or a school
 SAFE = {"GET", "HEAD", "OPTIONS"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'"
+)
 log = logging.getLogger("genloop.studio")
 
 
@@ -41,18 +44,14 @@ class RequestGuard:
         self.app, self.settings, self.access, self.monitor, self.large = app, settings, access, monitor, large
         self.limiter = FixedWindowRateLimiter(MemoryStorage())
         self.of_visitor, self.of_address = (RateLimitItemPerMinute(per_minute * factor) for factor in (1, ADDRESS))
-        widget = " ".join(settings.widget_origins) or "'none'"
-        policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-            "form-action 'self'; base-uri 'none'; manifest-src 'self'; frame-ancestors "
-        )
         self.headers = {
             "x-content-type-options": "nosniff",
             "referrer-policy": "same-origin",
             "permissions-policy": "camera=(), geolocation=(), microphone=()",
             "cross-origin-opener-policy": "same-origin",
         }
-        self.policies = {False: f"{policy}'none'", True: f"{policy}'self' {widget}".replace(" 'none'", "", 1)}
+        framed_by = {False: "'none'", True: " ".join(("'self'", *settings.widget_origins))}  # the widget alone
+        self.policies = {widget: f"{POLICY}; frame-ancestors {origins}" for widget, origins in framed_by.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,7 +74,7 @@ class RequestGuard:
             body = await self.read(request, receive)
             await self.app(scope, replay(body, receive), answer)
         except Problem as problem:
-            await respond(problem)(scope, receive, answer)
+            await respond(problem, request)(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", None) or "other"
@@ -91,7 +90,7 @@ class RequestGuard:
             raise Problem(400, "the studio is not asked by this name; GENLOOP_STUDIO_HOSTS lists others that it may have")
         if request.method not in SAFE and "authorization" not in request.headers:
             origin = request.headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc != host:
+            if origin is not None and origin.partition("://")[2] != host:
                 raise Problem(403, "the request comes from the page of another site")
             if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
                 raise Problem(403, "the request comes from the page of another site")
@@ -99,11 +98,18 @@ class RequestGuard:
             raise Problem(416, "too many ranges")
         if request.url.path.startswith(FREE):
             return
-        caller = self.access.of_key(request)
+        address = request.client.host if request.client else "?"
+        try:
+            caller = self.access.of_key(request)
+        except Problem:
+            self.count(self.of_address, "address", address)
+            raise
         if caller is None or not caller.has_key:
-            self.count(self.of_address, "address", request.client.host if request.client else "?")
+            self.count(self.of_address, "address", address)
             if visitor := caller.name if caller else self.access.visitor(request):
                 self.count(self.of_visitor, "visitor", visitor)
+            elif request.url.path in self.large and request.method not in SAFE:
+                raise Problem(401, "expected `Authorization: Bearer KEY`, or the cookie of the page", WWW_Authenticate="Bearer")
 
     def count(self, item: RateLimitItemPerMinute, kind: str, name: str) -> None:
         if not self.limiter.hit(item, kind, name):
@@ -112,7 +118,7 @@ class RequestGuard:
 
     async def read(self, request: Request, receive: Receive) -> bytes:
         """The whole body. Raises Problem for one that is too large, or takes too long."""
-        most = next((size for path, size in self.large.items() if request.url.path.startswith(path)), SMALL)
+        most = self.large.get(request.url.path, SMALL)
         told = request.headers.get("content-length", "0")
         if told.isdigit() and int(told) > most:
             raise Problem(413, f"the body is too large; expected at most {most:,} bytes", Connection="close")

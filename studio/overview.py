@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipelines.core import timestamps
+from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
 from pipelines.feedback import rater_lineage
 from pipelines.feedback.events import Sample, Vote
@@ -79,12 +80,19 @@ class Overview:
     def recent(self, name: str, find: Callable[[], T]) -> T:
         at, found = self.kept.get(name, (0.0, None))
         if time.monotonic() - at > FRESH:
-            found = find()
+            try:
+                found = find()
+            except GenloopError:  # of a registry that does not answer now: what was there a moment ago is shown
+                if found is None:
+                    raise
             self.kept[name] = (time.monotonic(), found)
         return found  # type: ignore[return-value]
 
     def loop(self, counts: EventCounts) -> Loop:
-        return self.recent("loop", functools.partial(self.find_loop, counts))
+        try:
+            return self.recent("loop", functools.partial(self.find_loop, counts))
+        except GenloopError:
+            return Loop(counts.new + counts.folded, counts.new, None, None, None, None, None)
 
     def find_loop(self, counts: EventCounts) -> Loop:
         aliases = self.registry.aliases()

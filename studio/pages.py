@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from operations.generate import class_index
 from pipelines.core.numbers import HOTTEST, SEEDS
 from pipelines.feedback.events import Sample
+from pipelines.feedback.store.event_store import EventStore
 from studio import bodies, chart, translations
 from studio.authentication import OF_VISITORS, Access, Caller
 from studio.overview import Overview
@@ -59,8 +60,8 @@ class Pages:
         self.templates.filters["log10"] = math.log10
         self.overview = Overview(service.project, service.painter.registry)
 
-    async def page(self, request: Request, name: str, **content: Any) -> HTMLResponse:
-        """A whole page, or with `_` before its name a part of one; its visitor is remembered."""
+    async def page(self, request: Request, name: str, remember: bool = True, **content: Any) -> HTMLResponse:
+        """A whole page, or with `_` before its name a part of one. remember: its visitor, by a cookie."""
         language = translations.choose(request.cookies.get(translations.COOKIE), request.headers.get("accept-language", ""))
         shared: dict[str, Any] = {
             "t": translations.translator(language),
@@ -76,7 +77,7 @@ class Pages:
         response.headers["cache-control"] = "no-store"
         response.headers["vary"] = "accept-language, cookie"
         visitor = self.access.welcome(request)
-        if visitor != self.access.visitor(request):
+        if remember and visitor != self.access.visitor(request):
             self.access.remember(request, response, visitor)
         return response
 
@@ -87,13 +88,15 @@ class Pages:
             raise Problem(401, "open the page first")
         return visitor
 
-    def state(self) -> dict[str, Any]:
-        """What is known of people's taste, for the page's words."""
+    async def state(self) -> dict[str, Any]:
+        """What is known of people's taste, for the page's words. why: pictures are not chosen, where enough have judged."""
         guide = self.service.painter.guide
         if guide is None:
-            return {"known": False, "judgements": 0, "needed": 0}
-        known = guide.live.model is not None
-        return {"known": known, "judgements": len(guide.live.events), "needed": 0 if known else guide.live.learned.missing}
+            return {"known": False, "judgements": 0, "needed": 0, "why": ""}
+        guidance = await self.service.run(guide.guidance)
+        needed = 0 if guide.live.model is not None else guide.live.learned.missing
+        why = "" if guidance.model is not None or needed else guidance.why
+        return {"known": guidance.model is not None, "judgements": len(guide.live.events), "needed": needed, "why": why}
 
 
 def make(service: StudioService, access: Access, settings: StudioSettings) -> APIRouter:
@@ -114,7 +117,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
             return await pages.page(request, "first_run.html", run=await service.run(pages.overview.first_run))
         visitor = access.welcome(request)
         found = await grid(visitor, params.grid, None, "everyone", None)
-        favourites = await service.run(service.store.favourites, visitor)
+        favourites = await service.ask(lambda store: store.favourites(visitor))
         return await pages.page(
             request,
             "draw.html",
@@ -122,7 +125,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
             favourites=set(favourites),
             classes=painter.guide.sampler.classes if painter.guide.sampler.conditional else [],
             temperature=params.temperature,
-            **pages.state(),
+            **await pages.state(),
         )
 
     @router.get("/grid")
@@ -135,22 +138,22 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
     ) -> Response:
         visitor = pages.visitor(request)
         found = await grid(visitor, count, label, taste, temperature)
-        return await pages.page(request, "_cards.html", pictures=found, favourites=set(), **pages.state())
+        return await pages.page(request, "_cards.html", pictures=found, favourites=set(), **await pages.state())
 
     @router.get("/grid/like")
     async def like(request: Request, version: Version, seed: Seed, label: Label = None, turn: Seed = 0) -> Response:
         sample = Sample(version=version, seed=seed, label=label)
         shown = await service.show(pages.visitor(request), painter.like, sample, params.grid, turn)
-        return await pages.page(request, "_cards.html", pictures=shown.pictures, favourites=set(), **pages.state())
+        return await pages.page(request, "_cards.html", pictures=shown.pictures, favourites=set(), **await pages.state())
 
     @router.get("/knows")
     async def knows(request: Request) -> Response:
-        return await pages.page(request, "_knows.html", **pages.state())
+        return await pages.page(request, "_knows.html", **await pages.state())
 
     @router.get("/strip")
     async def strip(request: Request) -> Response:
         loop = await service.run(pages.overview.loop, await service.run(service.counts))
-        return await pages.page(request, "_strip.html", loop=loop, **pages.state())
+        return await pages.page(request, "_strip.html", loop=loop, **await pages.state())
 
     @router.get("/picture/{version}/{seed}/{label}")
     async def picture(
@@ -172,8 +175,8 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
             None,
             sampler.classes[sample.label] if sample.label is not None else "",
         )
-        favourites = set(await service.run(service.store.favourites, visitor))
-        return await pages.page(request, "picture.html", pictures=[shown], favourites=favourites, **pages.state())
+        favourites = set(await service.ask(lambda store: store.favourites(visitor)))
+        return await pages.page(request, "picture.html", pictures=[shown], favourites=favourites, **await pages.state())
 
     @router.get("/compare")
     async def compare(request: Request) -> Response:
@@ -188,7 +191,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
             second=second,
             label="-" if not guide.sampler.conditional else "0",
             classes=guide.sampler.classes if guide.sampler.conditional else [],
-            **pages.state(),
+            **await pages.state(),
         )
 
     @router.get("/compare/pair")
@@ -214,25 +217,25 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
     @router.get("/mine")
     async def mine(request: Request) -> Response:
         visitor = access.visitor(request) or ""
-        votes = await service.run(pages.overview.votes, service.store, visitor, HISTORY)
-        favourites = await service.run(service.store.favourites, visitor)
-        versions = await service.run(pages.overview.versions, service.store, visitor)
+        votes = await service.ask(lambda store: pages.overview.votes(store, visitor, HISTORY))
+        favourites = await service.ask(lambda store: store.favourites(visitor))
+        versions = await service.ask(lambda store: pages.overview.versions(store, visitor))
         learned = [(line.number, line.own) for line in versions if line.own]
         return await pages.page(
             request,
             "mine.html",
             votes=[(vote, url_of(vote.sample)) for vote in votes],
-            kept=[(sample, url_of(sample)) for sample in favourites],
+            kept=[(sample, url_of(sample)) for sample in favourites[:HISTORY]],
             learned=learned,
-            **pages.state(),
+            **await pages.state(),
         )
 
     @router.post("/favourites", status_code=204)
     async def favourite(request: Request) -> Response:
         visitor = pages.visitor(request)
         body = await bodies.read(request, FavouriteBody)
-        change = service.store.add_favourite if body.on else service.store.remove_favourite
-        await service.run(change, visitor, body.sample)
+        change = EventStore.add_favourite if body.on else EventStore.remove_favourite
+        await service.ask(lambda store: change(store, visitor, body.sample))
         return Response(status_code=204)
 
     @router.get("/give")
@@ -269,7 +272,8 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
 
     @router.get("/progress")
     async def progress(request: Request) -> Response:
-        lines = await service.run(pages.overview.versions, service.store, access.visitor(request) or "")
+        visitor = access.visitor(request) or ""
+        lines = await service.ask(lambda store: pages.overview.versions(store, visitor))
         charts = {
             name: chart.draw([(line.number, line.scores[name]) for line in lines if name in line.scores]) for name in SCORES
         }
@@ -313,9 +317,9 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
     async def widget(request: Request, visitor: Annotated[str, Query(max_length=200)] = "") -> Response:
         """A picture with like and dislike, in a frame of somebody else's page, where there are no cookies of ours."""
         known = service.tokens.read_visitor(visitor) or new_visitor()
-        request.state.visitor = access.visitor(request)  # no cookie is set
         shown = await grid(known, 1, None, "everyone", None)
-        return await pages.page(request, "_widget.html", picture=shown[0], visitor=service.tokens.sign_visitor(known))
+        signed = service.tokens.sign_visitor(known)
+        return await pages.page(request, "_widget.html", remember=False, picture=shown[0], visitor=signed)
 
     return router
 

@@ -6,19 +6,22 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.core import png
-from pipelines.core.errors import GenloopError
+from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.numbers import SEEDS
 from pipelines.core.project import Project
-from pipelines.feedback.events import Event, Sample
+from pipelines.feedback.events import Report, Sample
+from pipelines.feedback.store.event_store import sample_of
 from pipelines.registry.client import open_registry
 from pipelines.registry.versions import CHALLENGER, CHAMPION, NoVersionError
 from studio.batcher import BatchedSampler, Batcher
+from studio.recorder import Change
 
 if TYPE_CHECKING:
     from operations.generate import GeneratedImages, SampleFilter
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 
 WATCH = 2.0  # seconds between two looks at the alias
 AGAIN = 60.0  # seconds after which a version that did not load is tried again
-VERSIONS = 4  # others than the champion that are held ready
-PICTURES = 20_000  # encoded, that are kept
+VERSIONS = 8  # others than the champion that are held ready
+PICTURES = 2**26  # bytes of encoded pictures that are kept
 AHEAD = 2  # grids that are made ahead
 
 Key = tuple[int, int, int]  # version, seed and label of a sample, -1 for no label
@@ -49,14 +52,17 @@ class Painter:
         self.aliases: dict[str, int] = {}
         self.identity: str | None = None
         self.failed: tuple[str | None, float] | None = None
-        self.learned: list[Event] = []  # while another version is being loaded
+        self.looking = threading.Lock()
+        self.flagged: set[Sample] = set()  # of all versions
+        self.learned: list[Change] = []  # while another version is being loaded
         self.loading = threading.Event()
         self.choosing = threading.Lock()  # one grid is chosen at a time
         self.others: OrderedDict[int, tuple[BatchedSampler, SampleFilter]] = OrderedDict()
         self.other_lock = threading.Lock()
         self.pictures: OrderedDict[Key, bytes] = OrderedDict()
+        self.picture_bytes = 0
         self.picture_lock = threading.Lock()
-        self.seeds: dict[str | None, int] = {}
+        self.seeds: dict[str | None, int] = {}  # by class, of the next grid
         self.seed_lock = threading.Lock()
         self.wanted: dict[str | None, int] = {}  # by class, how large the last grid was: so many are made ahead
         self.work = threading.Condition()
@@ -87,6 +93,10 @@ class Painter:
 
     def look(self) -> None:
         """Take over the champion, if it is another one. Whatever goes wrong is said, and the old one stays."""
+        with self.looking:
+            self.look_alone()
+
+    def look_alone(self) -> None:
         try:
             self.aliases = self.registry.aliases()
             number = self.aliases.get(CHAMPION)
@@ -117,15 +127,20 @@ class Painter:
         try:
             guide = Guide.open(self.project, self.params, self.registry, number, self.log, self.guide)
             guide.sampler = BatchedSampler(guide.sampler, self.batcher)
-            guide.prepare(self.params.studio.grid, None, self.next_seed(None))  # compiles what has to be compiled
-            guide.learn(self.learned)
+            guide.load_version = self.load
+            self.flagged |= guide.filter.flagged
+            guide.filter = replace(guide.filter, flagged=self.flagged)
+            guide.prepare(self.params.studio.grid, None, self.seed(None, 0))  # compiles what has to be compiled
             before, self.guide, self.identity = self.guide, guide, identity
         finally:
             self.loading.clear()
-        guide.learn(self.learned)  # what came meanwhile; nothing is learned twice
+        for change in self.learned:  # what came meanwhile; nothing is learned twice
+            apply(guide, change)
         self.failure, self.failed = "", None
-        if before:
+        if before is not None:
             before.close()
+            if before.version == number:  # the same number, and another model
+                self.forget_pictures(number)
         self.log(f"version {number} is shown after {time.monotonic() - began:.1f} s")
         self.want(None, self.params.studio.grid)
 
@@ -137,22 +152,35 @@ class Painter:
             )
         return self.guide
 
-    def learn(self, events: Sequence[Event]) -> None:
+    def forget_pictures(self, number: int) -> None:
+        with self.picture_lock, self.other_lock:
+            self.others.pop(number, None)
+            for key in [key for key in self.pictures if key[0] == number]:
+                self.picture_bytes -= len(self.pictures.pop(key))
+
+    def learn(self, change: Change) -> None:
         if self.loading.is_set():
-            self.learned += events
+            self.learned.append(change)
+        if isinstance(change, list):
+            self.flagged |= {event.sample for event in change if isinstance(event, Report) and event.sample is not None}
         if self.guide is not None:
-            self.guide.learn(events)
+            apply(self.guide, change)
 
     # Pictures
 
-    def next_seed(self, label: str | None) -> int:
+    def seed(self, label: str | None, count: int) -> int:
+        """The first seed of the next grid of a class; the grid after it begins `count` further on."""
         with self.seed_lock:
-            return self.seeds.setdefault(label, secrets.randbelow(SEEDS // 2))
+            found = self.seeds.get(label)
+            if found is None or found + count >= SEEDS - 1000:
+                found = secrets.randbelow(SEEDS // 2)
+            self.seeds[label] = found + count
+            return found
 
     def grid(
         self,
         count: int,
-        label: str | None = None,
+        label: str | int | None = None,
         rater: str | None = None,
         temperature: float | None = None,
         guided: bool = True,
@@ -160,14 +188,13 @@ class Painter:
     ) -> GeneratedImages:
         """seed: without one, pictures that were made ahead, if there are some. Raises as `Guide.generate`, or NotReadyError."""
         guide = self.ready()
+        name = class_name(guide, label)
         if seed is None:
-            seed = self.next_seed(label)
-            with self.seed_lock:
-                self.seeds[label] = seed + count if seed + count < SEEDS - 1000 else secrets.randbelow(SEEDS // 2)
+            seed = self.seed(name, count)
         with self.choosing:
-            found = guide.generate(count, label, rater, temperature, seed, guided)
+            found = guide.generate(count, name, rater, temperature, seed, guided)
         self.remember(found)
-        self.want(label, count)
+        self.want(name, count)
         return found
 
     def like(self, sample: Sample, count: int, seed: int) -> GeneratedImages:
@@ -187,9 +214,10 @@ class Painter:
 
     def keep(self, key: Key, picture: bytes) -> None:
         with self.picture_lock:
+            self.picture_bytes += len(picture) - len(self.pictures.get(key, b""))
             self.pictures[key] = picture
-            while len(self.pictures) > PICTURES:
-                self.pictures.popitem(last=False)
+            while self.picture_bytes > PICTURES:
+                self.picture_bytes -= len(self.pictures.popitem(last=False)[1])
 
     def picture(self, key: Key) -> bytes:
         """The PNG of a sample of any version.
@@ -198,12 +226,11 @@ class Painter:
             NoVersionError: there is no such version, or it has no such class.
             WithheldError: people have flagged it.
         """
-        sampler, samples = self.sampler(key[0])
-        flagged = {(one.version, one.seed, -1 if one.label is None else one.label) for one in samples.flagged}
-        if key in flagged:
+        if sample_of(*key) in self.flagged:
             raise WithheldError("this picture was flagged, and is not shown again")
         if (kept := self.pictures.get(key)) is not None:
             return kept
+        sampler, samples = self.sampler(key[0])
         check_label(sampler, key[2])
         seeds, labels = np.array([key[1]], np.int64), np.array([max(key[2], 0)], np.int32)
         image = sampler.submit(seeds, labels if sampler.conditional else None).result()
@@ -215,11 +242,20 @@ class Painter:
 
     def walk(self, version: int, first: int, last: int, label: int, steps: int, step: int) -> bytes:
         """The PNG of a step of the way from one seed's picture to another's. Raises as `picture`."""
-        sampler, _ = self.sampler(version)
+        sampler, samples = self.sampler(version)
         check_label(sampler, label)
-        labels = np.array([label], np.int32) if sampler.conditional else None
+        if not self.flagged.isdisjoint(sample_of(version, seed, label) for seed in (first, last)):
+            raise WithheldError("a picture at an end of this way was flagged, and is not shown again")
+        labels = np.array([max(label, 0)], np.int32)
         ends = np.array([first], np.int64), np.array([last], np.int64)
-        return png.encode(sampler.walk(*ends, np.array([step / (steps - 1)], np.float64), labels)[0])
+        image = sampler.walk(*ends, np.array([step / (steps - 1)], np.float64), labels if sampler.conditional else None)
+        if samples.lookalikes.mask(image)[0]:
+            raise WithheldError("this picture looks like one that was flagged, and is not shown")
+        return png.encode(image[0])
+
+    def load(self, number: int | None) -> BatchedSampler:
+        assert number is not None
+        return self.sampler(number)[0]
 
     def sampler(self, version: int) -> tuple[BatchedSampler, SampleFilter]:
         guide = self.guide
@@ -229,14 +265,12 @@ class Painter:
         with self.other_lock:
             if version not in self.others:
                 from operations.generate import SampleFilter
-                from pipelines.feedback import all_events
                 from pipelines.feedback.withheld import WithheldFilter
 
                 if not self.registry.has(version):
                     raise NoVersionError(f"there is no version {version}")
                 loaded = self.registry.load(version)
-                flagged = guide.filter.flagged if guide else all_events.flagged_samples(self.project)
-                samples = SampleFilter(loaded, WithheldFilter.read(self.project, self.params), flagged)
+                samples = SampleFilter(loaded, WithheldFilter.read(self.project, self.params), self.flagged)
                 self.others[version] = BatchedSampler(loaded, self.batcher), samples
                 while len(self.others) > VERSIONS:
                     self.others.popitem(last=False)
@@ -267,12 +301,32 @@ class Painter:
             guide = self.guide
             if guide is None:
                 continue
-            seed = self.next_seed(label)
+            seed = self.seed(label, 0)
             try:
                 for number in range(AHEAD):
                     guide.prepare(count, label, seed + number * count)
             except Exception as error:  # nobody waits for it, and who asks for a picture is told
                 self.log(f"no pictures could be made ahead: {error}")
+
+
+def apply(guide: Guide, change: Change) -> None:
+    """Learn from new events, or unlearn one that was withdrawn."""
+    if isinstance(change, list):
+        guide.learn(change)
+    else:
+        guide.live.withdraw(change)
+
+
+def class_name(guide: Guide, label: str | int | None) -> str | None:
+    """The name of a class that is given by its index, or by its name. Raises InputError where there is none."""
+    from operations.generate import class_index
+
+    if label is None or not guide.sampler.conditional:
+        return None if label is None else str(label)  # which such a version refuses in its own words
+    classes: list[str] = guide.sampler.classes
+    if isinstance(label, int) and label >= len(classes):
+        raise InputError(f"label {label}: expected an index below {len(classes)}")
+    return classes[label if isinstance(label, int) else class_index(label, classes)]
 
 
 class WithheldError(GenloopError):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from html import escape
 from http import HTTPStatus
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.registry.versions import NoVersionError
+from studio import translations
 from studio.painter import NotReadyError, WithheldError
 
 MEDIA_TYPE = "application/problem+json"
+
+
+PAGE = """<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="stylesheet" href="/static/studio.css"></head>
+<body><main><h1>{title}</h1><p>{detail}</p><p><a href="/">{back}</a></p></main></body></html>"""
 
 
 class Problem(Exception):  # noqa: N818  (RFC 9457 calls it so)
@@ -23,7 +31,14 @@ class Problem(Exception):  # noqa: N818  (RFC 9457 calls it so)
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def respond(problem: Problem) -> JSONResponse:
+def respond(problem: Problem, request: Request) -> Response:
+    """For programs; as a small page where a person has opened an address."""
+    if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
+        language = translations.choose(request.cookies.get(translations.COOKIE), request.headers.get("accept-language", ""))
+        t = translations.translator(language)
+        title = t("That page is not there") if problem.status == 404 else t("Something is wrong")
+        page = PAGE.format(language=language, title=title, detail=escape(t(problem.detail)), back=t("Back"))
+        return HTMLResponse(page, problem.status, problem.headers)
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,

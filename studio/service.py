@@ -14,7 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from pipelines.core import timestamps
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
-from pipelines.feedback.events import Event, Sample
+from pipelines.feedback.events import Event, Sample, Upload
+from pipelines.feedback.sealed import uploads
 from pipelines.feedback.store.event_store import AddResult, EventCounts, EventStore
 from studio import incoming_events
 from studio.authentication import Caller
@@ -75,6 +76,11 @@ class StudioService:
     def store(self) -> EventStore:
         """To read; what is written goes through the recorder."""
         return EventStore.open(self.project.database_url)
+
+    def remove_upload(self, event: Event) -> None:
+        """Of an upload that was not stored; its image stays where another event has the same."""
+        if isinstance(event, Upload) and event.image not in self.store.images():
+            uploads.remove(self.project.uploads, event.image)
 
     def counts(self) -> EventCounts:
         """Of a moment ago: counting a million events takes a while."""
@@ -141,16 +147,16 @@ class StudioService:
         known = [place for place, result in by_place.items() if result is AddResult.KNOWN]
         again = [place for place, result in by_place.items() if result is AddResult.CONFLICT]
         if again:
-            before = await self.run(self.store.find, [events[place].id for place in again])
+            before = await self.ask(lambda store: store.find([events[place].id for place in again]))
             for place in again:
                 first = before.get(events[place].id)
                 if first is not None and incoming_events.same(first, events[place]):
                     known.append(place)
                 else:
                     rejected[place] = Rejected(409, "an event with this id and other content is stored already")
-        for place, result in by_place.items():
-            if result is AddResult.FORGOTTEN:
-                rejected[place] = Rejected(403, "this rater has asked to be forgotten")
+        for place in [place for place, result in by_place.items() if result is AddResult.FORGOTTEN]:
+            rejected[place] = Rejected(403, "this rater has asked to be forgotten")
+            await self.run(self.remove_upload, events[place])
         for place in stored:
             self.monitor.events.labels(events[place].type).inc()
         return Taken(stored, sorted(known), rejected)
@@ -163,12 +169,15 @@ class StudioService:
         return taken
 
     async def withdraw(self, name: str, rater: str) -> bool:
-        """Take back an event that no fold has taken, and what was learned from it."""
-        await self.run(self.recorder.wait, rater, PATIENCE)
-        gone = await self.run(self.store.withdraw, name, rater)
-        if gone and (guide := self.painter.guide) is not None:
-            await self.run(guide.live.withdraw, name)
-        return gone
+        """Take back a vote or a choice that no fold has taken, and what was learned from it."""
+        try:
+            return await asyncio.wrap_future(self.recorder.withdraw(name, rater))
+        except GenloopError as error:
+            raise from_error(error) from None
+
+    async def ask(self, question: Callable[[EventStore], T]) -> T:
+        """What the database says. Nothing of it happens in the thread that answers everybody."""
+        return await self.run(lambda: question(self.store))
 
 
 def holds_images(records: Sequence[Any]) -> bool:

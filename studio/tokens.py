@@ -10,6 +10,7 @@ from itsdangerous import BadSignature, SignatureExpired, URLSafeSerializer, URLS
 
 from pipelines.feedback.events import Sample
 
+OF_PAGE = "visitor-"  # how the names of the page's visitors begin
 YEAR = 365 * 24 * 3600  # seconds
 
 
@@ -64,4 +65,4 @@ class Tokens:
 
 def new_visitor() -> str:
     """A random name: nothing personal is known of a visitor."""
-    return f"visitor-{secrets.token_hex(12)}"
+    return f"{OF_PAGE}{secrets.token_hex(12)}"

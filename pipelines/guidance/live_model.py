@@ -121,11 +121,12 @@ class LiveModel:
     def withdraw(self, name: str) -> None:
         """Unlearn one event; where the last full fit has learned from it, and a new one takes long, the next one does."""
         with self.lock:
-            known = self.events.pop(name, None) is not None
-            if self.since.pop(name, None) is not None:
+            known = self.events.pop(name, None)
+            if known is not None and (rows := self.since.pop(name, None)) is not None:
+                self.added[known.rater] = self.added.get(known.rater, 0.0) - float(rows[1].sum())
                 self.update([])
                 return
-        if known and self.learned.judgements < SLOW:
+        if known is not None and self.learned.judgements < SLOW:
             self.learn()
 
     def forget(self, rater: str) -> None:
@@ -142,10 +143,13 @@ class LiveModel:
 
     def learn(self) -> None:
         """The full fit, and then the judgements that have come meanwhile."""
-        with self.lock:
-            events = dict(self.events)
-        newest = sorted(events.values(), key=lambda event: (event.at, event.id))[-MOST:]
-        learned = self.study(newest)
+        while True:
+            with self.lock:
+                events = dict(self.events)
+            newest = sorted(events.values(), key=lambda event: (event.at, event.id))[-MOST:]
+            learned = self.study(newest)
+            if events.keys() <= self.events.keys() or learned.judgements >= SLOW:  # none was withdrawn meanwhile
+                break
         with self.lock:
             self.drop(events.keys() - {event.id for event in newest})  # a studio runs for months
             self.learned, self.theta, self.since, self.added = learned, learned.theta, {}, {}

@@ -9,35 +9,43 @@ const grid = document.getElementById("grid");
 const OUTBOX = "genloop-outbox";
 const waiting = () => JSON.parse(localStorage.getItem(OUTBOX) || "[]");
 const keep = (list) => localStorage.setItem(OUTBOX, JSON.stringify(list));
-let sending = null;
+let sending = Promise.resolve();
+const name = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-function put(path, body) {
-  keep([...waiting(), { path, body }]);
-  return send();
+async function put(path, body) { // the answer; null where it has to wait
+  const key = name();
+  keep([...waiting(), { key, path, body }]);
+  return (await send())?.get(key) ?? null;
 }
 
 function send() {
-  sending ??= sendAll().finally(() => { sending = null; });
+  const alone = navigator.locks ? (work) => navigator.locks.request(OUTBOX, work) : (work) => work(); // of several tabs, one sends
+  const before = sending;
+  sending = (async () => { await before; return alone(sendAll); })();
   return sending;
 }
 
 async function sendAll() {
-  let answer = null;
+  const answers = new Map();
   while (waiting().length) {
     const [first] = waiting();
     let response;
     try {
       response = await fetch(first.path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(first.body) });
     } catch {
-      return offline(true);
+      offline(true);
+      return answers;
     }
-    if (response.status >= 500 || response.status === 429 || response.status === 408) return offline(true);
-    keep(waiting().slice(1));
-    answer = response;
-    if (!response.ok && response.status !== 404) toast(`${words.failed} ${(await response.clone().json()).detail}`);
+    if ([408, 429, 502, 503, 504].includes(response.status)) {
+      offline(true);
+      return answers;
+    }
+    keep(waiting().filter((one) => one.key !== first.key));
+    answers.set(first.key, response);
+    if (!response.ok && response.status !== 404) toast(`${words.failed} ${(await response.clone().json().catch(() => ({}))).detail ?? response.status}`);
   }
   offline(false);
-  return answer;
+  return answers;
 }
 
 function offline(is) {
@@ -46,10 +54,8 @@ function offline(is) {
   note.hidden = !is;
   clearTimeout(offline.timer);
   if (is) offline.timer = setTimeout(send, 3000);
-  return null;
 }
 addEventListener("online", send);
-send();
 
 function toast(text, chips = []) {
   const box = document.getElementById("toast");
@@ -66,7 +72,6 @@ const sampleOf = (picture) => {
   const { version, seed, label } = picture.dataset;
   return { version: +version, seed: +seed, ...(label === "" ? {} : { label: +label }) };
 };
-const name = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const now = () => new Date().toISOString(); // a vote that has to wait for a connection keeps its time
 let last = null; // the last vote, for undo and for its reason
 
@@ -132,7 +137,7 @@ async function replace(picture, place) { // the very next picture obeys the clic
 
 async function knows() {
   const response = await fetch("/knows").catch(() => null);
-  if (response?.ok) find("#knows").innerHTML = await response.text();
+  if (response?.ok && find("#knows")) find("#knows").innerHTML = await response.text();
 }
 
 function asked(more = {}) {
@@ -146,7 +151,7 @@ async function undo() {
   const { id, card, item } = last;
   last = null;
   const response = await put("/api/v1/events/withdraw", { id });
-  if (response && response.status === 404) return toast(words.late);
+  if (response && !response.ok) return toast(words.late);
   item?.remove();
   if (card && !card.isConnected && grid) { card.classList.remove("right", "left"); grid.prepend(card); card.focus(); }
   card?.classList.remove("right", "left");
@@ -156,8 +161,8 @@ async function undo() {
 async function favourite(picture) {
   const button = find('[data-do="favourite"]', picture), on = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", String(on));
-  await put("/favourites", { sample: sampleOf(picture), on });
-  toast(on ? words.kept : words.dropped);
+  const response = await put("/favourites", { sample: sampleOf(picture), on });
+  if (!response || response.ok) toast(on ? words.kept : words.dropped);
 }
 
 async function vary(picture) {
@@ -197,15 +202,21 @@ function report(picture) {
 }
 find("[data-send-report]")?.addEventListener("click", async () => {
   find("#report").close();
-  await put("/api/v1/events", { id: name(), at: now(), type: "report", sample: sampleOf(flagged), token: flagged.dataset.token, reason: find("#report-reason").value });
+  const response = await put("/api/v1/events", { id: name(), at: now(), type: "report", sample: sampleOf(flagged), token: flagged.dataset.token, reason: find("#report-reason").value });
+  if (!response?.ok) return;
   toast(words.reported);
-  await replace(flagged, pictures().indexOf(flagged));
+  if (grid.classList.contains("one")) location.assign("/");
+  else await replace(flagged, pictures().indexOf(flagged));
 });
 
 async function copy(picture) {
   const { version, seed, label } = sampleOf(picture);
-  await navigator.clipboard?.writeText(`version ${version}, seed ${seed}${label === undefined ? "" : `, label ${label}`}`).catch(() => {});
-  toast(words.copied);
+  try {
+    await navigator.clipboard.writeText(`version ${version}, seed ${seed}${label === undefined ? "" : `, label ${label}`}`);
+    toast(words.copied);
+  } catch {
+    toast(words.uncopied); // without TLS a browser allows it on this machine alone
+  }
 }
 
 const deeds = { like: (one) => vote(one, 1), dislike: (one) => vote(one, -1), favourite, vary, morph, report, copy };
@@ -223,9 +234,12 @@ document.addEventListener("submit", (event) => {
   if (event.target.dataset.sure && !confirm(event.target.dataset.sure)) event.preventDefault();
 });
 
-// Keys
+// Keys, which can be switched off for those whose voice or hands would press them by accident
+const keysOn = find("#keys-on");
+keysOn.checked = localStorage.getItem("genloop-keys") !== "off";
+keysOn.addEventListener("change", () => localStorage.setItem("genloop-keys", keysOn.checked ? "on" : "off"));
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || find("dialog[open]")) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || (!keysOn.checked && event.key !== "?") || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || find("dialog[open]")) return;
   const key = event.key.toLowerCase(), all = pictures(), place = all.indexOf(document.activeElement?.closest?.(".picture"));
   const keys = {
     j: () => all[Math.min(place + 1, all.length - 1)]?.focus(),
@@ -243,7 +257,7 @@ document.addEventListener("keydown", (event) => {
     arrowright: () => find("[data-choose]") && choose(1),
   };
   if (/^[1-9]$/.test(key)) because(+key - 1);
-  else if (keys[key] && (all.length || "z?arrowleftarrowrightn".includes(key))) { event.preventDefault(); keys[key](); }
+  else if (keys[key] && (all.length || ["z", "?", "n", "arrowleft", "arrowright"].includes(key))) { event.preventDefault(); keys[key](); }
 });
 
 // Swipes
@@ -265,8 +279,8 @@ async function choose(number) {
   const both = [...document.querySelectorAll("[data-choose]")];
   if (both.length !== 2) return;
   const [better, other] = [both[number], both[1 - number]].map((one) => ({ ...JSON.parse(one.dataset.sample), token: one.dataset.token }));
-  await put("/api/v1/events", { id: name(), at: now(), type: "choice", winner: better, loser: other });
-  toast(better.version === other.version ? words.chosen : `${words.chosen}: v${better.version}`);
+  const response = await put("/api/v1/events", { id: name(), at: now(), type: "choice", winner: better, loser: other });
+  if (!response || response.ok) toast(better.version === other.version ? words.chosen : `${words.chosen}: v${better.version}`);
   htmx.trigger("#pair", "next");
 }
 
@@ -292,3 +306,4 @@ document.body.addEventListener("htmx:responseError", async (event) => {
   try { detail = JSON.parse(event.detail.xhr.responseText).detail; } catch { /* no words came with it */ }
   toast(`${words.failed} ${detail}`);
 });
+send();

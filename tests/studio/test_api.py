@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -11,9 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from operations.guide import Guide
+from pipelines.core.errors import GenloopError
 from pipelines.feedback.events import Choice, Report, Upload, Vote
 from pipelines.feedback.store.event_store import EventStore
-from pipelines.registry.versions import CHALLENGER
+from pipelines.registry.versions import CHALLENGER, CHAMPION
 from tests.promotion import fakes
 from tests.studio.conftest import StudioRegistry, bright
 from tests.studio.serving import BOSS, PRODUCT, WRITER, Studio, generate, vote_on, wait_for
@@ -28,7 +33,7 @@ def pixels_at(client: httpx.Client, sample: dict[str, Any]) -> np.ndarray:
     answer = client.get(sample["url"])
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/png"
-    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["cache-control"] == "public, max-age=3600"
     return np.asarray(Image.open(io.BytesIO(answer.content)))[..., None]
 
 
@@ -208,3 +213,96 @@ def test_what_it_is_and_how_it_fares_is_there_for_programs(studio: Studio, shop:
     assert (model["version"], model["classes"], model["size"]) == (1, ["a", "b"], 8)
     described = shop.get("/api/v1/openapi.json").json()
     assert {"/api/v1/generate", "/api/v1/events", "/api/v1/stats"} <= set(described["paths"])
+
+
+def test_the_widget_gives_nobody_a_cookie(studio: Studio) -> None:
+    first, second = (httpx.get(f"{studio.address}/widget") for _ in range(2))
+    assert first.status_code == 200
+    assert "set-cookie" not in first.headers
+    assert len({re.search('data-visitor="([^"]+)"', one.text)[1] for one in (first, second)}) == 2  # type: ignore[index]
+
+
+def test_a_key_without_admin_does_not_erase_visitors_of_the_page(studio: Studio, shop: httpx.Client) -> None:
+    erase = {"id": "e", "type": "erase", "rater": "visitor-0123"}
+    assert shop.post("/api/v1/events", json=erase).status_code == 403
+    assert studio.client(BOSS).post("/api/v1/admin/forget", json={"rater": "visitor-0123"}).json()["stored"] == 1
+    assert shop.post("/api/v1/events", json={**erase, "rater": "alice"}).json()["stored"] == 1
+
+
+def test_what_was_reported_is_on_no_way_and_in_no_other_version_either(
+    registry: StudioRegistry, studio: Studio, shop: httpx.Client
+) -> None:
+    registry.add(2, 60.0)
+    (sample,) = generate(shop, seed=5)
+    way = f"/api/v1/interpolations/1/5/6/{sample['label']}/4/0.png"
+    assert shop.get("/api/v1/samples/2/5/1.png").status_code == shop.get(way).status_code == 200
+    registry.set_alias(CHAMPION, 2)
+    wait_for(lambda: studio.painter.guide.version == 2)
+    report = {key: value for key, value in vote_on(sample, "r").items() if key != "value"} | {"type": "report"}
+    assert shop.post("/api/v1/events", json=report).status_code == 200
+    wait_for(lambda: shop.get(sample["url"]).status_code == 404)
+    assert shop.get(way).status_code == 404
+    assert shop.get("/api/v1/samples/2/5/1.png").status_code == 200
+
+
+def test_an_undo_while_another_version_is_loaded_is_an_undo(
+    registry: StudioRegistry, studio: Studio, shop: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.add(2, 60.0)
+    (sample,) = generate(shop)
+    shop.post("/api/v1/events", json=vote_on(sample, "one"))
+    wait_for(lambda: "one" in studio.painter.guide.live.events)
+    learn_all, slow = Guide.learn_all, threading.Event()
+
+    def wait(self: Guide, *arguments: Any) -> None:
+        learn_all(self, *arguments)
+        assert slow.wait(10)
+
+    monkeypatch.setattr(Guide, "learn_all", wait)
+    registry.set_alias(CHAMPION, 2)
+    wait_for(studio.painter.loading.is_set)
+    assert shop.post("/api/v1/events/withdraw", json={"id": "one"}).status_code == 204
+    wait_for(lambda: not studio.painter.guide.live.events)
+    slow.set()
+    wait_for(lambda: studio.painter.guide.version == 2)
+    wait_for(lambda: not studio.painter.guide.live.events)
+
+
+def test_figures_do_not_grow_with_what_is_asked(studio: Studio, shop: httpx.Client) -> None:
+    for number in range(30):
+        shop.request(f"X{number}", "/healthz")
+        shop.get(f"/nothing/{number}")
+        shop.post("/api/v1/generate", json={"count": 1, "label": f"no-{number}"})
+    text = shop.get("/metrics").text
+    assert 'method="other"' in text
+    assert len(re.findall("genloop_requests_total", text)) < 20
+    assert len(studio.painter.seeds) <= 3
+
+
+def test_grids_at_the_same_time_are_of_different_seeds(studio: Studio, shop: httpx.Client) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        grids = list(pool.map(lambda _: generate(shop, 3), range(40)))
+    seeds = [sample["seed"] for grid in grids for sample in grid]
+    assert len(set(seeds)) == len(seeds) == 120
+
+
+def test_a_registry_that_does_not_answer_takes_no_page_away(
+    registry: StudioRegistry, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> Any:
+        raise GenloopError("MLflow does not answer")
+
+    monkeypatch.setattr(registry, "aliases", fail)
+    visitor = studio.client()
+    for path in ("/", "/give", "/compare", "/picture/1/3/1"):
+        assert visitor.get(path).status_code == 200, path
+    assert generate(visitor, 2)
+    wait_for(lambda: studio.painter.failure == "MLflow does not answer")
+
+
+def test_a_person_gets_a_page_where_a_program_gets_a_problem(studio: Studio) -> None:
+    visitor = studio.client()
+    page = visitor.get("/nothing<b>", headers={"accept": "text/html"})
+    assert page.status_code == 404
+    assert "That page is not there" in page.text
+    assert visitor.get("/nothing").headers["content-type"] == "application/problem+json"

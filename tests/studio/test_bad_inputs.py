@@ -146,7 +146,9 @@ def test_a_body_that_does_not_come_is_not_waited_for(studio: Studio, monkeypatch
 
     monkeypatch.setattr(middleware, "PATIENCE", 0.3)
     with socket.create_connection(("127.0.0.1", studio.port)) as slow:
-        slow.sendall(f"POST /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\nContent-Length: 100\r\n\r\nx".encode())
+        slow.sendall(
+            f"POST /api/v1/generate HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\nContent-Length: 100\r\n\r\nx".encode()
+        )
         assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pipelines.core.errors import GenloopError
-from pipelines.feedback.events import Event, Sample, Vote
+from pipelines.feedback.events import Sample, Vote
 from pipelines.feedback.shown import ShownSample
 from pipelines.feedback.store.event_store import AddResult, EventStore
-from studio.recorder import Recorder
+from studio.recorder import Change, Recorder
 
 SAMPLE = Sample(version=1, seed=7, label=0)
 
@@ -28,9 +27,12 @@ class Learner:
         self.go = threading.Event()
         self.go.set()
 
-    def __call__(self, events: Sequence[Event]) -> None:
+    def __call__(self, change: Change) -> None:
         assert self.go.wait(10)
-        self.known += [event.id for event in events]
+        if isinstance(change, list):
+            self.known += [event.id for event in change]
+        else:
+            self.known.remove(change)
 
 
 @pytest.fixture
@@ -110,11 +112,38 @@ def test_samples_are_stored_as_they_were_shown(url: str) -> None:
 def test_an_error_of_learning_loses_no_vote(url: str) -> None:
     lines: list[str] = []
 
-    def fail(events: Sequence[Event]) -> None:
+    def fail(change: Change) -> None:
         raise ValueError("a bug")
 
     recorder = Recorder(url, fail, lines.append)
     assert recorder.add([vote("a")]).result(10) == [AddResult.STORED]
     assert recorder.wait("r", 10)
-    assert lines == ["1 events are stored, but the studio could not learn from them: a bug"]
+    assert lines == ["what was said is stored, but the studio could not learn from it: a bug"]
     recorder.close()
+
+
+def test_what_is_withdrawn_is_unlearned_in_the_order_in_which_it_came(url: str) -> None:
+    learner = Learner()
+    learner.go.clear()
+    recorder = Recorder(url, learner, print)
+    recorder.add([vote("a"), vote("b")])
+    first, again = recorder.withdraw("a", "r"), recorder.add([vote("a", value=-1)])
+    nobody, other = recorder.withdraw("c", "r"), recorder.withdraw("b", "somebody else")
+    learner.go.set()
+    assert [one.result(10) for one in (first, nobody, other)] == [True, False, False]
+    assert again.result(10) == [AddResult.STORED]
+    assert recorder.wait("r", 10)
+    recorder.close()
+    assert learner.known == ["b", "a"]
+
+
+def test_who_has_gone_away_loses_nothing_and_keeps_nobody_waiting(url: str) -> None:
+    recorder = Recorder(url, Learner(), print)
+    gone = [recorder.add([vote(f"gone-{number}")]) for number in range(50)]
+    for future in gone:
+        future.cancel()
+    assert recorder.add([vote("here")]).result(10) == [AddResult.STORED]
+    assert recorder.wait("r", 10)
+    recorder.close()
+    with EventStore.open(url) as store:
+        assert store.counts().new == 51

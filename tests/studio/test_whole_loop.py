@@ -11,7 +11,7 @@ from benchmarks import studio_loop, workspace
 from pipelines.core.project import Project
 
 SETTINGS = ("model.family=vae", "model.preset=tiny", "train.steps=300", "feedback.steps=900", "feedback.min_events=100")
-QUICK = ("evaluate.samples=1000", "promotion.noise=null", "reference.steps=200")
+QUICK = ("evaluate.samples=1000", "promotion.noise=0", "reference.steps=200")
 
 
 @pytest.mark.slow

@@ -27,8 +27,11 @@ def upload_images(connection: Connection, where: ColumnElement[bool] = true()) -
 
 
 @contextmanager
-def unlock(connection: Connection, rater: str) -> Iterator[None]:
-    """Allow this transaction to delete the events of `rater`, as long as the context lasts; nothing is added meanwhile."""
+def unlock(connection: Connection, rater: str, alone: bool = True) -> Iterator[None]:
+    """Allow this transaction to delete the events of `rater`, as long as the context lasts.
+
+    alone: nothing is added meanwhile, for which a server waits until others have ended.
+    """
     if connection.dialect.name == "sqlite":
         # Without the trigger that forbids to delete; no other transaction sees the table like that, or adds to it meanwhile.
         trigger = connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'events_delete'")).scalar_one()
@@ -37,7 +40,8 @@ def unlock(connection: Connection, rater: str) -> Iterator[None]:
         connection.exec_driver_sql(trigger)
     else:
         # Transactions that are adding are waited for; later ones wait, and then find that the rater was forgotten.
-        connection.execute(text("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE"))
+        if alone:
+            connection.execute(text("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE"))
         connection.execute(text("SELECT set_config('genloop.erasing', :rater, true)"), {"rater": rater})
         yield
 

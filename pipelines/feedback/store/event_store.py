@@ -188,9 +188,10 @@ class EventStore:
             return {name: load(body) for name, body in bodies(connection, list(ids)).items()}
 
     def withdraw(self, name: str, rater: str) -> bool:
-        """Take back the rater's event with this id; False where a fold has taken it, or there is none: then nothing changes."""
+        """Take back the rater's vote or choice with this id; False where a fold has taken it, or there is none."""
         own = (events.c.id == name) & (events.c.rater == rater) & events.c.batch.is_(None)
-        with self._writing() as connection, erasure.unlock(connection, rater):
+        own &= events.c.type.in_(("vote", "choice"))
+        with self._writing() as connection, erasure.unlock(connection, rater, alone=False):
             return connection.execute(delete(events).where(own)).rowcount > 0
 
     def add_favourite(self, rater: str, sample: Sample) -> None:
