@@ -362,25 +362,28 @@ class Guide:
         return np.stack(pictures), np.stack(seen)
 
     def like(self, sample: Sample, count: int, seed: int, tries: int = CANDIDATES) -> GeneratedImages:
-        """`count` pictures that look like a sample of this version, each with its own seed: of `tries` others of its class,
-        those whose features are nearest.
+        """`count` pictures of this version that look like a sample of any version, each with its own seed: of `tries` others of
+        the sample's class, those whose features are nearest.
 
         Raises:
-            InputError: the sample is of another version.
+            InputError: there is no such version.
             GenloopError: as `generate`.
         """
-        if sample.version != self.version:
-            raise InputError(f"version {sample.version}: expected a sample of version {self.version}")
-        labels = np.full(tries + 1, sample.label or 0, np.int32)
-        seeds = np.array([sample.seed, *np.random.default_rng([sample.seed, seed]).integers(SEEDS, size=tries)])
+        label = sample.label if sample.label is not None and sample.label < max(1, len(self.sampler.classes)) else 0
+        labels, seeds = np.full(tries, label, np.int32), np.random.default_rng([sample.seed, seed]).integers(SEEDS, size=tries)
         made, seen = self.make(seeds, labels)
-        vectors = self.conditions.extractor.extract(self.in_form.in_form(made)).vectors.astype(np.float64)
-        far = ((vectors[1:] - vectors[0]) ** 2).sum(axis=1)
-        far[self.filter.mask(made[1:], seeds[1:], labels[1:])] = np.inf
-        nearest = 1 + np.argsort(far, kind="stable")[:count]
-        nearest = nearest[np.isfinite(far[nearest - 1])]
+        adapted = self.in_form if sample.version == self.version else None
+        adapted = adapted or BenchmarkSampler(self.load_version(sample.version), self.conditions)
+        given = None if sample.label is None else np.array([sample.label], np.int32)
+        wanted = adapted.in_form(adapted.sampler.draw(np.array([sample.seed], np.int64), given))
+        extract = self.conditions.extractor.extract
+        vectors, centre = (extract(some).vectors.astype(np.float64) for some in (self.in_form.in_form(made), wanted))
+        far = ((vectors - centre) ** 2).sum(axis=1)
+        far[self.filter.mask(made, seeds, labels)] = np.inf
+        nearest = np.argsort(far, kind="stable")[:count]
+        nearest = nearest[np.isfinite(far[nearest])]
         if not len(nearest):
-            raise withheld_error(self.sampler, tries, labels[0])
+            raise withheld_error(self.sampler, tries, label)
         found = GeneratedImages(
             self.version, made[nearest], labels[nearest], seeds[nearest], 0, self.sampler.classes, self.sampler.conditional
         )

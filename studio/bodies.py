@@ -37,7 +37,7 @@ class GenerateBody(Body):
 
 
 class VariationsBody(Body):
-    """Samples that look like `sample`, which is of the version that is shown."""
+    """Samples of the version that is shown which look like `sample`, of any version."""
 
     sample: Sample
     count: Count = 12

@@ -58,6 +58,7 @@ class RequestGuard:
             await self.app(scope, receive, send)
             return
         request, began = Request(scope), time.perf_counter()
+        scope = {**scope, "method": "GET"} if request.method == "HEAD" else scope  # the server leaves out the body
         number, status = uuid.uuid4().hex[:12], 500
         policy = self.policies[request.url.path.startswith("/widget")]
 

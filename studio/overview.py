@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -136,12 +137,16 @@ class Overview:
                 last[event.sample] = event
         return list(reversed(last.values()))[:most]
 
+    def others(self, store: EventStore, visitor: str) -> Counter[str]:
+        """How many of each type of event the visitor has sent, votes apart."""
+        return Counter(event.type for event in store.events_of(visitor) if not isinstance(event, Vote))
+
     def first_run(self) -> FirstRun:
         """How far the first run has come, by the files that its stages leave."""
         done = [(name, (self.project.reports / f"{REPORTS.get(name, name)}.json").is_file()) for name in STAGES]
         preview = self.preview()
         step = int(preview.stem.removeprefix("samples-")) if preview else None
-        return FirstRun(done, step, any(ready for _, ready in done) or preview is not None)
+        return FirstRun(done, step, (self.project.logs / "run.lock").exists() or done[0][1])
 
     def preview(self) -> Path | None:
         """The newest grid of a training that is going on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
+import secrets
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +30,7 @@ from studio.service import ShownPicture, StudioService, url_of
 from studio.settings import StudioSettings
 from studio.tokens import new_visitor
 
+CHANCE = secrets.SystemRandom()  # Keras seeds Python's own as it builds a model
 HISTORY = 120  # votes of a visitor that Mine shows
 SAME_SEEDS = 12  # pictures of every version that Progress shows
 SCORES = {"approval": "what people like", "fid": "distance to real images"}
@@ -38,6 +39,7 @@ MOST_FILES, MOST_FIELDS, MOST_FIELD = 20, 10, 64 * 1024  # of a form; the last o
 Version = Annotated[int, Query(ge=1, lt=2**31)]
 Seed = Annotated[int, Query(ge=0, lt=SEEDS)]
 Label = Annotated[int | None, Query(ge=0, le=99_999)]
+Taste = Annotated[str, Query(pattern="^(everyone|mine|off)$")]
 
 
 class FavouriteBody(bodies.Body):
@@ -88,15 +90,21 @@ class Pages:
             raise Problem(401, "open the page first")
         return visitor
 
-    async def state(self) -> dict[str, Any]:
+    async def state(self, taste: str = "everyone", visitor: str = "") -> dict[str, Any]:
         """What is known of people's taste, for the page's words. why: pictures are not chosen, where enough have judged."""
         guide = self.service.painter.guide
         if guide is None:
-            return {"known": False, "judgements": 0, "needed": 0, "why": ""}
+            return {"known": False, "judgements": 0, "needed": 0, "why": "", "own": 0, "taste": taste}
         guidance = await self.service.run(guide.guidance)
         needed = 0 if guide.live.model is not None else guide.live.learned.missing
-        why = "" if guidance.model is not None or needed else guidance.why
-        return {"known": guidance.model is not None, "judgements": len(guide.live.events), "needed": needed, "why": why}
+        return {
+            "known": guidance.model is not None,
+            "judgements": len(guide.live.events),
+            "needed": needed,
+            "why": "" if guidance.model is not None or needed else guidance.why,
+            "own": len(guide.live.judgements_of(visitor)) if visitor else 0,
+            "taste": taste,
+        }
 
 
 def make(service: StudioService, access: Access, settings: StudioSettings) -> APIRouter:
@@ -110,6 +118,13 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
         rater = visitor if taste == "mine" else None
         shown = await service.show(visitor, painter.grid, count, label or None, rater, temperature, taste != "off", seed)
         return shown.pictures
+
+    async def present(visitor: str, sample: Sample) -> ShownPicture:
+        """A picture that a visitor has asked for by its seed. Raises Problem where there is none, or it was flagged."""
+        await service.run(painter.picture, sample.key)
+        sampler, _ = await service.run(painter.sampler, sample.version)
+        name = sampler.classes[sample.label] if sample.label is not None else ""
+        return ShownPicture(sample, url_of(sample), service.tokens.sign(visitor, sample), False, None, name)
 
     @router.get("/")
     async def draw(request: Request) -> Response:
@@ -132,7 +147,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
     async def part(
         request: Request,
         label: Annotated[str, Query(max_length=200)] = "",
-        taste: Annotated[str, Query(pattern="^(everyone|mine|off)$")] = "everyone",
+        taste: Taste = "everyone",
         temperature: Annotated[float | None, Query(gt=0, le=HOTTEST, allow_inf_nan=False)] = None,
         count: Annotated[int, Query(ge=1, le=64)] = params.grid,
     ) -> Response:
@@ -143,12 +158,14 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
     @router.get("/grid/like")
     async def like(request: Request, version: Version, seed: Seed, label: Label = None, turn: Seed = 0) -> Response:
         sample = Sample(version=version, seed=seed, label=label)
-        shown = await service.show(pages.visitor(request), painter.like, sample, params.grid, turn)
-        return await pages.page(request, "_cards.html", pictures=shown.pictures, favourites=set(), **await pages.state())
+        visitor = pages.visitor(request)
+        shown = await service.show(visitor, painter.like, sample, params.grid - 1, turn)
+        found = [await present(visitor, sample), *shown.pictures]  # first the one that they look like
+        return await pages.page(request, "_cards.html", pictures=found, favourites=set(), **await pages.state())
 
     @router.get("/knows")
-    async def knows(request: Request) -> Response:
-        return await pages.page(request, "_knows.html", **await pages.state())
+    async def knows(request: Request, taste: Taste = "everyone") -> Response:
+        return await pages.page(request, "_knows.html", **await pages.state(taste, access.visitor(request) or ""))
 
     @router.get("/strip")
     async def strip(request: Request) -> Response:
@@ -164,23 +181,15 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
     ) -> Response:
         """A picture by its link; whoever opens it may vote on it, for then it was shown to them."""
         sample = Sample(version=version, seed=seed, label=None if label == "-" else int(label))
-        await service.run(painter.picture, sample.key)
         visitor = access.welcome(request)
-        sampler, _ = await service.run(painter.sampler, version)
-        shown = ShownPicture(
-            sample,
-            url_of(sample),
-            service.tokens.sign(visitor, sample),
-            False,
-            None,
-            sampler.classes[sample.label] if sample.label is not None else "",
-        )
+        shown = await present(visitor, sample)
         favourites = set(await service.ask(lambda store: store.favourites(visitor)))
         return await pages.page(request, "picture.html", pictures=[shown], favourites=favourites, **await pages.state())
 
     @router.get("/compare")
     async def compare(request: Request) -> Response:
-        guide = await service.run(painter.ready)
+        if (guide := painter.guide) is None:
+            return RedirectResponse("/", 303)
         versions = await service.run(painter.registry.numbers)
         first, second = painter.pair()
         return await pages.page(
@@ -200,9 +209,9 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
         visitor = pages.visitor(request)
         guide = await service.run(painter.ready)
         versions = list(painter.pair())
-        random.shuffle(versions)
-        seeds = [random.randrange(SEEDS)] * 2 if versions[0] != versions[1] else [random.randrange(SEEDS) for _ in range(2)]
-        label = random.randrange(len(guide.sampler.classes)) if guide.sampler.conditional else None
+        CHANCE.shuffle(versions)
+        seeds = [CHANCE.randrange(SEEDS)] * 2 if versions[0] != versions[1] else [CHANCE.randrange(SEEDS) for _ in range(2)]
+        label = CHANCE.randrange(len(guide.sampler.classes)) if guide.sampler.conditional else None
         samples = [Sample(version=one, seed=seed, label=label) for one, seed in zip(versions, seeds, strict=True)]
         # Not by their addresses, which say of which version they are.
         pictures = [b64encode(await service.run(painter.picture, sample.key)).decode() for sample in samples]
@@ -215,7 +224,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
         )
 
     @router.get("/mine")
-    async def mine(request: Request) -> Response:
+    async def mine(request: Request, forgotten: bool = False) -> Response:
         visitor = access.visitor(request) or ""
         votes = await service.ask(lambda store: pages.overview.votes(store, visitor, HISTORY))
         favourites = await service.ask(lambda store: store.favourites(visitor))
@@ -227,6 +236,8 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
             votes=[(vote, url_of(vote.sample)) for vote in votes],
             kept=[(sample, url_of(sample)) for sample in favourites[:HISTORY]],
             learned=learned,
+            others=await service.ask(lambda store: pages.overview.others(store, visitor)),
+            forgotten=forgotten,
             **await pages.state(),
         )
 
@@ -242,14 +253,14 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
     async def give(request: Request) -> Response:
         guide = painter.guide
         classes = guide.sampler.classes if guide and guide.sampler.conditional else []
-        return await pages.page(request, "give.html", classes=classes, said=None, fault=None)
+        return await pages.page(request, "give.html", classes=classes, ready=guide is not None, said=0, faults=[])
 
     @router.post("/give")
     async def given(request: Request) -> Response:
         visitor = pages.visitor(request)
         guide = painter.guide
         classes = guide.sampler.classes if guide and guide.sampler.conditional else []
-        said, fault, status = 0, None, 200
+        said, faults, status = 0, list[tuple[str, str]](), 200
         async with form_of(request) as form:
             label = str(form.get("label") or "")
             for upload in form.getlist("image"):
@@ -261,13 +272,14 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
                 try:
                     await service.take_one(record, Caller(visitor, OF_VISITORS, False))
                 except Problem as problem:
-                    fault, status = (upload.filename or "", problem.detail.removeprefix("image: ")), problem.status
-                    break
+                    faults.append((upload.filename or "", problem.detail.removeprefix("image: ")))
+                    status = problem.status
+                    continue
                 said += 1
-        if not said and fault is None:
-            fault, status = ("", "no file was chosen"), 422
-        page = await pages.page(request, "give.html", classes=classes, said=said, fault=fault)
-        page.status_code = status
+        if not said and not faults:
+            faults, status = [("", "no file was chosen")], 422
+        page = await pages.page(request, "give.html", classes=classes, ready=True, said=said, faults=faults)
+        page.status_code = 200 if said else status
         return page
 
     @router.get("/progress")
@@ -302,7 +314,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
         """Everything of the visitor is removed by the next fold; the browser gets another name at once."""
         visitor = pages.visitor(request)
         await service.take_one({"type": "erase"}, Caller(visitor, OF_VISITORS, False))
-        response = RedirectResponse("/mine", 303)
+        response = RedirectResponse("/mine?forgotten=1", 303)
         access.remember(request, response, new_visitor())
         return response
 

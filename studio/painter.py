@@ -199,9 +199,7 @@ class Painter:
 
     def like(self, sample: Sample, count: int, seed: int) -> GeneratedImages:
         guide = self.ready()
-        if sample.version != guide.version:
-            raise NoVersionError(f"variations are of version {guide.version}, which is shown, and not of {sample.version}")
-        check_label(guide.sampler, sample.key[2])
+        check_label(self.sampler(sample.version)[0], sample.key[2])
         with self.choosing:
             found = guide.like(sample, count, seed)
         self.remember(found)

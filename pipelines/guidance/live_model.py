@@ -78,6 +78,7 @@ class LiveModel:
         self.benchmark_id, self.experts, self.share = benchmark_id, experts, max_rater_share
         self.seen: dict[Sample, tuple[np.ndarray, np.ndarray]] = {}  # views and thumbnail
         self.events: dict[str, Judgement] = {}
+        self.last: dict[tuple[str, frozenset[Sample]], str] = {}  # by rater and samples, the event that counts
         self.learned = Learned("no votes yet", LEAST)
         self.model: ApprovalModel | None = None
         self.theta: np.ndarray | None = None  # (d + 1,) of `model`, before calibration
@@ -102,9 +103,10 @@ class LiveModel:
         new = [event for event in events if isinstance(event, Judgement) and event.id not in self.events]
         new = [event for event in new if all(map(self.knows, samples_of(event)))]
         with self.lock:
-            self.events |= {event.id: event for event in new}
+            for event in new:
+                self.replace_earlier(event)
             if new:
-                self.update(new)
+                self.update([event for event in new if event.id in self.events])
         if not self.is_due:
             return
         if self.learned.judgements < SLOW:
@@ -112,6 +114,18 @@ class LiveModel:
         elif self.thread is None or not self.thread.is_alive():
             self.thread = threading.Thread(target=self.learn, daemon=True)
             self.thread.start()
+
+    def replace_earlier(self, event: Judgement) -> None:
+        """Take in an event. What its rater said of the same samples before counts no more, as in the stage `approval`."""
+        key = event.rater, frozenset(samples_of(event))
+        before = self.last.get(key)
+        if before is not None and before in self.events:
+            if (self.events[before].at, before) > (event.at, event.id):
+                return
+            del self.events[before]
+            self.since.pop(before, None)
+        self.last[key] = event.id
+        self.events[event.id] = event
 
     def wait(self) -> None:
         """Until a full fit that is going on has ended."""
@@ -132,7 +146,7 @@ class LiveModel:
     def forget(self, rater: str) -> None:
         self.wait()
         with self.lock:
-            self.events = {name: event for name, event in self.events.items() if event.rater != rater}
+            self.drop([name for name, event in self.events.items() if event.rater == rater])
         self.learn()
 
     @property
@@ -163,7 +177,10 @@ class LiveModel:
         """Keep nothing of these events, nor of samples that no other event is about."""
         if not names:
             return
-        dropped = {sample for name in names if name in self.events for sample in samples_of(self.events.pop(name))}
+        gone = [self.events.pop(name) for name in names if name in self.events]
+        for event in gone:
+            self.last.pop((event.rater, frozenset(samples_of(event))), None)
+        dropped = {sample for event in gone for sample in samples_of(event)}
         for sample in dropped - {sample for event in self.events.values() for sample in samples_of(event)}:
             self.seen.pop(sample, None)
 

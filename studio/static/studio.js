@@ -73,20 +73,29 @@ const sampleOf = (picture) => {
   return { version: +version, seed: +seed, ...(label === "" ? {} : { label: +label }) };
 };
 const now = () => new Date().toISOString(); // a vote that has to wait for a connection keeps its time
-let last = null; // the last vote, for undo and for its reason
+const undoable = []; // what was said last comes last
+const last = () => undoable.at(-1);
 
 async function vote(picture, value) {
+  if (picture.dataset.said === String(value) || picture.classList.contains("busy")) return; // said already
   const token = picture.dataset.token, sample = sampleOf(picture), id = name();
-  const sent = put("/api/v1/events", { id, at: now(), type: "vote", sample, value, token });
-  const place = pictures().indexOf(picture);
-  picture.classList.add(value > 0 ? "right" : "left");
-  last = { id, sample, token, value, card: picture };
-  judged(picture, value);
+  const earlier = undoable.find((one) => one.card === picture);
+  picture.classList.add("busy", value > 0 ? "right" : "left");
+  const said = { id, sample, token, value, card: picture };
+  undoable.push(said);
+  mark(picture, value);
+  judged(said);
   if (value > 0) toast(words.liked);
-  else toast(words.disliked, reasons.map((reason, number) => chip(reason, number)));
-  await sent;
-  if (grid && !grid.classList.contains("one")) await replace(picture, place);
-  else picture.classList.remove("right", "left");
+  else toast(words.disliked, reasons.map((reason, number) => chip(reason.text, number)));
+  if (earlier) await takeBack(earlier); // another mind
+  const answer = await put("/api/v1/events", { id, at: now(), type: "vote", sample, value, token });
+  if (answer?.ok && grid && !grid.classList.contains("one")) said.next = await replace(picture);
+  picture.classList.remove("busy", "right", "left");
+}
+
+function mark(picture, value) { // the buttons show what was said
+  picture.dataset.said = value || "";
+  for (const [deed, own] of [["like", 1], ["dislike", -1]]) find(`[data-do="${deed}"]`, picture).setAttribute("aria-pressed", String(value === own));
 }
 
 function chip(reason, number) {
@@ -98,45 +107,47 @@ function chip(reason, number) {
 }
 
 async function because(number) { // the reason comes with a vote in the place of the first
-  if (!last || last.value > 0 || !reasons[number]) return;
-  const { id, sample, token } = last, again = name();
-  last = { ...last, id: again };
+  const said = last();
+  if (!said || said.value !== -1 || !reasons[number]) return;
+  const { id, sample, token } = said;
+  said.id = name();
   document.getElementById("toast").classList.remove("shown");
   await put("/api/v1/events/withdraw", { id });
-  await put("/api/v1/events", { id: again, at: now(), type: "vote", sample, value: -1, token, reason: reasons[number] });
+  await put("/api/v1/events", { id: said.id, at: now(), type: "vote", sample, value: -1, token, reason: reasons[number].value });
 }
 
-function judged(picture, value) {
+function judged(said) {
   const item = document.createElement("li"), image = document.createElement("img");
-  item.className = value > 0 ? "yes" : "no";
+  item.className = said.value > 0 ? "yes" : "no";
   image.className = "pixels";
-  image.src = picture.dataset.url;
-  image.alt = find("img", picture).alt;
+  image.src = said.card.dataset.url;
+  image.alt = find("img", said.card).alt;
   item.append(image);
   const list = document.getElementById("judged");
   list?.prepend(item);
-  if (last) last.item = item;
+  said.item = item;
   while (list && list.children.length > 40) list.lastChild.remove();
 }
 
-async function replace(picture, place) { // the very next picture obeys the click
+async function replace(picture) { // the very next picture obeys the click
   try {
     const response = await fetch(`/grid?${asked({ count: 1 })}`);
-    if (!response.ok) return picture.classList.remove("right", "left");
+    if (!response.ok) return null;
     const holder = document.createElement("div");
     holder.innerHTML = await response.text();
     const next = find(".picture", holder), focus = document.activeElement?.closest?.(".picture") === picture;
-    if (!next || !picture.isConnected) return;
+    if (!next || !picture.isConnected) return null;
     picture.replaceWith(next);
-    if (focus) pictures()[place]?.focus({ preventScroll: true });
+    if (focus) next.focus({ preventScroll: true });
     knows();
+    return next;
   } catch {
-    picture.classList.remove("right", "left");
+    return null; // the picture stays
   }
 }
 
 async function knows() {
-  const response = await fetch("/knows").catch(() => null);
+  const response = await fetch(`/knows?${new URLSearchParams({ taste: find("#taste")?.value ?? "everyone" })}`).catch(() => null);
   if (response?.ok && find("#knows")) find("#knows").innerHTML = await response.text();
 }
 
@@ -147,15 +158,22 @@ function asked(more = {}) {
 }
 
 async function undo() {
-  if (!last) return;
-  const { id, card, item } = last;
-  last = null;
-  const response = await put("/api/v1/events/withdraw", { id });
-  if (response && !response.ok) return toast(words.late);
-  item?.remove();
-  if (card && !card.isConnected && grid) { card.classList.remove("right", "left"); grid.prepend(card); card.focus(); }
-  card?.classList.remove("right", "left");
+  const said = undoable.pop();
+  if (!said) return;
+  if (!(await takeBack(said))) return toast(words.late);
+  const { card, next } = said;
+  if (card && next?.isConnected) { next.replaceWith(card); card.focus(); }
+  if (card) mark(card, 0);
   toast(words.undone);
+  knows();
+}
+
+async function takeBack(said) {
+  undoable.splice(0, undoable.length, ...undoable.filter((one) => one !== said));
+  const response = await put("/api/v1/events/withdraw", { id: said.id });
+  if (response && !response.ok) return false;
+  said.item?.remove();
+  return true;
 }
 
 async function favourite(picture) {
@@ -175,6 +193,11 @@ async function vary(picture) {
 let first = null;
 async function morph(picture) {
   const sample = sampleOf(picture);
+  if (first && picture.classList.contains("marked")) {
+    first = null;
+    return picture.classList.remove("marked");
+  }
+  if (first && first.version === sample.version && first.label !== sample.label) return toast(words.oneclass);
   if (!first || first.version !== sample.version) {
     first = sample;
     pictures().forEach((one) => one.classList.toggle("marked", one === picture));
@@ -206,7 +229,7 @@ find("[data-send-report]")?.addEventListener("click", async () => {
   if (!response?.ok) return;
   toast(words.reported);
   if (grid.classList.contains("one")) location.assign("/");
-  else await replace(flagged, pictures().indexOf(flagged));
+  else await replace(flagged);
 });
 
 async function copy(picture) {
@@ -222,7 +245,10 @@ async function copy(picture) {
 const deeds = { like: (one) => vote(one, 1), dislike: (one) => vote(one, -1), favourite, vary, morph, report, copy };
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");
-  if (button) deeds[button.dataset.do](button.closest(".picture"));
+  if (button) {
+    deeds[button.dataset.do](button.closest(".picture"));
+    button.closest("details")?.removeAttribute("open");
+  }
   if (event.target.closest("[data-help]")) find("#help").showModal();
   if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
   const chosen = event.target.closest("[data-choose]");
@@ -279,7 +305,9 @@ async function choose(number) {
   const both = [...document.querySelectorAll("[data-choose]")];
   if (both.length !== 2) return;
   const [better, other] = [both[number], both[1 - number]].map((one) => ({ ...JSON.parse(one.dataset.sample), token: one.dataset.token }));
-  const response = await put("/api/v1/events", { id: name(), at: now(), type: "choice", winner: better, loser: other });
+  const id = name();
+  const response = await put("/api/v1/events", { id, at: now(), type: "choice", winner: better, loser: other });
+  undoable.push({ id });
   if (!response || response.ok) toast(better.version === other.version ? words.chosen : `${words.chosen}: v${better.version}`);
   htmx.trigger("#pair", "next");
 }
@@ -301,6 +329,11 @@ const heat = document.getElementById("heat");
 heat?.addEventListener("input", () => { find("#temperature").value = (10 ** +heat.value).toPrecision(3); });
 
 pictures()[0]?.focus({ preventScroll: true });
+document.body.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target !== grid) return;
+  knows();
+  if (document.activeElement === document.body || event.detail.requestConfig.elt.id === "asked") pictures()[0]?.focus({ preventScroll: true });
+});
 document.body.addEventListener("htmx:responseError", async (event) => {
   let detail = "";
   try { detail = JSON.parse(event.detail.xhr.responseText).detail; } catch { /* no words came with it */ }

@@ -143,7 +143,7 @@ def test_an_event_can_be_taken_back_by_who_has_sent_it(studio: Studio, shop: htt
     assert shop.post("/api/v1/events/withdraw", json={"id": "one", "visitor": "bob"}).status_code == 404
     assert shop.post("/api/v1/events/withdraw", json={"id": "one", "visitor": "alice"}).status_code == 204
     assert events(studio, "vote") == []
-    assert not studio.painter.guide.live.events
+    wait_for(lambda: not studio.painter.guide.live.events)
     assert shop.post("/api/v1/events", json=vote_on(sample, "one")).json()["stored"] == 1
 
 
