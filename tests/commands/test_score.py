@@ -514,6 +514,7 @@ def inside(workspace: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return workspace
 
 
+@pytest.mark.slow
 def test_the_benchmark_around_is_taken_where_it_fits(inside: Project, quick: None, tmp_path: Path) -> None:
     grey, colour = as_npz(str(tmp_path / "grey"), pictures(70, 12, 1)), as_npz(str(tmp_path / "colour"), pictures(70, 8, 3))
     taken = call(grey, "../holdout.npz", "--metrics", "kid")

@@ -65,6 +65,7 @@ def kept(project: Project) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_study_ends_in_an_overlay_a_plot_and_runs(tunable: Project) -> None:
     before = kept(tunable)
     done = call(tunable, "--json")

@@ -64,6 +64,7 @@ def test_the_chain_runs_and_a_second_run_has_nothing_to_do_and_starts_no_prefect
     assert "http://127.0.0.1:9/api does not answer" in forced.stderr
 
 
+@pytest.mark.slow
 def test_a_stage_that_may_fail_once_is_tried_again_and_says_its_message_once_each_time(served: Tiny) -> None:
     served.graph(
         ingest="""

@@ -22,11 +22,9 @@ from tests.training import shared
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-FAMILIES = [pytest.param(name, marks=[] if name == "gan" else [pytest.mark.slow]) for name in sorted(catalogue.MODELS)]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("family", sorted(catalogue.MODELS))
+@pytest.mark.parametrize("name", ["tensorflow", "jax"])
 def test_two_devices_train_as_one_does(name: str, family: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed: pip install genloop[{name}]")
