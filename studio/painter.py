@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import threading
 import time
@@ -141,6 +142,10 @@ class Painter:
             before.close()
             if before.version == number:  # the same number, and another model
                 self.forget_pictures(number)
+        # What a version brings along stays: to look through it for garbage, again and again, would keep everybody waiting
+        # for half a second each time.
+        gc.collect()
+        gc.freeze()
         self.log(f"version {number} is shown after {time.monotonic() - began:.1f} s")
         self.want(None, self.params.studio.grid)
 
