@@ -144,6 +144,7 @@ class Painter:
                 self.forget_pictures(number)
         # What a version brings along stays: to look through it for garbage, again and again, would keep everybody waiting
         # for half a second each time.
+        gc.unfreeze()
         gc.collect()
         gc.freeze()
         self.log(f"version {number} is shown after {time.monotonic() - began:.1f} s")
