@@ -146,7 +146,7 @@ def make(service: StudioService, access: Access) -> APIRouter:
     )
     async def sample(version: Version, seed: Seed, label: LabelText) -> Response:
         """The picture of a sample, the same one whenever and wherever it is asked for. `-` stands for no label."""
-        picture = await service.run(service.painter.picture, (version, seed, number_of(label)))
+        picture = await service.picture((version, seed, number_of(label)))
         headers = {"cache-control": CACHED, "cross-origin-resource-policy": "cross-origin"}
         return Response(picture, media_type="image/png", headers=headers)
 

@@ -121,7 +121,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
 
     async def present(visitor: str, sample: Sample) -> ShownPicture:
         """A picture that a visitor has asked for by its seed. Raises Problem where there is none, or it was flagged."""
-        await service.run(painter.picture, sample.key)
+        await service.picture(sample.key)
         sampler, _ = await service.run(painter.sampler, sample.version)
         name = sampler.classes[sample.label] if sample.label is not None else ""
         return ShownPicture(sample, url_of(sample), service.tokens.sign(visitor, sample), False, None, name)
@@ -214,7 +214,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
         label = CHANCE.randrange(len(guide.sampler.classes)) if guide.sampler.conditional else None
         samples = [Sample(version=one, seed=seed, label=label) for one, seed in zip(versions, seeds, strict=True)]
         # Not by their addresses, which say of which version they are.
-        pictures = [b64encode(await service.run(painter.picture, sample.key)).decode() for sample in samples]
+        pictures = [b64encode(await service.picture(sample.key)).decode() for sample in samples]
         shown = [
             {"sample": one, "url": f"data:image/png;base64,{picture}", "token": service.tokens.sign(visitor, one)}
             for one, picture in zip(samples, pictures, strict=True)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ class NotReadyError(GenloopError):
 
 
 class Painter:
-    """watch: False for tests that say themselves when to look. log: gets a line about what happens."""
+    """log: gets a line about what happens."""
 
     def __init__(self, project: Project, log: Callable[[str], None]) -> None:
         self.project, self.log = project, log
@@ -57,6 +58,7 @@ class Painter:
         self.flagged: set[Sample] = set()  # of all versions
         self.learned: list[Change] = []  # while another version is being loaded
         self.loading = threading.Event()
+        self.learning = threading.Lock()  # changes reach each guide in the order in which they came
         self.choosing = threading.Lock()  # one grid is chosen at a time
         self.others: OrderedDict[int, tuple[BatchedSampler, SampleFilter]] = OrderedDict()
         self.other_lock = threading.Lock()
@@ -132,11 +134,13 @@ class Painter:
             self.flagged |= guide.filter.flagged
             guide.filter = replace(guide.filter, flagged=self.flagged)
             guide.prepare(self.params.studio.grid, None, self.seed(None, 0))  # compiles what has to be compiled
-            before, self.guide, self.identity = self.guide, guide, identity
+            with self.learning:
+                for change in self.learned:  # what came meanwhile; nothing is learned twice
+                    apply(guide, change)
+                before, self.guide, self.identity = self.guide, guide, identity
+                self.loading.clear()
         finally:
             self.loading.clear()
-        for change in self.learned:  # what came meanwhile; nothing is learned twice
-            apply(guide, change)
         self.failure, self.failed = "", None
         if before is not None:
             before.close()
@@ -165,12 +169,13 @@ class Painter:
                 self.picture_bytes -= len(self.pictures.pop(key))
 
     def learn(self, change: Change) -> None:
-        if self.loading.is_set():
-            self.learned.append(change)
         if isinstance(change, list):
             self.flagged |= {event.sample for event in change if isinstance(event, Report) and event.sample is not None}
-        if self.guide is not None:
-            apply(self.guide, change)
+        with self.learning:
+            if self.loading.is_set():
+                self.learned.append(change)
+            if self.guide is not None:
+                apply(self.guide, change)
 
     # Pictures
 
@@ -230,15 +235,26 @@ class Painter:
             NoVersionError: there is no such version, or it has no such class.
             WithheldError: people have flagged it.
         """
-        if sample_of(*key) in self.flagged:
-            raise WithheldError("this picture was flagged, and is not shown again")
-        if (kept := self.pictures.get(key)) is not None:
+        if (kept := self.kept(key)) is not None:
             return kept
         sampler, samples = self.sampler(key[0])
+        return self.finish(key, samples, self.submit(sampler, key).result())
+
+    def kept(self, key: Key) -> bytes | None:
+        """The picture, if it is there already. Raises WithheldError."""
+        if self.flagged and sample_of(*key) in self.flagged:
+            raise WithheldError("this picture was flagged, and is not shown again")
+        return self.pictures.get(key)
+
+    def submit(self, sampler: BatchedSampler, key: Key) -> Future[np.ndarray]:
+        """Have the image of a sample generated, with others that are waiting. Raises NoVersionError."""
         check_label(sampler, key[2])
-        seeds, labels = np.array([key[1]], np.int64), np.array([max(key[2], 0)], np.int32)
-        image = sampler.submit(seeds, labels if sampler.conditional else None).result()
-        if samples.mask(image, seeds, labels)[0]:
+        labels = np.array([key[2]], np.int32) if sampler.conditional else None
+        return sampler.submit(np.array([key[1]], np.int64), labels)
+
+    def finish(self, key: Key, samples: SampleFilter, image: np.ndarray) -> bytes:
+        """Its PNG, which is kept. Raises WithheldError."""
+        if samples.lookalikes.mask(image)[0]:
             raise WithheldError("this picture looks like one that was flagged, and is not shown")
         picture = png.encode(image[0])
         self.keep(key, picture)

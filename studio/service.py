@@ -21,7 +21,7 @@ from studio import incoming_events
 from studio.authentication import Caller
 from studio.incoming_events import Incoming, Rejected
 from studio.monitoring import Monitor
-from studio.painter import Painter
+from studio.painter import Key, Painter
 from studio.problems import Problem, from_error
 from studio.recorder import Recorder
 from studio.tokens import Tokens
@@ -98,6 +98,19 @@ class StudioService:
         """Work in a thread; its errors as problems."""
         try:
             return await run_in_threadpool(functools.partial(work, *arguments, **named))
+        except GenloopError as error:
+            raise from_error(error) from None
+
+    async def picture(self, key: Key) -> bytes:
+        """As `Painter.picture`; of the version that is shown without a thread that waits."""
+        painter, guide = self.painter, self.painter.guide
+        try:
+            if (kept := painter.kept(key)) is not None:
+                return kept
+            if guide is None or guide.version != key[0]:
+                return await run_in_threadpool(painter.picture, key)
+            sampler, samples = painter.sampler(key[0])
+            return painter.finish(key, samples, await asyncio.wrap_future(painter.submit(sampler, key)))
         except GenloopError as error:
             raise from_error(error) from None
 

@@ -19,7 +19,7 @@ from tests.studio.conftest import StudioRegistry
 from tests.studio.serving import Studio, wait_for
 from tests.support.http_servers import Answer, answering
 
-PAGES = ("/", "/compare", "/mine", "/give", "/progress", "/picture/1/17/1")
+PAGES = ("/", "/compare", "/mine", "/give", "/progress", "/picture/1/17/1", "/widget")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
