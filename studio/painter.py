@@ -22,6 +22,7 @@ from pipelines.feedback.events import Report, Sample
 from pipelines.feedback.store.event_store import sample_of
 from pipelines.registry.client import open_registry
 from pipelines.registry.versions import CHALLENGER, CHAMPION, NoVersionError
+from studio import memory
 from studio.batcher import BatchedSampler, Batcher
 from studio.recorder import Change
 
@@ -92,6 +93,7 @@ class Painter:
     def watch(self) -> None:
         while not self.stopped.is_set():
             self.look()
+            memory.give_back()
             self.stopped.wait(WATCH)
 
     def look(self) -> None:

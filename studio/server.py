@@ -11,7 +11,7 @@ import uvicorn
 
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
-from studio import app, monitoring, settings
+from studio import app, memory, monitoring, settings
 
 GRACE = 10  # seconds for requests that are being answered
 SWITCH = 0.0005  # seconds that a thread that computes may keep one that answers waiting
@@ -33,6 +33,7 @@ def serve(project: Project, host: str, port: int) -> None:
     )
     log.info(f"the studio is at http://{host}:{listener.getsockname()[1]}")
     sys.setswitchinterval(SWITCH)
+    memory.use_few_arenas()
     with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises when it has ended as it was told to
         uvicorn.Server(config).run(sockets=[listener])
     log.info("the studio has ended; everything that was said is stored")
