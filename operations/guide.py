@@ -47,7 +47,7 @@ from pipelines.settings.schema import Params
 
 CANDIDATES = 64  # images that are tried at once, as many as models generate at once
 PICTURES = 1024  # that are chosen at once
-AHEAD = 2**26  # bytes of candidates that are kept until somebody asks for them
+MOST_AHEAD, AHEAD = 5_000, 2**26  # candidates that are kept until somebody asks for them, and bytes of these
 TRIED = 4  # candidates of a picture that are made ahead: most pictures take no more
 KEPT = 50_000  # shown samples whose views are kept for the votes that may come
 THUMBNAIL = 8  # pixels a side
@@ -340,14 +340,10 @@ class Guide:
             numbers = np.array(some, np.int64)
             made, seen = self.make(numbers[:, 0], numbers[:, 1].astype(np.int32))
             self.ahead.update(zip(some, zip(made, seen, strict=True), strict=True))
-        while len(self.ahead) > max(CANDIDATES, AHEAD // self.candidate_bytes):
-            self.ahead.popitem(last=False)
+            size = made[0].nbytes + seen[0].nbytes
+            while len(self.ahead) > max(CANDIDATES, min(MOST_AHEAD, AHEAD // size)):
+                self.ahead.popitem(last=False)
         return len(new)
-
-    @cached_property
-    def candidate_bytes(self) -> int:
-        spec = self.description["spec"]
-        return int(spec["size"]) ** 2 * int(spec["channels"])
 
     def make(self, seeds: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images (n, size, size, channels) uint8 and their views (n, v) float32; none is made twice."""

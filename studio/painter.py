@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WATCH = 2.0  # seconds between two looks at the alias
 AGAIN = 60.0  # seconds after which a version that did not load is tried again
 VERSIONS = 8  # others than the champion that are held ready
-PICTURES = 2**26  # bytes of encoded pictures that are kept
+PICTURES, OVERHEAD = 2**25, 400  # bytes of encoded pictures that are kept, and what each takes beside its own
 AHEAD = 2  # grids that are made ahead
 
 Key = tuple[int, int, int]  # version, seed and label of a sample, -1 for no label
@@ -168,7 +168,7 @@ class Painter:
         with self.picture_lock, self.other_lock:
             self.others.pop(number, None)
             for key in [key for key in self.pictures if key[0] == number]:
-                self.picture_bytes -= len(self.pictures.pop(key))
+                self.picture_bytes -= len(self.pictures.pop(key)) + OVERHEAD
 
     def learn(self, change: Change) -> None:
         if isinstance(change, list):
@@ -225,10 +225,11 @@ class Painter:
 
     def keep(self, key: Key, picture: bytes) -> None:
         with self.picture_lock:
-            self.picture_bytes += len(picture) - len(self.pictures.get(key, b""))
+            if key not in self.pictures:
+                self.picture_bytes += len(picture) + OVERHEAD
             self.pictures[key] = picture
             while self.picture_bytes > PICTURES:
-                self.picture_bytes -= len(self.pictures.popitem(last=False)[1])
+                self.picture_bytes -= len(self.pictures.popitem(last=False)[1]) + OVERHEAD
 
     def picture(self, key: Key) -> bytes:
         """The PNG of a sample of any version.

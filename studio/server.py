@@ -14,6 +14,7 @@ from pipelines.core.project import Project
 from studio import app, memory, monitoring, settings
 
 GRACE = 10  # seconds for requests that are being answered
+KEEP_ALIVE = 75  # seconds that a connection without requests is kept
 SWITCH = 0.0005  # seconds that a thread that computes may keep one that answers waiting
 
 
@@ -28,6 +29,7 @@ def serve(project: Project, host: str, port: int) -> None:
         log_level=logging.WARNING,
         access_log=False,
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
         server_header=False,
         h11_max_incomplete_event_size=64 * 1024,
     )
