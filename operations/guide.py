@@ -424,13 +424,6 @@ class Guide:
             self.learn([event])
         return result
 
-    def withdraw(self, event: Event) -> bool:
-        """Take an event back, and what was learned from it; False where a fold has taken it: then nothing changes."""
-        found = self.store.withdraw(event.id, event.rater)
-        if found:
-            self.live.withdraw(event.id)
-        return found
-
     def learn(self, events: Sequence[Event]) -> None:
         """Learn from events that are stored: many at once take hardly longer than one."""
         judged = [event for event in events if isinstance(event, Vote | Choice)]

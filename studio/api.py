@@ -160,7 +160,10 @@ def make(service: StudioService, access: Access) -> APIRouter:
         },
     )
     async def events(request: Request) -> EventsOut:
-        """Store one event, or many; one that was stored before changes nothing. `at` is when it comes, by our clock."""
+        """Store one event, or many; one that was stored before changes nothing.
+
+        `at` counts between when its sample was shown and now.
+        """
         caller = access.require(request, "events")
         content = await bodies.read_json(request)
         if not isinstance(content, list):

@@ -58,7 +58,7 @@ def make(project: Project, settings: StudioSettings, log: Callable[[str], None])
     app.state.service, app.state.access = service, access
     app.include_router(health.make(service))
     app.include_router(api.make(service, access))
-    app.include_router(pages.make(service, access, settings))
+    app.include_router(pages.make(service, access))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @functools.lru_cache(maxsize=1)

@@ -56,6 +56,8 @@ class Batcher:
     def generate(self, together: list[Request]) -> None:
         groups: dict[tuple[int, bool], list[Request]] = {}
         for request in together:
+            if not request.images.set_running_or_notify_cancel():  # who asked has gone away
+                continue
             groups.setdefault((id(request.sampler), request.labels is None), []).append(request)
         for group in groups.values():
             try:

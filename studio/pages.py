@@ -27,7 +27,6 @@ from studio.authentication import OF_VISITORS, Access, Caller
 from studio.overview import Overview
 from studio.problems import Problem
 from studio.service import ShownPicture, StudioService, url_of
-from studio.settings import StudioSettings
 from studio.tokens import new_visitor
 
 CHANCE = secrets.SystemRandom()  # Keras seeds Python's own as it builds a model
@@ -107,16 +106,14 @@ class Pages:
         }
 
 
-def make(service: StudioService, access: Access, settings: StudioSettings) -> APIRouter:
+def make(service: StudioService, access: Access) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     pages = Pages(service, access)
     painter, params = service.painter, service.painter.params.studio
 
-    async def grid(
-        visitor: str, count: int, label: str | None, taste: str, temperature: float | None, seed: int | None = None
-    ) -> list[ShownPicture]:
+    async def grid(visitor: str, count: int, label: str | None, taste: str, temperature: float | None) -> list[ShownPicture]:
         rater = visitor if taste == "mine" else None
-        shown = await service.show(visitor, painter.grid, count, label or None, rater, temperature, taste != "off", seed)
+        shown = await service.show(visitor, painter.grid, count, label or None, rater, temperature, taste != "off")
         return shown.pictures
 
     async def present(visitor: str, sample: Sample) -> ShownPicture:
@@ -153,7 +150,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
     ) -> Response:
         visitor = pages.visitor(request)
         found = await grid(visitor, count, label, taste, temperature)
-        return await pages.page(request, "_cards.html", pictures=found, favourites=set(), **await pages.state())
+        return await pages.page(request, "_cards.html", pictures=found, favourites=set())
 
     @router.get("/grid/like")
     async def like(request: Request, version: Version, seed: Seed, label: Label = None, turn: Seed = 0) -> Response:
@@ -161,7 +158,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
         visitor = pages.visitor(request)
         shown = await service.show(visitor, painter.like, sample, params.grid - 1, turn)
         found = [await present(visitor, sample), *shown.pictures]  # first the one that they look like
-        return await pages.page(request, "_cards.html", pictures=found, favourites=set(), **await pages.state())
+        return await pages.page(request, "_cards.html", pictures=found, favourites=set())
 
     @router.get("/knows")
     async def knows(request: Request, taste: Taste = "everyone") -> Response:
@@ -170,7 +167,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
     @router.get("/strip")
     async def strip(request: Request) -> Response:
         loop = await service.run(pages.overview.loop, await service.run(service.counts))
-        return await pages.page(request, "_strip.html", loop=loop, **await pages.state())
+        return await pages.page(request, "_strip.html", loop=loop)
 
     @router.get("/picture/{version}/{seed}/{label}")
     async def picture(
@@ -184,7 +181,7 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
         visitor = access.welcome(request)
         shown = await present(visitor, sample)
         favourites = set(await service.ask(lambda store: store.favourites(visitor)))
-        return await pages.page(request, "picture.html", pictures=[shown], favourites=favourites, **await pages.state())
+        return await pages.page(request, "picture.html", pictures=[shown], favourites=favourites)
 
     @router.get("/compare")
     async def compare(request: Request) -> Response:
@@ -200,7 +197,6 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
             second=second,
             label="-" if not guide.sampler.conditional else "0",
             classes=guide.sampler.classes if guide.sampler.conditional else [],
-            **await pages.state(),
         )
 
     @router.get("/compare/pair")
@@ -238,7 +234,6 @@ def make(service: StudioService, access: Access, settings: StudioSettings) -> AP
             learned=learned,
             others=await service.ask(lambda store: pages.overview.others(store, visitor)),
             forgotten=forgotten,
-            **await pages.state(),
         )
 
     @router.post("/favourites", status_code=204)

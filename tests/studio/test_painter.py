@@ -176,3 +176,11 @@ def test_an_error_of_a_version_is_for_who_has_asked() -> None:
         bad.result(10)
     assert good.result(10).shape == (1, 8, 8, 1)
     batcher.close()
+
+
+def test_who_has_gone_away_does_not_stop_the_batcher() -> None:
+    batcher, whole = Batcher(), FakeSampler(125.0)
+    for seed in range(50):
+        batcher.submit(whole, np.array([seed]), None).cancel()
+    assert batcher.submit(whole, np.array([1]), None).result(10).shape == (1, 8, 8, 1)
+    batcher.close()
