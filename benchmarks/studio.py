@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gzip
+import itertools
 import json
 import os
 import random
@@ -28,16 +29,20 @@ from typing import Any
 import aiohttp
 import numpy as np
 import psutil
+import uvloop
 
 from benchmarks import workspace
 from benchmarks.hundred_clicks import make_project
 from pipelines.core.project import Project
 from pipelines.feedback.store.event_store import EventStore
+from pipelines.guidance.live_model import MOST
 from pipelines.registry.client import open_registry
 from pipelines.registry.versions import CHAMPION
 
 PORT, KEY = 8433, "0123456789abcdef-benchmark"
 BEHIND = 1_000_000  # events
+WARM, QUIET = 300, 40  # seconds of `memory`: of requests before it, and until freed memory has gone back
+CLIENTS = 16, 64  # at once, of `peer`
 
 
 @dataclass
@@ -232,12 +237,14 @@ async def measure_swaps(load: Load, share: float) -> str:
 
 
 async def measure_memory(load: Load, share: float) -> str:
-    """An hour's requests of a busy small product (two grids a second) in five minutes, after as many to warm up."""
+    """An hour's requests of a busy small product (two grids a second) in five minutes, once what is kept is at its bounds:
+    20,000 judgements, which the studio begins with, and the shown pictures, after as many requests before."""
     process, sizes = studio_process(), []
-    for _ in range(2):
-        await load.at_rate(24, 150 * share, lambda number: one_grid(load, number))
+    for seconds in (WARM, 300):
+        await load.at_rate(24, seconds * share, lambda number: one_grid(load, number))
+        await asyncio.sleep(QUIET)
         sizes.append(process.memory_info().rss)
-    return f"memory: {sizes[0] / 2**20:.0f} MiB half-way, {sizes[1] / 2**20:.0f} MiB at the end: {sizes[1] / sizes[0] - 1:+.1%}"
+    return f"memory: {sizes[0] / 2**20:.0f} MiB at first, {sizes[1] / 2**20:.0f} MiB at the end: {sizes[1] / sizes[0] - 1:+.1%}"
 
 
 async def one_grid(load: Load, number: int) -> int:
@@ -249,47 +256,63 @@ async def one_grid(load: Load, number: int) -> int:
 
 
 async def measure_peer(load: Load, share: float) -> str:
-    """Pictures a second of 16 clients that each ask for one, against `mlflow models serve` of the same version, by turns."""
+    """Pictures a second for clients that each ask for one, against `mlflow models serve` of the same version, by turns."""
     _, registry = open_registry(load.project)
     number = registry.alias(CHAMPION)
-    rates: dict[str, list[float]] = {"genloop": [], "mlflow": []}
-    with mlflow_server(load.project, f"models:/{registry.name}/{number}") as address:
-        for _ in range(3):
-            for name, rate in rates.items():
-                rate.append(await pictures_a_second(load, address if name == "mlflow" else None, 20 * share))
-    ratios = [ours / theirs for ours, theirs in zip(*rates.values(), strict=True)]
-    medians = {name: float(np.median(rate)) for name, rate in rates.items()}
-    return (
-        f"pictures/s, 16 clients that ask for one each: genloop {medians['genloop']:.0f}, mlflow models serve "
-        f"{medians['mlflow']:.1f}: {np.median(ratios):.1f} times ({min(ratios):.1f} to {max(ratios):.1f})"
-    )
+    lines = []
+    with mlflow_server(load.project, f"models:/{registry.name}/{number}"):
+        for clients in CLIENTS:
+            rates: dict[str, list[float]] = {"genloop": [], "mlflow": []}
+            for _ in range(3):
+                for name, rate in rates.items():
+                    rate.append(await pictures_a_second(load, name == "mlflow", clients, 20 * share))
+            ratios = [ours / theirs for ours, theirs in zip(*rates.values(), strict=True)]
+            medians = {name: float(np.median(rate)) for name, rate in rates.items()}
+            lines.append(
+                f"pictures/s, {clients} clients that ask for one each: genloop {medians['genloop']:.0f}, mlflow models serve "
+                f"{medians['mlflow']:.1f}: {np.median(ratios):.1f} times ({min(ratios):.1f} to {max(ratios):.1f})"
+            )
+    return "\n".join(lines)
 
 
-async def pictures_a_second(load: Load, mlflow: str | None, seconds: float) -> float:
+async def pictures_a_second(load: Load, mlflow: bool, clients: int, seconds: float) -> float:
     (sample,) = await load.generate(1)
     first, end, done = random.randrange(2**30), time.perf_counter() + max(seconds, 3), 0
 
     async def client(number: int) -> None:
         nonlocal done
-        turn = 0
-        while time.perf_counter() < end:
-            seed = first + number * 1_000_000 + turn
-            if mlflow:
-                body = {"dataframe_records": [{"count": 1, "seed": seed, "label": seed % 10}]}
-                async with load.session.post(f"{mlflow}/invocations", json=body) as answer:
-                    assert answer.status == 200, await answer.text()
-                    await answer.read()
-            else:
-                path = f"/api/v1/samples/{sample['version']}/{seed}/{seed % 10}.png"
-                async with load.session.get(path) as answer:
-                    assert answer.status == 200
-                    await answer.read()
-            turn += 1
-            done += 1
+        async with connection(PORT + mlflow) as ask:
+            for seed in itertools.count(first + number * 1_000_000):
+                if time.perf_counter() > end:
+                    return
+                if mlflow:
+                    body = {"dataframe_records": [{"count": 1, "seed": seed, "label": seed % 10}]}
+                    await ask("POST", "/invocations", json.dumps(body).encode())
+                else:
+                    await ask("GET", f"/api/v1/samples/{sample['version']}/{seed}/{seed % 10}.png", b"")
+                done += 1
 
     began = time.perf_counter()
-    await asyncio.gather(*(client(number) for number in range(16)))
+    await asyncio.gather(*(client(number) for number in range(clients)))
     return done / (time.perf_counter() - began)
+
+
+@asynccontextmanager
+async def connection(port: int) -> AsyncIterator[Callable[[str, str, bytes], Awaitable[None]]]:
+    """One that is kept, with as little work for each request as can be: the client shares the machine with the server."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def ask(method: str, path: str, body: bytes) -> None:
+        headers = f"host: 127.0.0.1:{port}", f"authorization: Bearer {KEY}", "content-type: application/json"
+        lines = f"{method} {path} HTTP/1.1", *headers, f"content-length: {len(body)}", "", ""
+        writer.write("\r\n".join(lines).encode() + body)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        (length,) = re.findall(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        await reader.readexactly(int(length))
+
+    yield ask
+    writer.close()
 
 
 MEASURES: dict[str, Callable[[Load, float], Awaitable[str]]] = {
@@ -315,7 +338,7 @@ def main() -> None:
     make_project(options.out.absolute(), "digits", None)
     project = Project.find(options.out.absolute())
     for name in options.measures or MEASURES:
-        asyncio.run(run(project, name, 0.1 if options.brief else 1.0))
+        uvloop.run(run(project, name, 0.1 if options.brief else 1.0))
 
 
 async def run(project: Project, name: str, share: float) -> None:
@@ -326,6 +349,8 @@ async def run(project: Project, name: str, share: float) -> None:
     own = project.with_variables({"GENLOOP_DATABASE_URL": f"sqlite:///{database}"})
     if name == "obedience":
         fill(own, BEHIND if share == 1 else BEHIND // 10)
+    if name == "memory":
+        fill(own, MOST)
     async with studio(own) as load:
         print(await MEASURES[name](load, share), flush=True)
 
@@ -395,7 +420,7 @@ def studio_process() -> psutil.Process:
 
 
 @contextmanager
-def mlflow_server(project: Project, model: str) -> Iterator[str]:
+def mlflow_server(project: Project, model: str) -> Iterator[None]:
     program = workspace.PYTHON.with_name("mlflow")
     command = [program, "models", "serve", "-m", model, "--env-manager", "local", "-p", str(PORT + 1), "-h", "127.0.0.1"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": project.tracking_uri, "PATH": f"{program.parent}:{os.environ['PATH']}"}
@@ -412,7 +437,7 @@ def mlflow_server(project: Project, model: str) -> Iterator[str]:
                 except httpx.TransportError:
                     pass
                 time.sleep(0.5)
-            yield f"http://127.0.0.1:{PORT + 1}"
+            yield
         finally:
             os.killpg(process.pid, 15)
             process.wait(30)

@@ -31,6 +31,8 @@ from studio.service import Shown, StudioService
 
 CACHED = "public, max-age=3600"  # it never changes, but may be flagged
 LABEL = re.compile(r"(-|0|[1-9][0-9]{0,4})")
+PICTURE = "/samples/{version}/{seed}/{label}.png"
+PICTURE_HEADERS = {"cache-control": CACHED, "cross-origin-resource-policy": "cross-origin"}
 
 Version = Annotated[int, FromPath(ge=1, lt=2**31)]
 Seed = Annotated[int, FromPath(ge=0, lt=SEEDS)]
@@ -141,14 +143,11 @@ def make(service: StudioService, access: Access) -> APIRouter:
         picture = await service.run(service.painter.walk, version, first, last, number_of(label), steps, step)
         return Response(picture, media_type="image/png", headers={"cache-control": CACHED})
 
-    @router.get(
-        "/samples/{version}/{seed}/{label}.png", response_class=Response, responses={200: PNG, **problems(404, 422, 503)}
-    )
+    @router.get(PICTURE, response_class=Response, responses={200: PNG, **problems(404, 422, 503)})
     async def sample(version: Version, seed: Seed, label: LabelText) -> Response:
         """The picture of a sample, the same one whenever and wherever it is asked for. `-` stands for no label."""
         picture = await service.picture((version, seed, number_of(label)))
-        headers = {"cache-control": CACHED, "cross-origin-resource-policy": "cross-origin"}
-        return Response(picture, media_type="image/png", headers=headers)
+        return Response(picture, media_type="image/png", headers=PICTURE_HEADERS)
 
     @router.post(
         "/events",

@@ -24,6 +24,7 @@ from studio.incoming_events import Incoming
 from studio.middleware import RequestGuard
 from studio.monitoring import Monitor
 from studio.painter import Painter
+from studio.pictures import PictureShortcut
 from studio.problems import Problem, respond
 from studio.recorder import Recorder
 from studio.service import StudioService
@@ -73,6 +74,7 @@ def make(project: Project, settings: StudioSettings, log: Callable[[str], None])
 
     add_handlers(app)
     app.add_middleware(GZipMiddleware, minimum_size=1000)
+    app.add_middleware(PictureShortcut, service=service)
     large = {"/api/v1/events": limits.max_bytes * 4 // 3 + OVERHEAD, "/give": MOST_GIVEN * limits.max_bytes + OVERHEAD}
     app.add_middleware(
         RequestGuard,

@@ -6,6 +6,7 @@ depend on those that are generated with it.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 MOST = 256  # images at once
+GATHER = 0.001  # seconds that a batch waits for one more request: those of a page come one right after the other
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,15 @@ class Batcher:
 
     def run(self) -> None:
         while (request := self.requests.get()) is not None:
-            together = [request]
-            while sum(len(one.seeds) for one in together) < MOST and not self.requests.empty():
-                following = self.requests.get()
-                if following is None:
-                    self.requests.put(None)
-                    break
-                together.append(following)
+            together, count = [request], len(request.seeds)
+            with contextlib.suppress(queue.Empty):
+                while count < MOST:
+                    following = self.requests.get(timeout=GATHER)
+                    if following is None:
+                        self.requests.put(None)
+                        break
+                    together.append(following)
+                    count += len(following.seeds)
             self.generate(together)
 
     def generate(self, together: list[Request]) -> None:

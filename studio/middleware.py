@@ -7,9 +7,10 @@ slow. The body is read here, whole and counted, so that nothing further in can b
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import secrets
 import time
-import uuid
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -26,6 +27,7 @@ SMALL = 64 * 1024  # bytes of a body that holds no image
 PATIENCE = 20.0  # seconds for a whole body
 MOST_RANGE = 200  # characters of a header Range
 FREE = ("/static/", "/healthz", "/readyz", "/metrics")  # paths that are not counted
+QUIET = (*FREE, "/api/v1/samples/")  # that no line is logged about when all is well: figures count them
 ADDRESS = 10  # times as many requests as a visitor may an address have: an office, or a school
 SAFE = {"GET", "HEAD", "OPTIONS"}
 POLICY = (
@@ -42,16 +44,11 @@ class RequestGuard:
         self, app: ASGIApp, settings: StudioSettings, access: Access, monitor: Monitor, large: dict[str, int], per_minute: int
     ) -> None:
         self.app, self.settings, self.access, self.monitor, self.large = app, settings, access, monitor, large
+        self.run, self.numbers = secrets.token_hex(4), itertools.count()  # of which the id of a request is made
         self.limiter = FixedWindowRateLimiter(MemoryStorage())
         self.of_visitor, self.of_address = (RateLimitItemPerMinute(per_minute * factor) for factor in (1, ADDRESS))
-        self.headers = {
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "same-origin",
-            "permissions-policy": "camera=(), geolocation=(), microphone=()",
-            "cross-origin-opener-policy": "same-origin",
-        }
         framed_by = {False: "'none'", True: " ".join(("'self'", *settings.widget_origins))}  # the widget alone
-        self.policies = {widget: f"{POLICY}; frame-ancestors {origins}" for widget, origins in framed_by.items()}
+        self.headers = {widget: headers(f"{POLICY}; frame-ancestors {origins}") for widget, origins in framed_by.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,15 +56,14 @@ class RequestGuard:
             return
         request, began = Request(scope), time.perf_counter()
         scope = {**scope, "method": "GET"} if request.method == "HEAD" else scope  # the server leaves out the body
-        number, status = uuid.uuid4().hex[:12], 500
-        policy = self.policies[request.url.path.startswith("/widget")]
+        path, number, status = scope["path"], f"{self.run}{next(self.numbers):06x}", 500
+        extra = self.headers[path.startswith("/widget")]
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                extra = {**self.headers, "content-security-policy": policy, "x-request-id": number}
-                message = {**message, "headers": [*message["headers"], *((k.encode(), v.encode()) for k, v in extra.items())]}
+                message = {**message, "headers": [*message["headers"], *extra, (b"x-request-id", number.encode())]}
             await send(message)
 
         try:
@@ -80,8 +76,8 @@ class RequestGuard:
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", None) or "other"
             self.monitor.answered(request.method, route, status, seconds)
-            if not request.url.path.startswith(FREE):
-                facts = {"id": number, "method": request.method, "path": request.url.path[:200], "status": status}
+            if not path.startswith(QUIET if status < 400 else FREE):
+                facts = {"id": number, "method": request.method, "path": path[:200], "status": status}
                 log.info("request", extra={"facts": {**facts, "ms": round(1000 * seconds, 1)}})
 
     def check(self, request: Request) -> None:
@@ -97,7 +93,7 @@ class RequestGuard:
                 raise Problem(403, "the request comes from the page of another site")
         if len(request.headers.get("range", "")) > MOST_RANGE:
             raise Problem(416, "too many ranges")
-        if request.url.path.startswith(FREE):
+        if request.scope["path"].startswith(FREE):
             return
         address = request.client.host if request.client else "?"
         try:
@@ -109,7 +105,7 @@ class RequestGuard:
             self.count(self.of_address, "address", address)
             if visitor := caller.name if caller else self.access.visitor(request):
                 self.count(self.of_visitor, "visitor", visitor)
-            elif request.url.path in self.large and request.method not in SAFE:
+            elif request.scope["path"] in self.large and request.method not in SAFE:
                 raise Problem(401, "expected `Authorization: Bearer KEY`, or the cookie of the page", WWW_Authenticate="Bearer")
 
     def count(self, item: RateLimitItemPerMinute, kind: str, name: str) -> None:
@@ -119,7 +115,9 @@ class RequestGuard:
 
     async def read(self, request: Request, receive: Receive) -> bytes:
         """The whole body. Raises Problem for one that is too large, or takes too long."""
-        most = self.large.get(request.url.path, SMALL)
+        if not {"content-length", "transfer-encoding"} & {*request.headers}:
+            return b""
+        most = self.large.get(request.scope["path"], SMALL)
         told = request.headers.get("content-length", "0")
         if told.isdigit() and int(told) > most:
             raise Problem(413, f"the body is too large; expected at most {most:,} bytes", Connection="close")
@@ -137,6 +135,18 @@ class RequestGuard:
                         return bytes(found)
         except TimeoutError:
             raise Problem(408, f"the body did not come within {PATIENCE:.0f} s", Connection="close") from None
+
+
+def headers(policy: str) -> list[tuple[bytes, bytes]]:
+    """What every answer gets. policy: Content-Security-Policy."""
+    found = {
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=()",
+        "cross-origin-opener-policy": "same-origin",
+    }
+    return [(name.encode(), value.encode()) for name, value in found.items()]
 
 
 def hostname(host: str) -> str:

@@ -58,12 +58,18 @@ class PlainFormatter(logging.Formatter):
         return text
 
 
-def set_up_logs() -> logging.Logger:
-    """Lines on stderr: JSON for programs, short ones for a person at a terminal."""
+def set_up_logs(kind: str = "") -> logging.Logger:
+    """Lines on stderr: JSON for programs, short ones for a person at a terminal.
+
+    kind: json or plain, whatever stderr is; plain leaves out requests that were answered well.
+    """
     log = logging.getLogger("genloop.studio")
     log.handlers.clear()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainFormatter() if sys.stderr.isatty() else JsonFormatter())
+    plain = kind == "plain" or (not kind and sys.stderr.isatty())
+    handler.setFormatter(PlainFormatter() if plain else JsonFormatter())
+    if kind == "plain":
+        handler.addFilter(lambda record: getattr(record, "facts", {}).get("status", 500) >= 400)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False

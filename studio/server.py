@@ -21,7 +21,7 @@ SWITCH = 0.0005  # seconds that a thread that computes may keep one that answers
 def serve(project: Project, host: str, port: int) -> None:
     """Raises InputError where it cannot be set up, GenloopError where the port is taken."""
     found = settings.read(project, host, port)
-    log = monitoring.set_up_logs()
+    log = monitoring.set_up_logs(found.log)
     application = app.make(project, found, log.info)
     listener = listen(host, port)
     config = uvicorn.Config(

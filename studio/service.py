@@ -110,7 +110,10 @@ class StudioService:
             if guide is None or guide.version != key[0]:
                 return await run_in_threadpool(painter.picture, key)
             sampler, samples = painter.sampler(key[0])
-            return painter.finish(key, samples, await asyncio.wrap_future(painter.submit(sampler, key)))
+            image = await asyncio.wrap_future(painter.submit(sampler, key))
+            if samples.lookalikes.extractor is None:
+                return painter.finish(key, samples, image)
+            return await run_in_threadpool(painter.finish, key, samples, image)  # which looks for what it resembles
         except GenloopError as error:
             raise from_error(error) from None
 

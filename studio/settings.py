@@ -14,6 +14,7 @@ from pipelines.core.errors import InputError
 from pipelines.core.project import Project
 
 SECRET, KEYS, HOSTS, WIDGETS = "GENLOOP_SECRET_KEY", "GENLOOP_API_KEYS", "GENLOOP_STUDIO_HOSTS", "GENLOOP_WIDGET_ORIGINS"
+LOG, LOGS = "GENLOOP_STUDIO_LOG", ("", "json", "plain")  # by default json, but plain lines on a terminal
 SCOPES = ("generate", "events", "admin")
 LEAST_SECRET = 32  # characters; `openssl rand -hex 32` makes 64
 OWN_SECRET = "studio.secret"  # in `logs`: cookies outlive a restart on a machine without the variable
@@ -31,7 +32,7 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class StudioSettings:
-    """hosts: names by which it may be asked, without ports. widget_origins: whose pages may show the widget."""
+    """hosts: names by which it may be asked, without ports. widget_origins: whose pages may show the widget. log: of LOGS."""
 
     host: str
     port: int
@@ -39,6 +40,7 @@ class StudioSettings:
     keys: tuple[ApiKey, ...] = ()
     hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "::1"})
     widget_origins: tuple[str, ...] = ()
+    log: str = ""
 
     @property
     def address(self) -> str:
@@ -57,9 +59,17 @@ def read(project: Project, host: str, port: int) -> StudioSettings:
         )
     if secret and len(secret) < LEAST_SECRET:
         raise InputError(f"{SECRET}: expected at least {LEAST_SECRET} characters, came {len(secret)}")
+    if (log := environment.get(LOG, "")) not in LOGS:
+        raise InputError(f"{LOG}: expected json, plain or nothing, came {log!r}")
     hosts = {"127.0.0.1", "localhost", "::1", host, *split(environment, HOSTS)}
     return StudioSettings(
-        host, port, secret or own_secret(project), read_keys(environment), frozenset(hosts), tuple(split(environment, WIDGETS))
+        host,
+        port,
+        secret or own_secret(project),
+        read_keys(environment),
+        frozenset(hosts),
+        tuple(split(environment, WIDGETS)),
+        log,
     )
 
 
