@@ -28,18 +28,27 @@ SHARED_GPU = {
 }
 
 
-def copy(project: Project, folder: Path, excluded: Path) -> Project:
+def copy(project: Project, folder: Path, excluded: Path, with_data: bool = True) -> Project:
     """A copy of the project as the new `folder`, with a registry and a database of its own; `commit` puts it under git.
 
-    excluded: a folder that is not copied; it may lie in the project, and hold `folder`.
+    excluded: a folder that is not copied; it may lie in the project, and hold `folder`. with_data: and so with fresh stages.
     """
     with run_lock(project):
         folder.mkdir(parents=True)
         for path in project_files(project, excluded):
             copy_file(path, folder / project.relative(path))
-        copy_data(project.data, folder / project.relative(project.data))
-        link_cache(project, folder)
+        if with_data:
+            copy_data(project.data, folder / project.relative(project.data))
+            link_cache(project, folder)
+    if not with_data:
+        (folder / project.relative(project.dvc_lock)).unlink(missing_ok=True)
+        (folder / project.relative(project.noise_lock)).unlink(missing_ok=True)
     link_packages(project, folder)
+    return in_folder(project, folder)
+
+
+def in_folder(project: Project, folder: Path) -> Project:
+    """The copy in `folder`, with the registry and the database of its own."""
     return Project(folder, {**SHARED_GPU, **project.environment}).with_variables(
         {
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
