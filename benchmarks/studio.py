@@ -41,7 +41,7 @@ from pipelines.registry.versions import CHAMPION
 
 PORT, KEY = 8433, "0123456789abcdef-benchmark"
 BEHIND = 1_000_000  # events
-WARM, QUIET = 300, 40  # seconds of `memory`: of requests before it, and until freed memory has gone back
+WARM, LAST = 300, 90  # seconds of `memory`: of requests before it, and of which the median is taken, at first and at the end
 CLIENTS = 16, 64  # at once, of `peer`
 
 
@@ -239,12 +239,20 @@ async def measure_swaps(load: Load, share: float) -> str:
 async def measure_memory(load: Load, share: float) -> str:
     """An hour's requests of a busy small product (two grids a second) in five minutes, once what is kept is at its bounds:
     20,000 judgements, which the studio begins with, and the shown pictures, after as many requests before."""
-    process, sizes = studio_process(), []
-    for seconds in (WARM, 300):
-        await load.at_rate(24, seconds * share, lambda number: one_grid(load, number))
-        await asyncio.sleep(QUIET)
-        sizes.append(process.memory_info().rss)
-    return f"memory: {sizes[0] / 2**20:.0f} MiB at first, {sizes[1] / 2**20:.0f} MiB at the end: {sizes[1] / sizes[0] - 1:+.1%}"
+    process, sizes = studio_process(), list[int]()
+
+    async def look() -> None:
+        while True:
+            sizes.append(process.memory_info().rss)
+            await asyncio.sleep(1)
+
+    looking = asyncio.create_task(look())
+    figures = [await load.at_rate(24, seconds * share, lambda number: one_grid(load, number)) for seconds in (WARM, 300)]
+    looking.cancel()
+    part = max(1, round(LAST * share))
+    place = round(len(sizes) * WARM / (WARM + 300))
+    first, last = (np.median(some) / 2**20 for some in (sizes[place - part : place], sizes[-part:]))
+    return f"memory: {first:.0f} MiB at first, {last:.0f} MiB at the end: {last / first - 1:+.1%}; {figures[1]}"
 
 
 async def one_grid(load: Load, number: int) -> int:

@@ -164,6 +164,11 @@ class Painter:
             )
         return self.guide
 
+    def require_open(self) -> None:
+        """Raises NotReadyError where the studio ends: nobody waits any more for what is asked for."""
+        if self.stopped.is_set():
+            raise NotReadyError("the studio ends; it is started again in a moment")
+
     def forget_pictures(self, number: int) -> None:
         with self.picture_lock, self.other_lock:
             self.others.pop(number, None)
@@ -205,6 +210,7 @@ class Painter:
         if seed is None:
             seed = self.seed(name, count)
         with self.choosing:
+            self.require_open()
             found = guide.generate(count, name, rater, temperature, seed, guided)
         self.remember(found)
         self.want(name, count)
@@ -214,6 +220,7 @@ class Painter:
         guide = self.ready()
         check_label(self.sampler(sample.version)[0], sample.key[2])
         with self.choosing:
+            self.require_open()
             found = guide.like(sample, count, seed)
         self.remember(found)
         return found

@@ -6,6 +6,7 @@ They use the studio's API as a product's backend does, with the key of GENLOOP_A
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -30,7 +31,7 @@ RATERS = 20
 NOISE = 0.1  # of their votes, so many are not what they meant
 LOOK = 2.0, 5.0  # seconds at a picture
 SHOWN = 6  # pictures at once
-WAIT = 5.0  # seconds until it is tried again where there is no model yet, or no studio
+WAIT = 2.0  # seconds until it is tried again where there is no model yet, or no studio
 TELL = 20.0  # seconds between two lines about them
 
 
@@ -62,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not key:
         say("raters: GENLOOP_API_KEY is missing: a key with the scopes generate and events")
         sys.exit(InputError.exit_code)
-    likes, tally = wait_for_taste(Project.find(options.project)), Tally()
+    wait_for_model(options.address)
+    likes, tally = fit_taste(Project.find(options.project)), Tally()
     say(f"{RATERS} simulated raters, who like heavy strokes, look at pictures at {options.address}")
     for number in range(RATERS):
         threading.Thread(target=rate, args=[options.address, key, f"simulated-{number:02d}", likes, tally], daemon=True).start()
@@ -72,10 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             say(line)
 
 
-def wait_for_taste(project: Project) -> Likes:
-    """Fitted to the project's real images, as soon as there are some."""
-    while not (project.clean.is_dir() and any(project.clean.glob("*.parquet"))):
-        time.sleep(WAIT)
+def wait_for_model(address: str) -> None:
+    """Until the studio shows a version."""
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if client.get("/readyz").is_success:
+                    return
+            time.sleep(WAIT)
+
+
+def fit_taste(project: Project) -> Likes:
+    """Fitted to the project's real images."""
     train = rows.load(project.clean, "train", "real")
     return StrokeWeight(name="stroke_weight").fit(RealRows(train.images, train.labels, shards.classes(project.clean)))
 
@@ -91,7 +101,7 @@ def rate(address: str, key: str, name: str, likes: Likes, tally: Tally) -> None:
                     time.sleep(chance.uniform(*LOOK))
                     studio.vote(picture, 1 if liked else -1, visitor=name)
                     tally.add(liked)
-            except (StudioError, httpx.TransportError):  # no model yet, or the studio is being started again
+            except (StudioError, httpx.TransportError):  # the studio is being started again
                 time.sleep(WAIT)
 
 

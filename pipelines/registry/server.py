@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     _, registry = open_registry(Project.find(options.project))
     assert registry.client  # which makes the tables of a new one, while no other process does
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", registry.address]
+    store = ["--backend-store-uri", registry.address, "--registry-store-uri", registry.address]
+    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", *store, "--uvicorn-opts", "--log-level warning"]
     command += ["--host", HOST, "--port", str(options.port), "--workers", "1"]
     command += ["--cors-allowed-origins", f"http://{HOST}:{options.port}"]
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR"}

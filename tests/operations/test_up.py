@@ -1,0 +1,72 @@
+"""`up`: what it would start, by what the environment names, and what it refuses."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from operations import demo, up
+from pipelines.core.errors import GenloopError
+from pipelines.core.project import Project
+from pipelines.settings.load import load_params
+from studio import settings
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        found.listen()
+        yield found
+
+
+def test_servers_of_its_own_come_where_the_environment_names_none(project: Project) -> None:
+    found = up.plan(project, 8400, {})
+    assert [page.name for page in found.pages] == ["prefect", "mlflow"]
+    assert found.variables["PREFECT_API_URL"] == f"{found.addresses.prefect}/api"
+    assert found.studio.check == "http://127.0.0.1:8400/healthz"
+
+
+def test_servers_that_the_environment_names_are_used(project: Project) -> None:
+    named = {"PREFECT_API_URL": "http://prefect.example:4200/api", "MLFLOW_TRACKING_URI": "https://mlflow.example"}
+    found = up.plan(project.with_variables(named), 8400, {})
+    assert found.pages == []
+    assert found.variables == {}
+    assert found.addresses == up.Addresses("http://127.0.0.1:8400", "http://prefect.example:4200", "https://mlflow.example")
+
+
+def test_a_taken_port_of_the_studio_is_an_error_that_names_it(project: Project, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    with pytest.raises(GenloopError, match=rf"127\.0\.0\.1:{port}: Address already in use; --port takes another one"):
+        up.require_free(port)
+
+
+def test_a_page_whose_usual_port_is_taken_gets_another(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    assert up.free_port(port) not in (port, 0)
+
+
+def test_the_raters_get_a_key_beside_those_that_there_are(project: Project) -> None:
+    own = project.with_variables({"GENLOOP_API_KEYS": "shop:events:0123456789abcdef"})
+    keys = settings.read_keys({"GENLOOP_API_KEYS": up.with_key(own, "a" * 32)})
+    assert [(key.name, sorted(key.scopes)) for key in keys] == [("shop", ["events"]), ("raters", ["events", "generate"])]
+    assert up.with_key(project, "a" * 32).startswith("raters:")
+
+
+def test_the_demo_is_a_project_of_its_own_that_later_calls_go_on_with(kept: Project) -> None:
+    examples = kept.root / "examples"
+    examples.mkdir(exist_ok=True)
+    (examples / "demo.yaml").write_text((Path(__file__).parents[2] / "examples/demo.yaml").read_text())
+    before = kept.params_file.read_text()
+    made = demo.prepare(kept)
+    assert made.root == kept.root / "demo"
+    assert load_params(made.params_file).feedback.min_events < load_params(kept.params_file).feedback.min_events
+    assert kept.params_file.read_text() == before
+    assert str(made.root) in made.tracking_uri
+    assert str(made.root) in made.database_url
+    (made.root / "here").touch()
+    assert demo.prepare(kept).root == made.root
+    assert (made.root / "here").is_file()
