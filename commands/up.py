@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from dataclasses import asdict
 from typing import Annotated
@@ -45,6 +46,7 @@ def up(
             typer.echo(f"  {name:<{WIDTH}} {address}")
         say("Ctrl-C ends everything")
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a script starts in the background
     try:
         run(project, load_params(project.params_file), port, demo, Lines().write, ready)
     except KeyboardInterrupt:
