@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     likes, tally = fit_taste(Project.find(options.project)), Tally()
     say(f"{RATERS} simulated raters, who like heavy strokes, look at pictures at {options.address}")
     for number in range(RATERS):
-        threading.Thread(target=rate, args=[options.address, key, f"simulated-{number:02d}", likes, tally], daemon=True).start()
+        rater = options.address, key, f"simulated-{number:02d}", likes, tally, threading.Event()
+        threading.Thread(target=rate, args=rater, daemon=True).start()
     while True:
         time.sleep(TELL)
         if line := tally.line():
@@ -90,19 +91,20 @@ def fit_taste(project: Project) -> Likes:
     return StrokeWeight(name="stroke_weight").fit(RealRows(train.images, train.labels, shards.classes(project.clean)))
 
 
-def rate(address: str, key: str, name: str, likes: Likes, tally: Tally) -> None:
+def rate(address: str, key: str, name: str, likes: Likes, tally: Tally, stopped: threading.Event) -> None:
     """Look at pictures one after the other, and vote."""
     chance = random.Random(name)
     with Client(address, key) as studio:
-        while True:
+        while not stopped.is_set():
             try:
                 for picture in studio.generate(SHOWN, guided=True, visitor=name):
                     liked = is_liked(studio.picture(picture), picture, likes) != (chance.random() < NOISE)
-                    time.sleep(chance.uniform(*LOOK))
+                    if stopped.wait(chance.uniform(*LOOK)):
+                        return
                     studio.vote(picture, 1 if liked else -1, visitor=name)
                     tally.add(liked)
             except (StudioError, httpx.TransportError):  # the studio is being started again
-                time.sleep(WAIT)
+                stopped.wait(WAIT)
 
 
 def is_liked(data: bytes, picture: Picture, likes: Likes) -> bool:
