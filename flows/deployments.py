@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
-from prefect import Flow
+from prefect import Flow, get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 from prefect.schedules import Cron
@@ -20,7 +20,7 @@ from prefect.schedules import Schedule as PrefectSchedule
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows import run_lifecycle
+from flows import recovery, run_lifecycle
 from flows.feedback import feedback
 from flows.promote import promote
 from flows.retrain import retrain
@@ -61,8 +61,10 @@ def serve(project: Project, schedule: ScheduleParams) -> None:
             deployment(project, SCHEDULED[name], Cron(cron, timezone=schedule.timezone)) for name, cron in crons.items()
         ]
         served: list[Any] = [runner.add_deployment(found) for found in (*deployments, deployment(project, promote))]
-        run_lifecycle.mark_crashed(project, served)
+        recovery.mark_crashed(project, served)
         run_lifecycle.drop_missed(served)
+        with get_client(sync_client=True) as client:
+            recovery.rerun(client, served)
         for name, at in first.items():
             say(f"{name:<8}  next at {at:%Y-%m-%d %H:%M} {schedule.timezone} ({crons[name]})")
         say("promote   on request, from Prefect's page or by a run that needs a person's approval")
@@ -71,7 +73,7 @@ def serve(project: Project, schedule: ScheduleParams) -> None:
             asyncio.run(runner.start())
         except KeyboardInterrupt:
             with suppress(httpx.HTTPError):
-                run_lifecycle.mark_crashed(project, served)  # the runner kills its runs without telling Prefect
+                recovery.mark_crashed(project, served)  # the runner kills its runs without telling Prefect
             raise
         except Exception as error:
             raise GenloopError(f"Prefect's server does not answer any more ({error}); start the schedules again") from error

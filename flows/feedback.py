@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.promote import gate
+from flows.recovery import rerun_crashed_run
 from flows.retrain import run_stages
 from flows.run_lifecycle import announce, exclusive_run
 from flows.tasks import log_start, run_limited
@@ -20,7 +21,7 @@ from pipelines.feedback.sealed import manifest
 from workspace import dvc, processes
 
 
-@flow(name="feedback", persist_result=False)
+@flow(name="feedback", persist_result=False, on_crashed=[rerun_crashed_run])
 def feedback(project: str | None = None) -> None:
     """fold -> the stages of `retrain`, if `feedback.min_events` were folded since the last training -> the gate.
 

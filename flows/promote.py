@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import UUID
 
 from prefect import flow, get_client, task
 from prefect.cache_policies import NO_CACHE
@@ -14,8 +15,9 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 from pydantic import Field
 
-from flows import artifacts
-from flows.run_lifecycle import announce, deployment_name, exclusive_run, find_runs
+from flows import artifacts, notices
+from flows.recovery import find_runs, rerun_crashed_run
+from flows.run_lifecycle import announce, deployment_name, exclusive_run
 from flows.tasks import log_start, run_limited, run_stage
 from operations import versioning
 from operations.promote import apply_verdict, judge_contest, judge_without_noise, needs_noise_floor
@@ -39,7 +41,7 @@ class Answer(RunInput):
     reason: str = Field(default="", description="Reason; empty: what the gate said")
 
 
-@flow(name="promote", persist_result=False)
+@flow(name="promote", persist_result=False, on_crashed=[rerun_crashed_run])
 def promote(version: int | None = None, project: str | None = None) -> None:
     """noise -> judge -> a person's approval, where `promotion.require_approval` asks for it -> the alias moves.
 
@@ -82,7 +84,7 @@ def gate(project: Project, params: Params, registry: Registry) -> None:
 
 def decide(project: Project, params: Params, registry: Registry, contest: Contest) -> Decision:
     """The gate's decision, a valid earlier one or a new one; it is shown on the run's page."""
-    decision = decisions.find_valid(project, params, contest)
+    decision = known = decisions.find_valid(project, params, contest)
     if decision is None and needs_noise_floor(project, params, contest):
         decision = run_limited(first_look, "first look", params.flow, project, params, registry, contest)
         if decision is None:
@@ -90,6 +92,8 @@ def decide(project: Project, params: Params, registry: Registry, contest: Contes
             versioning.commit(project, params, registry, announce)
     if decision is None:
         decision = run_limited(judge, "judge", params.flow, project, params, registry, contest)
+    if not known:
+        notices.judged(project, params, decision)
     announce(decisions.summary(decision))
     artifacts.show_decision(registry, decision)
     return decision
@@ -142,11 +146,12 @@ def move(project: Project, registry: Registry, decision: Decision, by: str, reas
 
 
 def ask_later(project: Project, challenger: int) -> None:
-    """Start a run of the served flow `promote`, which asks; without a server, a message says what a person has to do."""
+    """Start a run of the deployed flow `promote`, which asks; without a server, a message says what a person has to do."""
     by_hand = f"a person has to approve: `genloop promote --version {challenger}`"
     with get_client(sync_client=True) as client:
         try:
-            served = client.read_deployment_by_name(f"promote/{deployment_name(project)}")
+            own = client.read_deployment(UUID(deployment.id)).name if deployment.id else deployment_name(project)
+            served = client.read_deployment_by_name(f"promote/{own}")
         except ObjectNotFound:
             served = None
         if served is None or served.paused:

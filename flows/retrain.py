@@ -6,6 +6,7 @@ from prefect import flow, get_run_logger
 
 from flows.artifacts import show_results
 from flows.promote import gate
+from flows.recovery import rerun_crashed_run
 from flows.run_lifecycle import announce, exclusive_run
 from flows.tasks import run_stage
 from operations import preflight, versioning
@@ -18,7 +19,7 @@ from pipelines.settings.schema import Params
 from workspace import dvc
 
 
-@flow(name="retrain", persist_result=False)
+@flow(name="retrain", persist_result=False, on_crashed=[rerun_crashed_run])
 def retrain(everything: bool = False, project: str | None = None) -> None:
     """ingest -> validate -> clean -> reference -> curate -> approval -> train -> evaluate -> register, skipping what is fresh.
 

@@ -1,7 +1,7 @@
 """python -m flows.schedules: runs the flows on the crons of params.yaml, or on request, as long as this process lives.
 
 Prefect starts a process for each run, one at a time, and asks no questions. Runs that were missed while nothing served them, or
-while another run took long, are dropped: the next run does all that is stale.
+while another run took long, are dropped: the next run does all that is stale. One that was killed is run again.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         set_defaults()
         from flows.deployments import serve  # only now: Prefect reads the environment when it is imported
         from flows.run_lifecycle import SERVED_BY
+        from flows.server import OWN_SERVER, is_configured
 
-        os.environ[SERVED_BY] = str(os.getpid())  # Prefect's runner passes it to the runs that it starts
+        os.environ[SERVED_BY] = str(os.getpid())  # Prefect's runner passes these to the runs that it starts
+        os.environ[OWN_SERVER] = "" if is_configured() else "1"
         project = Project.find(folder)
         serve(project, load_params(project.params_file).schedule)
     except (KeyboardInterrupt, SystemExit):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import httpx
@@ -31,8 +32,20 @@ from pipelines.core.project import Project
 from workspace import processes
 
 FACTORY = "prefect.server.api.server:create_app"
+OWN_SERVER = "GENLOOP_OWN_SERVER"  # in the environment of runs whose schedules have brought the server
 DRAIN_TIMEOUT = 5.0  # seconds to send the last messages to the server
 PATIENCE = 30.0  # seconds of starting after which the user is told that it goes on
+OWN: ContextVar[bool] = ContextVar("own Prefect server", default=False)  # whether the server ends with the block
+
+
+def is_configured() -> bool:
+    """Whether the environment, or Prefect's profile, names a server."""
+    return bool(PREFECT_API_URL.value())
+
+
+def is_shared(project: Project) -> bool:
+    """Whether Prefect's server is a configured one, so that others may use it too, and not our own."""
+    return is_configured() and not OWN.get() and not project.environment.get(OWN_SERVER)
 
 
 @contextmanager
@@ -72,7 +85,11 @@ def server(project: Project) -> Iterator[None]:
         try:
             wait_until_ready(url, process, log)
             with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
-                yield
+                token = OWN.set(True)
+                try:
+                    yield
+                finally:
+                    OWN.reset(token)
         finally:
             for messages in (APILogWorker, EventsWorker):  # otherwise they would look for the server for a minute
                 messages.drain_all(timeout=DRAIN_TIMEOUT)

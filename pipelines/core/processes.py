@@ -24,6 +24,8 @@ DEFAULTS = {
     "GX_ANALYTICS_ENABLED": "false",
     # Prefect's log goes to its page; on the terminal are the stages' own words, once.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    # Prefect's server takes a run without a sign of life for dead: flows/automations.py. Otherwise one comes in 180 s.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     # An embedded Prefect server needs 13 s to start on two idle cores; the limit is 20 s unless it is raised.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
 }

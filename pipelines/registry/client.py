@@ -9,11 +9,12 @@ import sqlite3
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock
 
@@ -21,7 +22,8 @@ from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.progress import say
 from pipelines.core.project import Project
-from pipelines.registry import answers, places
+from pipelines.registry import answers, places, store_file
+from pipelines.registry.store_file import UnknownStoreError
 from pipelines.registry.versions import ALIASES, CHAMPION, FEEDBACK, KEY, NoVersionError, Version, VersionBatches
 from pipelines.settings.load import load_params
 from pipelines.settings.schema import Params, RegistryParams
@@ -29,6 +31,8 @@ from pipelines.settings.schema import Params, RegistryParams
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+T = TypeVar("T")
 
 MODEL_FOLDER = "artifacts/model"  # among a version's files: where MLflow puts what `publish` gives it as `model`
 GLOBAL = threading.RLock()  # MLflow's fluent functions know one place for the whole process
@@ -45,6 +49,7 @@ class Registry:
         self.project, self.name, self.experiment_name = project, model, experiment
         self.uri = project.tracking_uri
         self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._claimed = False
         self._runs: dict[str, Run] = {}  # a finished run does not change
 
     @classmethod
@@ -178,12 +183,16 @@ class Registry:
 
     def find(self, key: str) -> int | None:
         """The version that was made of `key`, if there is one."""
+        with suppress(UnknownStoreError):
+            return self._read(lambda database: store_file.find(database, self.name, KEY, key))
         with self.mlflow_errors():
             found = self.client.search_model_versions(f"name = '{self.name}' and tags.`{KEY}` = '{key}'")
         return int(found[0].version) if found else None
 
     def numbers(self) -> list[int]:
         """All versions, in order."""
+        with suppress(UnknownStoreError):
+            return self._read(lambda database: store_file.numbers(database, self.name))
         with self.mlflow_errors():
             return sorted(int(found.version) for found in self.client.search_model_versions(f"name = '{self.name}'"))
 
@@ -191,6 +200,8 @@ class Registry:
         """The version of every alias."""
         if not self.reachable():
             return {}
+        with suppress(UnknownStoreError):
+            return self._read(lambda database: store_file.aliases(database, self.name))
         with self.mlflow_errors():
             models = self.client.search_registered_models(f"name = '{self.name}'")
         return {alias: int(number) for alias, number in (models[0].aliases if models else {}).items()}
@@ -208,6 +219,9 @@ class Registry:
         """Raises NoVersionError where the model has no such version."""
         if not self.reachable():
             raise NoVersionError(f"no registered model {self.name!r} at {self.uri}; `genloop run` makes one")
+        with suppress(UnknownStoreError):
+            if (stored := self._read(lambda database: store_file.version(database, self.name, number))) is not None:
+                return stored
         client = self.client
         from mlflow.exceptions import MlflowException
 
@@ -346,6 +360,17 @@ class Registry:
         """Whether the version that `register` last wrote down is one that this registry knows."""
         receipt = self.receipt()
         return receipt is not None and self.reachable() and self.find(receipt["key"]) == receipt["version"]
+
+    def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """An answer from the file of a local store, as long as MLflow is not needed anyway. Raises UnknownStoreError."""
+        if "client" in self.__dict__ or self.store is None or not self.store.exists():
+            raise UnknownStoreError
+        store = self.store
+        if not self._claimed:
+            self._claimed = store_file.ask(store, lambda database: store_file.is_claimed(database, store))
+        if not self._claimed:
+            raise UnknownStoreError
+        return store_file.ask(store, question)
 
     def _number(self, number: int | None) -> int:
         """This version, or the champion. Raises InputError where there is none."""

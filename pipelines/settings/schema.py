@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
@@ -445,6 +446,26 @@ class FlowParams(Block):
     time_limit_minutes: Positive
 
 
+def check_webhook(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is no number
+        sound = False
+    if not sound:
+        raise fault("expected an address like https://example.org/hooks/genloop, or null for none")
+    if parts.username or parts.password:
+        raise fault(
+            "expected no password in it, because this file is in git; GENLOOP_WEBHOOK_URL in the environment may have one"
+        )
+    return url
+
+
+class NotifyParams(Block):
+    webhook: Annotated[str, AfterValidator(check_webhook)] | None = None
+    events: list[Literal["failed", "verdict"]] = ["failed", "verdict"]
+
+
 # What a trial of `genloop tune` may set: it trains and scores, and makes no data anew.
 TUNABLE = (
     "model.family",
@@ -545,6 +566,7 @@ class Params(Block):
     schedule: ScheduleParams
     flow: FlowParams
     versioning: VersioningParams
+    notify: NotifyParams = NotifyParams()
     tune: TuneParams = TuneParams()
     studio: StudioParams = StudioParams()
 

@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 from prefect.client.orchestration import SyncPrefectClient
 
-from flows import deployments, run_lifecycle, schedules
+from flows import deployments, run_lifecycle, schedules, server
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.settings.load import update_params
@@ -52,7 +52,8 @@ def test_a_fault_is_a_line_and_an_exit_code(
 ) -> None:
     tiny.graph(one="pass")
     edit(tiny, retrain="0 0 31 2 *")
-    monkeypatch.setenv(run_lifecycle.SERVED_BY, "")  # so that what `main` sets is taken back
+    for name in (run_lifecycle.SERVED_BY, server.OWN_SERVER):
+        monkeypatch.setenv(name, "")  # so that what `main` sets is taken back
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
         schedules.main(["--project", str(tiny.folder)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import mlflow
@@ -10,7 +11,9 @@ import pytest
 
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
+from pipelines.registry import store_file
 from pipelines.registry.client import Registry
+from pipelines.registry.store_file import UnknownStoreError
 from pipelines.registry.versions import CHALLENGER, CHAMPION, FEEDBACK, KEY, NoVersionError, VersionBatches
 from tests.conftest import MakeParams, project_in
 
@@ -107,3 +110,40 @@ def test_the_clients_of_one_registry_are_one(registry: Registry, monkeypatch: py
         registry.versions()
         registry.training_batches()
     assert opened == [1]
+
+
+def test_what_the_file_of_a_store_says_is_what_mlflow_says(registry: Registry) -> None:
+    """It is read without MLflow. A test that fails here after an upgrade says that MLflow's tables have changed."""
+    client = registry.client
+    experiment = registry.experiment()
+    for number in (2, 3):
+        run = client.create_run(experiment)
+        client.log_metric(run.info.run_id, "fid", 3.5, step=1)
+        client.log_metric(run.info.run_id, "fid", 2.5, step=2)
+        client.log_metric(run.info.run_id, "kid", float("nan"))
+        client.log_param(run.info.run_id, "train.steps", "700")
+        made = client.create_model_version(registry.name, f"{registry.project.root}/mlruns", run.info.run_id)
+        registry.tag(int(made.version), {KEY: f"made of {number}", "genloop.generation": "2"})
+    client.create_registered_model("another")
+    client.set_registered_model_alias(registry.name, CHAMPION, "10")
+    client.delete_model_version(registry.name, "4")
+
+    def answers(asked: Registry) -> list[object]:
+        versions = [asked.version(number) for number in (1, 10, 11)]
+        return [asked.aliases(), asked.numbers(), asked.find("made of 3"), asked.find("nothing"), repr(versions)]
+
+    fresh = Registry(registry.project, registry.name, registry.experiment_name)
+    read = answers(fresh)
+    assert "client" not in vars(fresh)  # MLflow was not asked
+    assert read == answers(registry)
+    with pytest.raises(NoVersionError, match="has no version 4"):
+        fresh.version(4)
+
+
+def test_a_store_that_looks_otherwise_is_left_to_mlflow(registry: Registry) -> None:
+    registry.set_alias(CHAMPION, 2)
+    with sqlite3.connect(registry.project.root / "mlflow.db") as database:
+        database.execute("ALTER TABLE registered_model_aliases RENAME COLUMN workspace TO room")
+    fresh = Registry(registry.project, registry.name, registry.experiment_name)
+    with pytest.raises(UnknownStoreError):
+        fresh._read(lambda database: store_file.aliases(database, fresh.name))

@@ -1,9 +1,11 @@
-"""Small HTTP servers on this machine: a proxy that notes what it is asked for, and one that answers with what it was given."""
+"""Small HTTP servers on this machine: a proxy that notes what it is asked for, one that answers with what it was given, and one
+that takes what is posted to it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -57,3 +59,34 @@ def serving(handler: type[BaseHTTPRequestHandler], host: str = "127.0.0.1") -> I
             yield server.server_port
         finally:
             server.shutdown()
+
+
+@dataclass
+class Received:
+    """What was posted: headers and body, as they came."""
+
+    headers: dict[str, str]
+    body: bytes
+
+
+@contextmanager
+def receiving(*statuses: int) -> Iterator[tuple[str, list[Received]]]:
+    """The address of a server that takes what is posted to it, and the list of that.
+
+    statuses: its answers, one after the other; the last one to all that come after.
+    """
+    received: list[Received] = []
+
+    class Receiving(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            received.append(Received(dict(self.headers.items()), body))
+            self.send_response(statuses[min(len(received), len(statuses)) - 1] if statuses else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Receiving) as port:
+        yield f"http://127.0.0.1:{port}", received
