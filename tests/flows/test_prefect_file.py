@@ -172,7 +172,7 @@ def test_the_server_finds_a_run_whose_machine_is_gone_and_the_next_worker_runs_i
 @pytest.mark.slow
 def test_they_can_be_deployed_to_a_kubernetes_pool(pool: Pool) -> None:
     """Prefect's server checks job variables against the pool's template; a cluster is not at hand."""
-    template = REPOSITORY / "infra/kubernetes/gpu/base-job-template.json"
+    template = REPOSITORY / "infra/kubernetes/gpu/job-template.json"
     minimal = {
         "job_configuration": {"env": "{{ env }}"},
         "variables": {"type": "object", "properties": {"env": {"type": "object"}}},
