@@ -26,13 +26,14 @@ from tests.conftest import REPOSITORY
 from tests.support import compose_file, servers
 from tests.support.compose_file import COMPOSE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # a test starts all that its service depends on
 
 PROGRAMS = Path(sys.executable).parent
 # Ports that services listen on, beside those that nobody asks for.
 LISTENED = {"s3": ("8333", "9327"), "mlflow": ("5000",), "prefect": ("4200",), "worker": ("8080",), "studio": ("8400",)}
 LISTENED |= {"proxy": ("80", "443", "2019", "9180")}
-PATIENCE = 180  # seconds until a service is healthy, or has ended as it should
+WEED = ("master", "volume", "filer")
+PATIENCE = 600  # seconds until a service is healthy, or has ended as it should
 WITHOUT_PROGRAM = {"postgres", "prometheus", "grafana"}  # no package brings the program of these images
 PASSWORD = "pages"
 BY_SIGNAL = {0, 143, -signal.SIGTERM}  # how a program may end that was told to
@@ -85,8 +86,9 @@ class Stack:
 
     def command(self, name: str) -> list[str]:
         command = [self.here(str(part)) for part in self.services[name].get("command", [])]
-        if name == "s3":
-            return ["weed", *command]  # as the entry point of its image does
+        if name == "s3":  # as the entry point of its image does; in a container nobody else has these ports
+            parts = [f"-{part}.{port}={servers.free_port()}" for part in WEED for port in ("port", "port.grpc")]
+            return ["weed", *command, *parts]
         return ["caddy", "run", "--adapter", "caddyfile", "--config", str(self.caddyfile())] if name == "proxy" else command
 
     def caddyfile(self) -> Path:
@@ -110,11 +112,12 @@ class Stack:
             process = subprocess.Popen(
                 self.command(name), cwd=self.project, env=environment, stdout=log, stderr=log, start_new_session=True
             )
+        self.running[name] = process
         if self.services[name].get("healthcheck") == {"disable": True}:
             self.ended[name] = process.wait(PATIENCE)
+            del self.running[name]
             assert self.ended[name] == 0, self.output(name)
             return
-        self.running[name] = process
         end = time.monotonic() + PATIENCE
         while self.check(name).returncode:
             assert process.poll() is None, f"{name} has ended: {self.output(name)}"
@@ -199,6 +202,11 @@ def test_setup_can_run_again(stack: Stack) -> None:
     done = stack.run("setup", *stack.command("setup"))
     assert done.returncode == 0, done.stderr
     assert "made" not in done.stdout
+
+
+def test_the_store_refuses_who_has_no_key(stack: Stack) -> None:
+    stack.start("setup")
+    assert httpx.get(f"{stack.here('http://s3:8333')}/genloop", trust_env=False).status_code == 403
 
 
 def test_the_worker_has_the_flows_with_their_schedules(stack: Stack) -> None:
