@@ -31,6 +31,13 @@ def test_it_is_valid_by_the_specification(content: dict[str, Any]) -> None:
     jsonschema.validate(content, get_builtin_schema("vendor.compose-spec"))
 
 
+def test_the_file_for_gpus_is_valid_and_changes_a_service_that_is_there(services: dict[str, Any]) -> None:
+    more = compose_file.fill(compose_file.read_yaml(COMPOSE.with_name("compose.gpu.yaml")), {})
+    jsonschema.validate(more, get_builtin_schema("vendor.compose-spec"))
+    assert set(more["services"]) <= set(services)
+    assert more["services"]["worker"]["image"] == "genloop:0.1.0-gpu"
+
+
 def test_the_schema_refuses_what_is_wrong(content: dict[str, Any]) -> None:
     wrong = {**content, "services": {"studio": {"image": "genloop", "comand": ["genloop"]}}}
     with pytest.raises(jsonschema.ValidationError, match="comand"):
