@@ -7,6 +7,7 @@ import sys
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.measurements import measure_if_due
 from flows.promote import gate
 from flows.recovery import rerun_crashed_run
 from flows.retrain import run_stages
@@ -38,6 +39,7 @@ def feedback(project: str | None = None) -> None:
         versioning.commit(found, params, registry, announce)
         gate(found, params, registry)
         versioning.push(found, params, announce)
+        measure_if_due(found, params)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow, get_run_logger
 
 from flows.artifacts import show_results
+from flows.measurements import measure_if_due
 from flows.promote import gate
 from flows.recovery import rerun_crashed_run
 from flows.run_lifecycle import announce, exclusive_run
@@ -34,6 +35,7 @@ def retrain(everything: bool = False, project: str | None = None) -> None:
         versioning.commit(found, params, registry, announce)
         gate(found, params, registry)
         versioning.push(found, params, announce)
+        measure_if_due(found, params)
 
 
 def run_stages(project: Project, params: Params, registry: Registry, everything: bool = False) -> None:

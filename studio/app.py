@@ -21,6 +21,7 @@ from pipelines.core.project import Project
 from studio import api, description, health, pages
 from studio.authentication import Access
 from studio.incoming_events import Incoming
+from studio.loop_gauges import LoopGauges
 from studio.middleware import RequestGuard
 from studio.monitoring import Monitor
 from studio.painter import Painter
@@ -46,11 +47,15 @@ def make(project: Project, settings: StudioSettings, log: Callable[[str], None])
     limits = Limits(*map(min, zip((ingest.max_bytes, ingest.max_side, ingest.max_pixels), MOST, strict=True)))
     access = Access(settings, tokens)
     service = StudioService(project, painter, recorder, tokens, Incoming(project, tokens, limits), monitor)
+    gauges = LoopGauges(project, painter.registry, log)
+    monitor.registry.register(gauges)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         painter.start()
+        gauges.start()
         yield
+        gauges.close()
         recorder.close()  # what was said is stored, whatever else is cut short
         painter.close()
         service.close()

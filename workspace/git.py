@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 
@@ -184,6 +185,14 @@ def has_merge_driver(project: Project, file: Path) -> bool:
 def commits_of(project: Project, file: Path) -> list[str]:
     """The last commits that changed a file, the newest first."""
     return git(project, "log", "--format=%h", "--max-count=50", "--", str(project.relative(file))).stdout.split()
+
+
+def committed_at(project: Project, file: Path) -> datetime | None:
+    """When a file was last committed, UTC; None where it differs from that by now, or was never committed."""
+    if changed(project, [file]):
+        return None
+    stamp = git(project, "log", "--format=%ct", "--max-count=1", "--", str(project.relative(file))).stdout.strip()
+    return datetime.fromtimestamp(int(stamp), UTC) if stamp.isdecimal() else None
 
 
 def relative_names(project: Project, files: Sequence[Path]) -> list[str]:

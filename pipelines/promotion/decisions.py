@@ -13,7 +13,7 @@ from pipelines.core.numbers import three_digits
 from pipelines.core.project import Project
 from pipelines.promotion.rules import Verdict, joint_verdicts
 from pipelines.registry.client import Registry
-from pipelines.registry.versions import CHALLENGER, CHAMPION, Version
+from pipelines.registry.versions import CHALLENGER, CHAMPION, Version, VersionOutline
 from pipelines.scoring import approval, readings
 from pipelines.settings.schema import Params
 
@@ -150,7 +150,7 @@ def find_valid(project: Project, params: Params, contest: Contest) -> Decision |
     return decision if decision and decision.basis == basis(project, params, contest) else None
 
 
-def latest(version: Version) -> Decision | None:
+def latest(version: Version | VersionOutline) -> Decision | None:
     """The last verdict of the gate on a version."""
     try:
         return Decision(**json.loads(version.tags[TAG]))

@@ -24,7 +24,16 @@ from pipelines.core.progress import say
 from pipelines.core.project import Project
 from pipelines.registry import answers, places, store_file
 from pipelines.registry.store_file import UnknownStoreError
-from pipelines.registry.versions import ALIASES, CHAMPION, FEEDBACK, KEY, NoVersionError, Version, VersionBatches
+from pipelines.registry.versions import (
+    ALIASES,
+    CHAMPION,
+    FEEDBACK,
+    KEY,
+    NoVersionError,
+    Version,
+    VersionBatches,
+    VersionOutline,
+)
 from pipelines.settings.load import load_params
 from pipelines.settings.schema import Params, RegistryParams
 
@@ -195,6 +204,16 @@ class Registry:
             return self._read(lambda database: store_file.numbers(database, self.name))
         with self.mlflow_errors():
             return sorted(int(found.version) for found in self.client.search_model_versions(f"name = '{self.name}'"))
+
+    def outlines(self) -> list[VersionOutline]:
+        """All versions, in order, by one question, however many there are."""
+        if not self.reachable():
+            return []
+        with self.mlflow_errors():
+            found = self.client.search_model_versions(f"name = '{self.name}'")
+        times = {int(one.version): datetime.fromtimestamp(one.creation_timestamp / 1000, UTC) for one in found}
+        tags = {int(one.version): dict(one.tags) for one in found}
+        return [VersionOutline(number, times[number], tags[number]) for number in sorted(times)]
 
     def aliases(self) -> dict[str, int]:
         """The version of every alias."""

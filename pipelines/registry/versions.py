@@ -45,3 +45,12 @@ class VersionBatches:
 
     batches: list[str]
     aliases: list[str]
+
+
+@dataclass(frozen=True)
+class VersionOutline:
+    """What the registry itself knows of a version, without its run. created: UTC."""
+
+    number: int
+    created: datetime
+    tags: dict[str, str]

@@ -24,7 +24,7 @@ from pipelines.promotion.decisions import Contest
 from pipelines.promotion.gate import GateResult
 from pipelines.promotion.rules import RuleResult, Verdict
 from pipelines.registry.client import Registry
-from pipelines.registry.versions import CHALLENGER, CHAMPION, NoVersionError, Version
+from pipelines.registry.versions import CHALLENGER, CHAMPION, NoVersionError, Version, VersionOutline
 from pipelines.settings.schema import Params
 
 CREATED = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -82,6 +82,9 @@ class FakeRegistry:
         if number not in self.tags:
             raise NoVersionError(f"there is no version {number}")
         return Version(number, None, self.created, dict(self.tags[number]), {}, {})
+
+    def outlines(self) -> list[VersionOutline]:
+        return [VersionOutline(number, self.created, dict(tags)) for number, tags in sorted(self.tags.items())]
 
     def identity(self, number: int) -> str | None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, TypeVar
@@ -37,6 +38,14 @@ class EventCounts:
 
     new: int
     folded: int
+
+
+@dataclass(frozen=True)
+class VoteCounts:
+    """likes: those of the votes that like."""
+
+    votes: int
+    likes: int
 
 
 class EventStore:
@@ -123,6 +132,30 @@ class EventStore:
             new = connection.execute(count.where(events.c.batch.is_(None))).scalar_one()
             folded = connection.execute(count.where(events.c.batch.is_not(None))).scalar_one()
         return EventCounts(new, folded)
+
+    def votes_since(self, times: Sequence[datetime]) -> list[VoteCounts]:
+        """Of each of these times, the votes that were cast since then. All votes count, those that trust rejects as well."""
+        texts = [timestamps.iso(time, "microseconds") for time in times]
+        # Of the JSON form; in a text the quotation marks would be escaped.
+        liked = (func.instr if self.is_sqlite else func.strpos)(events.c.body, '"value":1') > 0
+        counts = [func.count().filter(events.c.at >= text, *more) for text in texts for more in ((), (liked,))]
+        with self._reading() as connection:
+            votes = select(*counts).where(events.c.type == "vote", events.c.at >= min(texts))
+            found = connection.execute(votes).one()
+        return [VoteCounts(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
+
+    def waiting_since(self) -> datetime | None:
+        """When the oldest event was received that no batch has; None where there is none."""
+        oldest = select(func.min(events.c.received_at)).where(events.c.batch.is_(None))
+        with self._reading() as connection:
+            found = connection.execute(oldest).scalar()
+        return None if found is None else datetime.fromisoformat(found)
+
+    def size(self) -> int:
+        """Bytes of the database on its server, with what other tools keep in it; of a file, the system knows."""
+        assert not self.is_sqlite
+        with self._reading() as connection:
+            return int(connection.execute(select(func.pg_database_size(func.current_database()))).scalar_one())
 
     def claim(self, batch: str, limit: int | None = None) -> list[Event]:
         """Take the events that no batch has, oldest first, for `batch`; no event is ever in two.
