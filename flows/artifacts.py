@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 
 from pipelines.core import reports, timestamps
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.evaluation import summary
 from pipelines.promotion import decisions
 from pipelines.promotion.decisions import Decision, table_rows
@@ -46,7 +46,7 @@ def show_decision(registry: Registry, decision: Decision) -> None:
     for role, number in (("challenger", decision.challenger), ("champion", decision.champion)):
         if number is None:
             continue
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryFolder() as folder:
             grid = registry.artifact(registry.version(number), "samples.png", Path(folder))
             if grid:
                 about = f"What version {number} generates, the {role}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.form import Form
 from pipelines.core.progress import Progress
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.features.base import Extractor, ExtractorSettings, Features
 from pipelines.scoring import benchmark, disk_arrays, views
 from pipelines.scoring.image_sets import FileImageSet, ModelImageSet, Survey
@@ -42,7 +42,7 @@ class FeatureSpace:
     def identity(self, survey: Survey) -> str:
         """The id of the benchmark that the surveyed reference set is in this space."""
         form = {key: value for key, value in asdict(self.form).items() if key != "denoise"}  # no image is denoised here
-        with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
+        with TemporaryFolder() as folder:
             self.extractor.save(Path(folder))
             return benchmark.benchmark_id(Path(folder), survey.ids.astype(str), self.name, {**form, "dtype": "float32"})
 

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import json
 import shutil
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from pipelines.core import files, reports
 from pipelines.core.numbers import three_digits
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.feedback import curated
 from pipelines.feedback.curated import CuratedSummary
 from pipelines.promotion import rules
@@ -56,7 +56,7 @@ def add(project: Project, params: Params, registry: Registry, key: str, scores: 
     results = rules.judge_first_version(params.promotion.rules, scores)
     fit = rules.combine(results, champion=False) != "reject"
     text = card.write(project, params, learned, tags)
-    with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+    with TemporaryFolder() as temporary:
         folder = Path(temporary)
         gather(project, folder, learned, text)
         curves = training_curves(project, train)

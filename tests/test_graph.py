@@ -31,6 +31,7 @@ GLUE = {
             "progress",
             "project",
             "reports",
+            "temporary_folder",
             "timestamps",
         )
     ),

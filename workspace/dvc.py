@@ -18,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from workspace import conflicts, git, processes
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def open_repository(project: Project) -> Iterator[Repo]:
         with Repo(str(project.root), config=None if git.has_repository(project) else without_git) as repo:
             yield repo
         return
-    with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
+    with TemporaryFolder() as folder:
         if (usual / "btime").exists():
             shutil.copy2(usual / "btime", folder)  # by its time DVC finds the hashes that it has kept of the project's files
         read_only = type("ReadOnlyRepo", (Repo,), {"tmp_dir": folder})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from operations.rebuild.replay import replay_stages
 from operations.rebuild.worktree import check_rebuildable, open_worktree, prepare
 from pipelines.core import reports
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.registration import machine
 from pipelines.registry import lineage
 from pipelines.registry.client import Registry
@@ -64,7 +64,7 @@ def rebuild(
     """
     known, version = lineage.read(registry, number), registry.version(number)
     check_rebuildable(project, registry, known)
-    with open_worktree(project, registry, known, keep) as copy, tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+    with open_worktree(project, registry, known, keep) as copy, TemporaryFolder() as temporary:
         workspace = prepare(project, registry, known, version, copy)
         own = Path(temporary) / "own"
         registry.fetch(own, number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -18,6 +17,7 @@ from pipelines.core.errors import InputError
 from pipelines.core.form import Form
 from pipelines.core.numbers import three_digits
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.features.base import Extractor
 from pipelines.metrics import intervals
 from pipelines.metrics.inputs import Benchmark
@@ -236,7 +236,7 @@ class Contender:
 
     def kept_samples(self) -> GeneratedSamples | None:
         """The samples of `evaluate`, if they are what would be generated now."""
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryFolder() as folder:
             path = self.registry.artifact(self.version, generated.NAME, Path(folder))
             try:
                 samples = generated.read(path) if path else None

@@ -6,7 +6,6 @@ import contextlib
 import json
 import shutil
 import sqlite3
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.progress import say
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.registry import answers, places, store_file
 from pipelines.registry.store_file import UnknownStoreError
 from pipelines.registry.versions import (
@@ -57,7 +57,7 @@ class Registry:
     def __init__(self, project: Project, model: str, experiment: str) -> None:
         self.project, self.name, self.experiment_name = project, model, experiment
         self.uri = project.tracking_uri
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._copy: TemporaryFolder | None = None
         self._claimed = False
         self._runs: dict[str, Run] = {}  # a finished run does not change
 
@@ -122,7 +122,7 @@ class Registry:
             if self.can_write(self.store):
                 previous = places.claim(self.store)
             elif places.is_foreign(self.store):
-                self._copy = tempfile.TemporaryDirectory(prefix="genloop-")
+                self._copy = TemporaryFolder()
                 places.claim_in_copy(self.store, Path(self._copy.name, "mlflow.db"))
                 return
             else:
@@ -412,7 +412,7 @@ class Registry:
             self._check_files(number, folder)
             yield folder / MODEL_FOLDER
             return
-        with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+        with TemporaryFolder() as temporary:
             with self.mlflow_errors(), self.fluent():
                 import mlflow
 
@@ -452,7 +452,7 @@ class Registry:
         """The folds that a run names."""
         from mlflow.exceptions import MlflowException
 
-        with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
+        with TemporaryFolder() as folder:
             try:
                 path = self._download(run_id, FEEDBACK, Path(folder))
             except MlflowException as error:

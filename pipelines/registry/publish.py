@@ -6,7 +6,6 @@ import contextlib
 import importlib.metadata
 import io
 import shutil
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.core.errors import GenloopError
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.registry import sampler
 from pipelines.registry.client import Registry, flatten
 from pipelines.registry.versions import CHALLENGER, CHAMPION, KEY, TRIED
@@ -100,7 +100,7 @@ def log_model(weights: Path, name: str) -> Any:
 
     from pipelines.models import base
 
-    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
+    with TemporaryFolder() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(temporary) / "model"
         shutil.copytree(weights, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from pipelines import catalogue
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.features.base import Extractor
 from pipelines.metrics.base import Comparison
 from pipelines.models import base
@@ -150,7 +150,7 @@ def train(experiment: Experiment, params: Params, cv_fold: CvFold, number: int, 
     spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
     samples, train = params.tune.samples, params.train
     try:
-        with machine.scope(), tempfile.TemporaryDirectory(prefix="genloop-tune-") as temporary:
+        with machine.scope(), TemporaryFolder() as temporary:
             family = base.build(family_class, spec, params.model.numbers, train.seed + number)
 
             def score(step: int, model: base.Family) -> None:
