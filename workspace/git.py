@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ MERGE_DRIVER = "merge.genloop.driver"  # git's setting that .gitattributes refer
 NO_PROMPTS = ("-c", f"core.hooksPath={os.devnull}", "-c", "commit.gpgSign=false")
 FALLBACK_AUTHOR = ("-c", "user.name=Genloop", "-c", "user.email=genloop@localhost")
 LOCK_TIMEOUT = 20.0  # seconds to wait for another git process
+BLOBS = 500  # files that are read from git at once
 
 
 def has_changes(project: Project, files: Sequence[Path]) -> bool:
@@ -193,6 +194,59 @@ def committed_at(project: Project, file: Path) -> datetime | None:
         return None
     stamp = git(project, "log", "--format=%ct", "--max-count=1", "--", str(project.relative(file))).stdout.strip()
     return datetime.fromtimestamp(int(stamp), UTC) if stamp.isdecimal() else None
+
+
+def check_readable(project: Project) -> None:
+    """Raises GenloopError where the project is in a repository that git does not read, or there is no git to read it."""
+    found = git(project, "rev-parse", "--git-dir")
+    if found.returncode and has_repository(project):
+        raise GenloopError(f"git: {error_message(found)}")
+
+
+def tips(project: Project) -> list[str]:
+    """The commits that branches, remote branches, tags, stashes and worktrees point to."""
+    references = git(project, "for-each-ref", "--format=%(objectname)").stdout.split()
+    listed = git(project, "worktree", "list", "--porcelain").stdout.splitlines()
+    heads = [line.removeprefix("HEAD ") for line in listed if line.startswith("HEAD ") and line.strip("HEAD 0")]
+    return sorted({*references, *heads, *filter(None, [head(project)])})
+
+
+def worktrees(project: Project) -> list[Path]:
+    """This project's folder in every worktree of the repository, its own among them; none outside of git."""
+    listed = git(project, "worktree", "list", "--porcelain").stdout.splitlines()
+    prefix = git(project, "rev-parse", "--show-prefix").stdout.strip()
+    return [Path(line.removeprefix("worktree "), prefix) for line in listed if line.startswith("worktree ")]
+
+
+def blobs(project: Project, commit: str, is_wanted: Callable[[str], bool]) -> set[str]:
+    """The ids of the project's files in a commit whose names are wanted; none where the repository lacks the commit."""
+    listed = git(project, "ls-tree", "-r", "-z", commit)
+    if listed.returncode and git(project, "rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}").returncode == 0:
+        raise GenloopError(f"git: {error_message(listed)}")
+    entries = (entry.partition("\t") for entry in listed.stdout.split("\0") if entry)
+    return {about.split()[2] for about, _, name in entries if is_wanted(name)}
+
+
+def all_blobs(project: Project, patterns: Sequence[str]) -> set[str]:
+    """The ids of all files of these names in all commits that `tips` lead to. patterns: of git."""
+    # By what each commit changed. Without --full-history and -m a merge would hide the side that it did not take.
+    options = ("--all", "--full-history", "-m", "--root", "--raw", "--no-abbrev", "--no-renames", "--format=")
+    listed = git(project, "log", *options, "--", *patterns)
+    if listed.returncode:
+        raise GenloopError(f"git: {error_message(listed)}")
+    # :MODE MODE BEFORE AFTER STATUS, a tab, and the name
+    changes = [line.split() for line in listed.stdout.splitlines() if line.startswith(":")]
+    return {change[3] for change in changes if change[3].strip("0")}
+
+
+def contents(project: Project, blobs: Iterable[str]) -> Iterator[str]:
+    """The contents of files by their ids, several together, with lines of git's between them."""
+    names = sorted(blobs)
+    for first in range(0, len(names), BLOBS):
+        done = git(project, "cat-file", "--batch", text="\n".join(names[first : first + BLOBS]) + "\n")
+        if done.returncode or re.search(r"^[0-9a-f]{40,64} missing$", done.stdout, re.MULTILINE):
+            raise GenloopError(f"git has lost files of its history: {error_message(done)}; `git fsck` tells more")
+        yield done.stdout
 
 
 def relative_names(project: Project, files: Sequence[Path]) -> list[str]:
