@@ -9,11 +9,12 @@ from typing import Any
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
 from pipelines.registry.client import Registry
+from pipelines.registry.versions import COMMIT
 from pipelines.settings.schema import Params
 from workspace import dvc, dvc_cache, git
 
 MODEL = ("data/model", "data/reports/metrics.json")  # outputs, as DVC writes them, by which versions differ
-COMMIT, DIRTY = "genloop.git_commit", "genloop.git_dirty"  # tags of a version
+DIRTY = "genloop.git_dirty"  # tag of a version
 
 
 def commit(project: Project, params: Params, registry: Registry, log: Callable[[str], None]) -> bool:

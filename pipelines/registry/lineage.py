@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -11,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.errors import GenloopError
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.core.timestamps import iso
 from pipelines.registry.client import Registry
-from pipelines.registry.versions import FEEDBACK, NO_COMMIT, PACKAGES, NoVersionError, Version
+from pipelines.registry.versions import COMMIT, DATA, FEEDBACK, NO_COMMIT, PACKAGES, NoVersionError, Version
 from pipelines.scoring import readings
 
-MACHINE, DATA = "genloop.machine.", "genloop.data."  # how names of tags begin
+MACHINE = "genloop.machine."  # how names of tags begin
 SHOWN = ("model.family", "model.preset", "train.steps", "train.batch_size", "train.seed", "image.size")  # settings, for people
 SCORES = ("fid", "told_apart", "recall", "coverage", "memorisation", "approval")  # likewise
 
@@ -91,7 +91,7 @@ def read(registry: Registry, version: int) -> Lineage:
     """Raises NoVersionError where there is no such version."""
     found = registry.version(version)
     tags = found.tags
-    commit = tags.get("genloop.git_commit", "none")
+    commit = tags.get(COMMIT, "none")
     about = read_artifact(registry, found, FEEDBACK)
     return Lineage(
         model=registry.name,
@@ -131,7 +131,7 @@ def parents(registry: Registry, version: Version) -> list[int]:
 
 def read_artifact(registry: Registry, version: Version, name: str) -> dict[str, Any]:
     """The content of a JSON file of the version's run; empty where it has none."""
-    with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
+    with TemporaryFolder() as folder:
         path = registry.artifact(version, name, Path(folder))
         if path is None:
             return {}

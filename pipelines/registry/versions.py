@@ -14,6 +14,10 @@ GENERATION = "genloop.generation"  # tag of a version: how many models stand bet
 NO_COMMIT = "genloop.git_missing"  # tag of a version: why it names no commit
 FEEDBACK = "feedback.json"  # a run's artifact: which folds the version has learned from
 PACKAGES = "packages.json"  # another one: every package that was installed, and its version
+OWN = "genloop."  # how the tags that Genloop gives begin
+COMMIT, DATA = "genloop.git_commit", "genloop.data."  # tags of a version: its commit, and one for each path in data/
+STUDY, TRIAL = "genloop.study", "genloop.trial"  # tags of a run: the study, or the study and the number of the trial, as in a/7
+PARENT_RUN = "mlflow.parentRunId"  # tag of a run: the run that it is below
 WORKSPACE = "workspace"  # and another: a folder of the project's files that a rebuild needs and git may not have as they were
 TRIED = 8  # images drawn with a version before any alias may point to it
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.registry.client import Registry, flatten
+from pipelines.registry.versions import PARENT_RUN, STUDY, TRIAL
 from pipelines.scoring import readings
 from pipelines.settings.schema import Params
 from pipelines.tuning.study import DONE, PRUNED, TrialRecord
 
-STUDY, TRIAL, STATE, REASON = "genloop.study", "genloop.trial", "genloop.state", "genloop.reason"
-PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
+STATE, REASON, NAME = "genloop.state", "genloop.reason", "mlflow.runName"
 
 
 class StudyRecords:
@@ -26,6 +26,7 @@ class StudyRecords:
         with registry.lock(), registry.mlflow_errors():
             self.experiment = registry.experiment()
             self.run = self.find(STUDY, study) or self.begin(study)
+            self.client.update_run(self.run, "RUNNING")  # until `close`; a study that had ended may go on
 
     def find(self, tag: str, value: str) -> str | None:
         found = self.client.search_runs([self.experiment], f"tags.`{tag}` = '{value}'", max_results=1)
@@ -39,7 +40,7 @@ class StudyRecords:
 
     def start(self, number: int, values: dict[str, object]) -> None:
         with self.registry.mlflow_errors():
-            tags = {PARENT: self.run, TRIAL: f"{self.study}/{number}", NAME: f"trial {number}"}
+            tags = {PARENT_RUN: self.run, TRIAL: f"{self.study}/{number}", NAME: f"trial {number}"}
             run = self.client.create_run(self.experiment, tags=tags).info.run_id
             for name, value in values.items():
                 self.client.log_param(run, name, value)
