@@ -237,7 +237,7 @@ def writing(project: Project) -> Result:
 
 def disk(project: Project) -> Result:
     free = shutil.disk_usage(project.root).free / 2**30
-    return grade(free, DISK, f"{free:.1f} GiB free", "make room; `dvc gc --workspace` drops what no version needs")
+    return grade(free, DISK, f"{free:.1f} GiB free", "make room; `genloop gc` frees what nothing needs")
 
 
 def memory(project: Project) -> Result:

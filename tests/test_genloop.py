@@ -191,7 +191,7 @@ def test_before_there_is_a_model_generate_says_how_to_make_one(project: Project,
 
 COMMANDS = [
     "run", "generate", "score", "import-feedback", "fold", "promote", "rollback", "history", "rebuild", "studio", "why",
-    "influence", "forget", "tune", "simulate", "status", "doctor",
+    "influence", "forget", "tune", "simulate", "gc", "status", "doctor",
 ]  # fmt: skip
 
 

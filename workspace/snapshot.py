@@ -74,7 +74,7 @@ def check_room(project: Project) -> None:
         folder = project.relative(project.feedback)
         raise GenloopError(
             f"{place}: {free // 2**20:,} MB are free, and DVC needs {needed // 2**20:,} MB to keep {folder}; "
-            "make room (`dvc gc --workspace` drops what no version needs) and fold again"
+            "make room (`genloop gc` frees what nothing needs) and fold again"
         )
 
 

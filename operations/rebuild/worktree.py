@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.limits import cores
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.registry.client import Registry
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.versions import CHAMPION, WORKSPACE, NoVersionError, Version
@@ -48,7 +48,7 @@ def open_worktree(project: Project, registry: Registry, lineage: Lineage, keep: 
 
     Git ignores the folder. It is on the disk of DVC's cache, in most projects, so that files can be linked.
     """
-    top = project.logs / "rebuild" / f"version-{lineage.version}"
+    top = folder(project) / f"version-{lineage.version}"
     message = f"version {lineage.version} is being rebuilt at this moment; wait for that to end"
     with locks.hold(top.with_suffix(".lock"), message):
         remove(project, top)  # kept by --keep, or left by a rebuild that was killed
@@ -56,11 +56,35 @@ def open_worktree(project: Project, registry: Registry, lineage: Lineage, keep: 
             added = git.git(project, *git.NO_PROMPTS, "worktree", "add", "--detach", "--quiet", str(top), str(lineage.commit))
             if added.returncode:
                 raise GenloopError(f"git worktree: {git.error_message(added)}")
-            folder = top / git.git(project, "rev-parse", "--show-prefix").stdout.strip()
-            yield Project(folder, {**project.environment, **environment(registry, lineage)})
+            root = top / git.git(project, "rev-parse", "--show-prefix").stdout.strip()
+            yield Project(root, {**project.environment, **environment(registry, lineage)})
         finally:
             if not keep:
                 remove(project, top)
+
+
+def folder(project: Project) -> Path:
+    """Where worktrees are made."""
+    return project.logs / "rebuild"
+
+
+def is_used(top: Path) -> bool:
+    """Whether a rebuild is going on in this worktree."""
+    try:
+        with locks.hold(top.with_suffix(".lock"), "a rebuild is going on"):
+            return False
+    except GenloopError:
+        return True
+
+
+def remove_unused(project: Project, top: Path) -> bool:
+    """Remove a worktree, unless a rebuild is going on in it; returns whether it did."""
+    try:
+        with locks.hold(top.with_suffix(".lock"), "a rebuild is going on"):
+            remove(project, top)
+    except GenloopError:
+        return False
+    return True
 
 
 def remove(project: Project, top: Path) -> None:
@@ -82,7 +106,7 @@ def environment(registry: Registry, lineage: Lineage) -> dict[str, str]:
 
 def prepare(project: Project, registry: Registry, lineage: Lineage, version: Version, copy: Project) -> bool:
     """Bring `copy` to the state in which the version was made; returns whether its run had kept uncommitted changes."""
-    with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
+    with TemporaryFolder() as temporary:
         kept = registry.artifact(version, WORKSPACE, Path(temporary))
         if kept:
             shutil.copytree(kept, copy.root, dirs_exist_ok=True)
