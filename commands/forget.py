@@ -96,7 +96,8 @@ def remaining_copies(rater: str, params: Params, learned: list[dict[str, Any]], 
     places = [
         "older versions of the data in DVC's cache: `dvc gc --workspace` deletes all that the workspace does not need",
         *(f"the same in the remote {name}: `dvc push`, then `dvc gc --workspace --cloud --remote {name}`" for name in remotes),
-        "backups of the database and of data/uploads, and PostgreSQL's write-ahead log: until you delete them",
+        "backups (`genloop backup`, and your own of the database and of data/uploads), PostgreSQL's write-ahead log: until you "
+        "delete them",
         "files that feedback was imported from, and their .rejected.jsonl",
     ]
     if learned:

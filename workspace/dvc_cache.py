@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,111 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 OBJECT = re.compile(r"[0-9a-f]{30}(\.dir)?")  # the name of an object's file; its folder has the first two digits
+
+
+@dataclass(frozen=True)
+class RecordedOutputs:
+    """What DVC has recorded of the workspace. Paths are relative: of `hashes` to the root, of `objects` to the cache.
+
+    hashes: output -> its hash. objects: output -> its objects. uncached: output that DVC keeps no copy of -> its files.
+    """
+
+    hashes: dict[str, str]
+    objects: dict[str, set[Path]]
+    uncached: dict[str, list[Path]]
+
+    @property
+    def uncached_files(self) -> list[Path]:
+        return [file for listed in self.uncached.values() for file in listed]
+
+
+def top(project: Project) -> Path:
+    """The folder of the whole cache, as `dvc cache dir` says it."""
+    with dvc.open_repository(project) as repo:
+        return Path(repo.cache.local_cache_dir)
+
+
+@contextmanager
+def recorded(project: Project) -> Iterator[RecordedOutputs]:
+    """What DVC has recorded now; no other DVC process records anything while the context lasts."""
+    with dvc.repository(project) as repo:
+        root = Path(repo.cache.local_cache_dir)
+        kept = [out for out in repo.index.outs if out.use_cache and out.hash_info and out.protocol == "local"]
+        single = [out for out in repo.index.outs if not out.use_cache and out.protocol == "local"]
+        yield RecordedOutputs(
+            {dvc.relative_path(out): str(out.hash_info.value) for out in kept},
+            {dvc.relative_path(out): places(out, root) for out in kept},
+            {dvc.relative_path(out): files_of(project, Path(out.fs_path)) for out in single},
+        )
+
+
+def files_of(project: Project, path: Path) -> list[Path]:
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [project.relative(file) for file in found if file.is_file()]
+
+
+def objects_of_revisions(project: Project, revisions: Collection[str], log: Callable[[str], None]) -> set[Path]:
+    """The objects of all outputs in these commits, relative to the cache. log: gets a line for each that DVC cannot read."""
+    from dvc.exceptions import DvcException
+    from dvc.scm import SCMError
+
+    found: set[Path] = set()
+    if not revisions:
+        return found
+    with dvc.open_repository(project) as repo:
+        root = Path(repo.cache.local_cache_dir)
+        for name in repo.brancher(revs=list(revisions), workspace=False, sha_only=True):
+            try:
+                outs = [out for out in repo.index.outs if out.use_cache and out.hash_info and out.protocol == "local"]
+            except (DvcException, SCMError) as error:
+                log(f"warning: DVC cannot read the commit {name[:12]} ({error}); what it alone needs is left out")
+                continue
+            found.update(place for out in outs for place in places(out, root))
+    return found
+
+
+def objects_of_hashes(project: Project, hashes: Collection[str]) -> dict[str, set[Path]]:
+    """Hash of an output -> its objects, relative to the cache; of a folder also its files, where its list is there."""
+    with dvc.open_repository(project) as repo:
+        root, place = Path(repo.cache.local_cache_dir), repo.cache.local.oid_to_path
+        found = {}
+        for digest in hashes:
+            path = Path(place(digest))
+            listed = json.loads(path.read_bytes()) if path.suffix == ".dir" and path.is_file() else []
+            found[digest] = {path.relative_to(root), *(Path(place(entry["md5"])).relative_to(root) for entry in listed)}
+        return found
+
+
+def fetch(project: Project, objects: Collection[Path]) -> None:
+    """Bring objects from the default remote into the cache, as far as it has them. Raises what the remote's driver raises."""
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    with dvc.open_repository(project) as repo:
+        repo.cloud.pull([HashInfo("md5", path.parent.name + path.name) for path in objects])
+
+
+def make_own(project: Project) -> None:
+    """Have DVC keep the project's cache in the project, without links to it by path, whatever was set for another machine."""
+    with dvc.open_repository(project) as repo:
+        own = str(Path(repo.dvc_dir) / "cache")
+        types = repo.config["cache"].get("type") or []
+        if repo.cache.local_cache_dir == own and "symlink" not in types:
+            return
+        with repo.config.edit("local") as settings:
+            settings["cache"]["dir"] = own
+            if "symlink" in types:  # it would lead to the folder in which the project is being made
+                settings["cache"]["type"] = [kind for kind in types if kind != "symlink"] or ["reflink", "copy"]
+
+
+def changed_outputs(project: Project, outputs: Collection[str]) -> list[str]:
+    """Those of these outputs whose files in the workspace are not as DVC has recorded them."""
+    with dvc.repository(project) as repo:
+        found = {dvc.relative_path(out): out for out in repo.index.outs}
+        return [name for name in outputs if name not in found or found[name].workspace_status()]
+
+
+def places(out: Out, root: Path) -> set[Path]:
+    return {Path(out.cache.oid_to_path(digest)).relative_to(root) for digest in object_hashes(out)}
 
 
 def folder(project: Project) -> Path:

@@ -258,6 +258,11 @@ class Registry:
         """Whether the model has this version."""
         return self.reachable() and number in self.numbers()
 
+    def has_files_in(self, number: int, folder: Path) -> bool:
+        """Whether the files of a version are there, below this folder."""
+        own = self._folder(number)
+        return own is not None and own.resolve().is_relative_to(folder.resolve()) and (own / "MLmodel").is_file()
+
     def generation(self, number: int) -> int:
         return self.version(number).generation
 

@@ -127,6 +127,17 @@ def origin(store: Path) -> StoreOrigin:
     return StoreOrigin(previous, previous is not None and (previous / store.name).exists(), missing, left_behind)
 
 
+def outside(store: Path) -> list[str]:
+    """Where the files of models and versions are, as far as that is not `mlruns` beside the store."""
+    with closing(connect(store)) as database:
+        rows = {
+            row[0] for table, column in (COLUMNS[1], VERSIONS[0]) for row in database.execute(f"SELECT {column} FROM {table}")
+        }
+    home = (store.parent / ARTIFACTS).resolve()
+    paths = {location: local_path(location) for location in rows if location}
+    return sorted(location for location, path in paths.items() if path is None or not path.resolve().is_relative_to(home))
+
+
 def connect(store: Path) -> sqlite3.Connection:
     return sqlite3.connect(store, timeout=60, isolation_level=None)
 
