@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.project import Project
-from pipelines.feedback.store import transfer
+from pipelines.feedback.store import tables, transfer
 from pipelines.registry import places
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import ALIASES, KEY
@@ -119,4 +119,4 @@ def registry_facts(registry: Registry, artifacts: Path | None) -> dict[str, Any]
 def event_facts(url: str) -> dict[str, Any]:
     """Of every table of the database of events the number of rows and their digest; the history is two of them."""
     found = {name: asdict(table) for name, table in transfer.digests_of(url).items()}
-    return {"revision": transfer.REVISION, "tables": found}
+    return {"revision": tables.REVISION, "tables": found}
