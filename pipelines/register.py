@@ -40,7 +40,7 @@ def run(project: Project, params: Params) -> None:
     else:
         version = add(project, params, registry, key, scores)
     alias = next(iter(registry.aliases_of(version)), None)
-    place = f"sqlite:///{project.relative(registry.store)}" if registry.store else registry.uri  # true in a copy too
+    place = f"sqlite:///{project.relative(registry.store)}" if registry.store else registry.place  # true in a copy too
     receipt = {"model": registry.name, "version": version, "alias": alias, "key": key, "registry": place}
     files.write(registry.receipt_file, json.dumps(receipt, indent=2) + "\n")
     print(f"register: version {version} of {registry.name}{f', the {alias}' if alias else ''}")

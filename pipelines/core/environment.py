@@ -37,7 +37,10 @@ PROXY_SCHEMES = ("http", "https", "socks5", "socks5h", "socks4", "socks4a", "soc
 SOCKS_OF_HTTPX = ("socks5", "socks5h")  # those that httpx, and so Prefect, can use, with the package socksio
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "0.0.0.0")
 # Servers that a program asks by HTTP; where they are on this machine, under whichever name, no proxy is asked for them.
-SERVERS = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL")
+SERVERS = (
+    "PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

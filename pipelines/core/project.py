@@ -99,7 +99,23 @@ class Project:
     @property
     def tracking_uri(self) -> str:
         """MLflow's stores; never left to MLflow's default, which depends on the working directory."""
-        return self.in_root(self.environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}")
+        given = self.in_root(self.environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}")
+        kind, sign, rest = given.partition("://")
+        return f"postgresql+psycopg{sign}{rest}" if kind in ("postgresql", "postgres") else given  # the driver of our extra
+
+    @property
+    def artifact_root(self) -> str | None:
+        """Where new experiments of MLflow keep artifacts, as `mlflow server` reads it too; None for a folder of ours."""
+        return self.resolve(self.environment.get("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
+
+    @property
+    def remote_url(self) -> str | None:
+        """DVC's default remote, as the environment names it; None for the one that DVC's settings name."""
+        return self.resolve(self.environment.get("GENLOOP_REMOTE_URL"))
+
+    def resolve(self, place: str | None) -> str | None:
+        """A URL as it is, a path with a relative one in the root; None for none."""
+        return None if not place else place if "://" in place else str(self.root / Path(place).expanduser())
 
     def in_root(self, url: str) -> str:
         """A URL of an SQLite file with a relative one made absolute; any other as it is."""

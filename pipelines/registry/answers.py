@@ -5,15 +5,18 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
+from pipelines.core import postgresql
 from pipelines.core.errors import GenloopError
+from pipelines.core.urls import hide_password
 
+VARIABLE = "MLFLOW_TRACKING_URI"
 ANSWER = 5.0  # seconds to wait for it
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 GATEWAY_ERRORS = (502, 503, 504)  # of what stands before a server that does not answer
 
 
 def check(uri: str) -> None:
-    """Raises GenloopError where the server at this address, of MLflow or of its database, does not answer soon."""
+    """Raises GenloopError where the server at this address, of MLflow or its database, does not answer soon, or refuses us."""
     scheme = urlsplit(uri).scheme.partition("+")[0]
     reason = None
     if scheme in ("http", "https"):
@@ -21,9 +24,9 @@ def check(uri: str) -> None:
     elif scheme in PORTS:
         reason = port_fault(uri, PORTS[scheme])
     if reason:
-        raise GenloopError(
-            f"MLflow at {hide_password(uri)} does not answer ({reason}); start it, or change MLFLOW_TRACKING_URI"
-        )
+        raise GenloopError(f"MLflow at {hide_password(uri)} does not answer ({reason}); start it, or change {VARIABLE}")
+    if postgresql.is_postgresql(uri) and (reason := postgresql.fault(uri, VARIABLE)):
+        raise GenloopError(f"MLflow's database at {hide_password(uri)} cannot be used ({reason}); see {VARIABLE}")
 
 
 def http_fault(uri: str) -> str | None:
@@ -59,8 +62,3 @@ def explain(error: BaseException) -> str:
     if "timed out" in words:
         return f"nothing came within {ANSWER:g} seconds"
     return words.removesuffix("))").strip("'\"").rpartition(": ")[2]
-
-
-def hide_password(uri: str) -> str:
-    start, at, end = uri.rpartition("@")
-    return f"{start.partition('://')[0]}://…@{end}" if at else uri

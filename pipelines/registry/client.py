@@ -14,14 +14,16 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from pipelines.core import files
+from pipelines.core import buckets, files, postgresql
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 from pipelines.core.temporary_folder import TemporaryFolder
+from pipelines.core.urls import hide_password
 from pipelines.registry import answers, places, store_file
 from pipelines.registry.store_file import UnknownStoreError
 from pipelines.registry.versions import (
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MODEL_FOLDER = "artifacts/model"  # among a version's files: where MLflow puts what `publish` gives it as `model`
+ARTIFACT_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
+LOCK = 0x67656E6D6C66  # the key of our work on MLflow's tables among PostgreSQL's advisory locks
 GLOBAL = threading.RLock()  # MLflow's fluent functions know one place for the whole process
 
 
@@ -60,6 +64,7 @@ class Registry:
         self._copy: TemporaryFolder | None = None
         self._claimed = False
         self._runs: dict[str, Run] = {}  # a finished run does not change
+        self._buckets: set[str] = set()  # those that have answered
 
     @classmethod
     def open(cls, project: Project, settings: RegistryParams) -> Registry:
@@ -74,6 +79,19 @@ class Registry:
         """The file of a local registry, whether or not it exists yet."""
         path = self.uri.removeprefix("sqlite:///").partition("?")[0]
         return Path(path) if self.local and path.startswith("/") else None
+
+    @property
+    def place(self) -> str:
+        """Where MLflow's stores are, for people: without a password."""
+        return hide_password(self.uri)
+
+    @property
+    def artifact_root(self) -> str | None:
+        """Where the runs of a new experiment keep artifacts; None where MLflow's server decides that."""
+        if not self.local and not postgresql.is_postgresql(self.uri):
+            return None
+        folder = self.store.parent if self.store else self.project.root
+        return self.project.artifact_root or (folder / places.ARTIFACTS).as_uri()
 
     def reachable(self) -> bool:
         """Whether there is a registry to ask: a local one that does not exist yet is not made by asking."""
@@ -145,7 +163,11 @@ class Registry:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """One process at a time on a local store: MLflow's own set-up and its aliases know no locking."""
+        """One process at a time on a store that we open ourselves: MLflow's own set-up and its aliases know no locking."""
+        if postgresql.is_postgresql(self.uri):
+            with postgresql.lock(self.uri, answers.VARIABLE, LOCK):
+                yield
+            return
         if not self.local:
             yield
             return
@@ -165,8 +187,14 @@ class Registry:
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise
-            first = str(error).splitlines()[0][:300]
-            raise GenloopError(f"MLflow at {self.uri} does not answer as it should: {first}; see MLFLOW_TRACKING_URI") from None
+            first = str(error).splitlines()[0].replace(self.uri, self.place)[:300]
+            raise GenloopError(
+                f"MLflow at {self.place} does not answer as it should: {first}; see {answers.VARIABLE}"
+            ) from None
+        except Exception as error:  # artifacts in a bucket are read and written by this process
+            if not buckets.is_fault(error):
+                raise
+            raise GenloopError(f"artifacts of MLflow: {buckets.explain(error)}") from None
 
     @contextlib.contextmanager
     def fluent(self) -> Iterator[None]:
@@ -187,8 +215,31 @@ class Registry:
         experiment = self.client.get_experiment_by_name(self.experiment_name)
         if experiment:
             return str(experiment.experiment_id)
-        location = (self.store.parent / places.ARTIFACTS).as_uri() if self.store else None
-        return str(self.client.create_experiment(self.experiment_name, artifact_location=location))
+        return str(self.client.create_experiment(self.experiment_name, artifact_location=self.artifact_root))
+
+    def artifact_location(self) -> str | None:
+        """Where the next run keeps its artifacts; None where MLflow's server decides that when it makes the experiment."""
+        with self.mlflow_errors():
+            experiment = self.client.get_experiment_by_name(self.experiment_name) if self.reachable() else None
+        return str(experiment.artifact_location) if experiment else self.artifact_root
+
+    def check_artifacts(self) -> str:
+        """Where the next run keeps its artifacts, in words. Raises as `check_bucket` does where that is a bucket."""
+        location = self.artifact_location()
+        if location is None or location.startswith("mlflow-artifacts:"):
+            return "the server of MLflow keeps them"
+        if buckets.is_bucket(location):
+            self.check_bucket(location)
+            return f"{location} answers"
+        return location
+
+    def check_bucket(self, location: str) -> bool:
+        """Whether there is anything in a bucket.
+
+        Raises InputError where the bucket cannot be used, and GenloopError where its server does not answer.
+        """
+        source = ARTIFACT_ROOT if location == self.project.artifact_root else "artifacts of MLflow"
+        return buckets.check(location, source, self.project.environment.get("MLFLOW_S3_ENDPOINT_URL"))
 
     def find(self, key: str) -> int | None:
         """The version that was made of `key`, if there is one."""
@@ -237,7 +288,7 @@ class Registry:
     def version(self, number: int) -> Version:
         """Raises NoVersionError where the model has no such version."""
         if not self.reachable():
-            raise NoVersionError(f"no registered model {self.name!r} at {self.uri}; `genloop run` makes one")
+            raise NoVersionError(f"no registered model {self.name!r} at {self.place}; `genloop run` makes one")
         with suppress(UnknownStoreError):
             if (stored := self._read(lambda database: store_file.version(database, self.name, number))) is not None:
                 return stored
@@ -400,7 +451,7 @@ class Registry:
         """This version, or the champion. Raises InputError where there is none."""
         numbers = self.numbers() if self.reachable() else []
         if not numbers:
-            raise InputError(f"no registered model {self.name!r} at {self.uri}; `genloop run` makes one")
+            raise InputError(f"no registered model {self.name!r} at {self.place}; `genloop run` makes one")
         if number is None:
             number = self.alias(CHAMPION)
             if number is None:
@@ -426,17 +477,26 @@ class Registry:
             yield folder
 
     def _folder(self, number: int) -> Path | None:
-        """The folder on this machine in which a version's files should be; None for those on another one."""
+        """The folder on this machine in which a version's files should be; None for those on another one.
+
+        Raises GenloopError where they are in a bucket that lacks them or cannot be asked: MLflow itself would try for minutes.
+        """
         with self.mlflow_errors():
-            return places.local_path(self.client.get_model_version_download_uri(self.name, str(number)))
+            location = self.client.get_model_version_download_uri(self.name, str(number))
+        if buckets.is_bucket(location) and not self.check_bucket(location):
+            raise self._no_files(number, location)
+        return places.local_path(location)
 
     def _check_files(self, number: int, folder: Path | None) -> None:
         """Raises GenloopError where a version's files are not in their folder."""
         if folder is None or (folder / "MLmodel").is_file():
             return
-        raise GenloopError(
-            f"version {number} of {self.name!r} is registered, but its files are missing: expected them in {folder}, as "
-            f"{self.store.name if self.store else self.uri} says; bring that folder back from a backup, or from "
+        raise self._no_files(number, str(folder))
+
+    def _no_files(self, number: int, expected: str) -> GenloopError:
+        return GenloopError(
+            f"version {number} of {self.name!r} is registered, but its files are missing: expected them in {expected}, as "
+            f"{self.store.name if self.store else self.place} says; bring that folder back from a backup, or from "
             "the project that this one was copied from, or choose another version"
         )
 
@@ -449,7 +509,13 @@ class Registry:
         return self._runs[run_id]
 
     def _download(self, run_id: str | None, name: str, folder: Path) -> Path | None:
-        if run_id is None or name not in {file.path for file in self.client.list_artifacts(run_id)}:
+        if run_id is None:
+            return None
+        location = self._run(run_id).info.artifact_uri
+        if buckets.is_bucket(location) and (bucket := urlsplit(location).netloc) not in self._buckets:
+            self.check_bucket(location)
+            self._buckets.add(bucket)
+        if name not in {file.path for file in self.client.list_artifacts(run_id)}:
             return None
         return Path(self.client.download_artifacts(run_id, name, str(folder)))
 

@@ -29,12 +29,12 @@ def open_version(project: Project, place: str) -> tuple[str, Any]:
     name, alias, version = found.groups()
     registry = Registry(project, name, name)
     if not registry.reachable():
-        raise InputError(f"{place}: there is no registry at {registry.uri}; set MLFLOW_TRACKING_URI to yours")
+        raise InputError(f"{place}: there is no registry at {registry.place}; set MLFLOW_TRACKING_URI to yours")
     with registry.mlflow_errors():
         names = [model.name for model in registry.client.search_registered_models()]
     if name not in names:
         known = catalogue.unknown_name(name, names) if names else "no model is registered"
-        raise InputError(f"{place}: {known} (at {registry.uri})")
+        raise InputError(f"{place}: {known} (at {registry.place})")
     aliases, numbers = registry.aliases(), registry.numbers()
     if alias is not None and alias not in aliases:
         raise InputError(f"{place}: {catalogue.unknown_name(alias, aliases) if aliases else f'{name} has no aliases'}")

@@ -62,6 +62,7 @@ def log_and_register(params: Params, registry: Registry, publication: Publicatio
 
     with registry.lock(), registry.mlflow_errors():
         experiment = registry.experiment()
+    registry.check_artifacts()
     with registry.mlflow_errors(), registry.fluent(), mlflow.start_run(experiment_id=experiment) as run:
         mlflow.set_tags(publication.tags)
         mlflow.log_params(flatten(params.model_dump(mode="json", by_alias=True)))
