@@ -197,12 +197,18 @@ def graph(project: Project) -> Result:
 
 
 def remote(project: Project) -> Result:
-    """DVC's remotes; a warning where one is not verified, because DVC would then restore damaged files silently."""
+    """DVC's remotes; a warning where one is not verified, because DVC would then restore damaged files silently.
+
+    A fault is a default one in a bucket that cannot be used.
+    """
+    from operations import versioning
     from workspace import dvc_cache
+    from workspace import remote as default_remote
 
     remotes, default = dvc_cache.remotes(project), dvc_cache.default_remote(project)
     if not remotes:
-        return "ok", "none; data and models are in this folder only (`dvc remote add --default NAME URL`)"
+        return "ok", f"none; data and models are in this folder only ({versioning.ADVICE})"
+    answer = default_remote.check(project)
     words = ", ".join(
         f"{name} ({PASSWORD.sub(':…@', str(options.get('url')))}), verify is {'on' if options.get('verify') else 'off'}"
         for name, options in remotes.items()
@@ -214,6 +220,7 @@ def remote(project: Project) -> Result:
     ]
     if default is None:
         faults.append(f"none is the default, so nothing is pushed: `dvc remote default {next(iter(remotes))}`")
+    words = f"{words}; {default}: {answer}" if answer else words
     return ("warn", "; ".join([words, *faults])) if faults else ("ok", words)
 
 
@@ -285,9 +292,23 @@ def database(project: Project) -> Result:
 def registry(project: Project) -> Result:
     _, models = open_registry(project)
     if not models.reachable():
-        return "ok", f"none yet at {models.uri}; the first run makes it"
+        return "ok", f"none yet at {models.place}; the first run makes it"
     number = models.alias(CHAMPION)
-    return "ok", f"{models.uri}, {'no champion yet' if number is None else f'champion is version {number}'}"
+    return "ok", f"{models.place}, {'no champion yet' if number is None else f'champion is version {number}'}"
+
+
+def artifacts(project: Project) -> Result:
+    """Where MLflow keeps the files of runs and versions; a warning where new runs go elsewhere than the environment says."""
+    _, models = open_registry(project)
+    if not models.reachable():
+        return "ok", f"none yet; they go to {models.artifact_root}"
+    words, wanted, location = models.check_artifacts(), project.artifact_root, models.artifact_location()
+    if wanted and models.artifact_root and location != wanted:
+        return "warn", (
+            f"{words}: the experiment {models.experiment_name!r} was made with this place, so MLFLOW_DEFAULT_ARTIFACT_ROOT="
+            f"{wanted} does not count for it; set registry.experiment to a new name"
+        )
+    return "ok", words
 
 
 def prefect(project: Project) -> Result:
@@ -330,5 +351,5 @@ def run_in_process(project: Project, code: str) -> Result:
 CHECKS: tuple[Check, ...] = (
     python, packages, git, params, graph, remote, writing, disk, memory, processor, home, proxies, database, prefect,
 )  # fmt: skip
-CHECKS_OF_SETTINGS: tuple[Check, ...] = (folder, registry)
+CHECKS_OF_SETTINGS: tuple[Check, ...] = (folder, registry, artifacts)
 SLOW: tuple[Check, ...] = (keras, champion)

@@ -21,7 +21,7 @@ from pipelines.registry.versions import CHAMPION
 from pipelines.settings.schema import Params
 from pipelines.sources import places
 from pipelines.sources.base import Source
-from workspace import conflicts, dvc_cache, git
+from workspace import conflicts, dvc_cache, git, remote
 
 State = Literal["ok", "warn", "fail"]
 Result = tuple[State, str]
@@ -275,26 +275,27 @@ def backend(plan: RunPlan) -> Result:
 
 
 def experiment(plan: RunPlan) -> Result:
-    """Whether MLflow answers, and its experiment takes runs."""
+    """Whether MLflow answers, and its experiment takes runs, and their artifacts have a place."""
     registry = plan.registry
     receipt = registry.receipt()
     if receipt is not None and not registry.receipt_known():
         return "warn", (
             f"{plan.project.relative(registry.receipt_file)} names version {receipt['version']} of {receipt['model']}, which "
-            f"{registry.uri} does not have: another registry, or one that was emptied; versions are numbered anew there, and "
+            f"{registry.place} does not have: another registry, or one that was emptied; versions are numbered anew there, and "
             "what people said of the old ones would count for these"
         )
     if not registry.reachable():
-        return "ok", f"none yet at {registry.uri}; the first run makes it"
+        return "ok", f"none yet at {registry.place}; the first run makes it"
     with registry.mlflow_errors():
         found = registry.client.get_experiment_by_name(registry.experiment_name)
     if found is not None and found.lifecycle_stage == "deleted":
         return "fail", (
             f"the experiment {registry.experiment_name!r} is deleted in MLflow: bring it back with `MLFLOW_TRACKING_URI="
-            f"{registry.uri} mlflow experiments restore --experiment-id {found.experiment_id}`, or set registry.experiment to "
-            "another name"
+            f"{registry.place} mlflow experiments restore --experiment-id {found.experiment_id}`, or set registry.experiment "
+            "to another name"
         )
-    return "ok", f"experiment {registry.experiment_name!r}" + ("" if found else ", which the first run makes")
+    place = registry.check_artifacts()
+    return "ok", f"experiment {registry.experiment_name!r}{'' if found else ', which the first run makes'}; artifacts: {place}"
 
 
 def database(plan: RunPlan) -> Result:
@@ -318,6 +319,8 @@ def commits(plan: RunPlan) -> Result:
         advice = f"`dvc remote default {names[0]}`" if names else "`dvc remote add --default NAME URL`"
         lack = "no default remote" if names else "no remote"
         return "fail", f"versioning.push is true, but DVC has {lack}: {advice} gives it one, or set versioning.push to false"
+    if settings.push:
+        remote.check(project)
     if not settings.commit:
         return "ok", "versioning.commit is false: runs commit nothing"
     recorded = versioning.recorded_files(project)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.errors import GenloopError
+from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import COMMIT
 from pipelines.settings.schema import Params
-from workspace import dvc, dvc_cache, git
+from workspace import dvc, dvc_cache, git, remote
 
+ADVICE = "`dvc remote add --default NAME URL`, or GENLOOP_REMOTE_URL, gives it one"
 MODEL = ("data/model", "data/reports/metrics.json")  # outputs, as DVC writes them, by which versions differ
 DIRTY = "genloop.git_dirty"  # tag of a version
 
@@ -92,11 +93,14 @@ def push(project: Project, params: Params, log: Callable[[str], None]) -> None:
         return
     later = "all is kept here, and the next run pushes it"
     if not dvc_cache.remotes(project):
-        advice = "`dvc remote add --default NAME URL` gives it one"
-        raise GenloopError(f"versioning.push is true, but DVC has no remote: {advice}; {later}")
-    if (fault := dvc.run_command(project, "push", "--quiet")) is not None:
+        raise GenloopError(f"versioning.push is true, but DVC has no remote: {ADVICE}; {later}")
+    try:
+        remote.check(project)
+    except GenloopError as error:
+        raise type(error)(f"{error}; {later}") from None
+    if (fault := dvc.run_command(project, "push", "--quiet", *dvc.remote_options(project))) is not None:
         raise GenloopError(f"dvc push: {fault}; {later}")
-    missing, count = missing_in_remote(project)
+    missing, count = remote.missing_objects(project)
     if missing:
         raise GenloopError(
             f"dvc push: {len(missing):,} of {count:,} files are not in the remote, although DVC says that it has pushed them; "
@@ -109,13 +113,23 @@ def push(project: Project, params: Params, log: Callable[[str], None]) -> None:
     log("pushed: the data to DVC's remote, then the commits")
 
 
-def missing_in_remote(project: Project) -> tuple[list[str], int]:
-    """The output of each object that the remote lacks, and the number of all objects.
+def pull(project: Project, log: Callable[[str], None]) -> None:
+    """`dvc pull` of the data and models of this commit, and the proof that all is here.
 
-    `dvc push` succeeds even where it has left files out.
+    Raises:
+        GenloopError: there is no remote, it cannot be asked, or it lacks what this commit names.
     """
-    with dvc.repository(project) as repo:
-        outs = [out for out in repo.index.outs if out.use_cache and out.hash_info and out.can_push]
-        wanted = {digest: dvc.relative_path(out) for out in outs for digest in dvc_cache.object_hashes(out)}
-        pushed = set(repo.cloud.get_remote_odb(command="push").oids_exist(list(wanted)))
-    return [out for digest, out in wanted.items() if digest not in pushed], len(wanted)
+    if not dvc_cache.remotes(project):
+        raise InputError(f"DVC has no remote to pull from: {ADVICE}")
+    remote.check(project)
+    fault = dvc.run_command(project, "pull", "--quiet", "--allow-missing", *dvc.remote_options(project))
+    missing, count = remote.missing_outputs(project)
+    if missing:
+        raise GenloopError(
+            f"dvc pull: {len(missing):,} files of {count:,} outputs are neither here nor in the remote, the first is "
+            f"{missing[0]}; {f'DVC says: {fault}; ' if fault else ''}whoever has made them pushes them: versioning.push: true, "
+            "or `dvc push`"
+        )
+    if fault is not None:
+        raise GenloopError(f"dvc pull: {fault}")
+    log(f"pulled: {count:,} outputs are as this commit names them")

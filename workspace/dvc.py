@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import sys
@@ -30,6 +31,8 @@ Out = Any  # dvc.output.Output, which carries no types
 
 GRAPH = "dvc.yaml"
 NOISE = "noise/dvc.yaml:noise"  # DVC's name of the stage that only promotion needs
+REMOTE = "genloop-remote-url"  # DVC's name of the remote that the variable of this name names
+SYSTEM_SETTINGS = "DVC_SYSTEM_CONFIG_DIR"
 WITHOUT_GIT = Path(__file__).with_name("without_git")  # a folder with settings of DVC
 LOCK_TIMEOUT = 30.0  # seconds; another DVC process holds the lock for about one
 
@@ -109,8 +112,47 @@ def run_command(project: Project, *arguments: str) -> str | None:
 
 
 def with_config(project: Project) -> Project:
-    """The project with the environment in which DVC works: outside of git it would refuse, unless it is told to do without."""
-    return project if git.has_repository(project) else project.with_variables({"DVC_SYSTEM_CONFIG_DIR": str(WITHOUT_GIT)})
+    """The project with the environment in which DVC works: it knows the remote, and outside of git is told to do without.
+
+    DVC has no variables for settings, but one for the folder of those of the machine, and the project's come on top.
+    So commands that ask a remote are given `remote_options` too.
+    """
+    if not project.remote_url:
+        return project if git.has_repository(project) else project.with_variables({SYSTEM_SETTINGS: str(WITHOUT_GIT)})
+    return project.with_variables({SYSTEM_SETTINGS: str(write_settings(project))})
+
+
+def write_settings(project: Project) -> Path:
+    """The folder of a file with `settings` and those of the machine, where git looks away. It holds no credentials of S3."""
+    from configobj import ConfigObj
+    from dvc.dirs import system_config_dir
+
+    machine = Path(project.environment.get(SYSTEM_SETTINGS) or system_config_dir()) / "config"
+    merged = ConfigObj(str(machine) if machine.is_file() else None)
+    sections = settings(project)
+    remotes = sections.pop("remote")
+    merged.merge(sections | {f'remote "{name}"': options for name, options in remotes.items()})
+    merged.filename = None
+    text = "\n".join(merged.write()) + "\n"
+    folder = project.root / ".dvc" / "tmp" / f"genloop-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    if not (folder / "config").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write(folder / "config", text)
+    return folder
+
+
+def settings(project: Project) -> dict[str, dict[str, Any]]:
+    """DVC's settings that are not in the project: for outside of git, and the remote that the environment names."""
+    found: dict[str, dict[str, Any]] = {"core": {}} if git.has_repository(project) else {"core": {"no_scm": True}}
+    if project.remote_url:
+        found["core"]["remote"] = REMOTE
+        found["remote"] = {REMOTE: {"url": project.remote_url, "verify": True}}  # else DVC restores damaged files silently
+    return found
+
+
+def remote_options(project: Project) -> list[str]:
+    """Options of `dvc push` and the like for the remote that the environment names, whatever the project's default is."""
+    return ["--remote", REMOTE] if project.remote_url else []
 
 
 @contextmanager
@@ -151,17 +193,18 @@ def open_repository(project: Project) -> Iterator[Repo]:
     """
     from dvc.repo import Repo
 
-    without_git = {"core": {"no_scm": True}}
     usual = project.root / ".dvc" / "tmp"
     if all(files.writable(place) for place in (usual, usual / "lock", usual / "rwlock", usual / "rwlock.lock")):
-        with Repo(str(project.root), config=None if git.has_repository(project) else without_git) as repo:
+        with Repo(str(project.root), config=settings(project)) as repo:
             yield repo
         return
     with TemporaryFolder() as folder:
         if (usual / "btime").exists():
             shutil.copy2(usual / "btime", folder)  # by its time DVC finds the hashes that it has kept of the project's files
         read_only = type("ReadOnlyRepo", (Repo,), {"tmp_dir": folder})
-        with read_only(str(project.root), config=without_git) as repo:  # for git it would add the folder to .gitignore
+        without_git = settings(project)
+        without_git["core"]["no_scm"] = True  # for git it would add the folder to .gitignore
+        with read_only(str(project.root), config=without_git) as repo:
             yield repo
 
 

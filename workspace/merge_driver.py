@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ruamel.yaml import YAML
 
+from pipelines.core.project import Project
+from workspace import dvc
+
 if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
@@ -72,7 +75,8 @@ def merge_pointers(path: Path, texts: Texts) -> str:
 
     editor = YAML()
     base, ours, theirs = (editor.load(text) for text in texts)
-    with Repo(str(path.parents[1])) as repo:
+    project = Project.find(path.parents[1])
+    with Repo(str(project.root), config=dvc.settings(project)) as repo:
         trees = [load_tree(repo, pointer["outs"][0]["md5"]) if pointer else Tree() for pointer in (base, ours, theirs)]
         merged, cache = Tree(), repo.cache.local
         for key, (meta, digest) in merge(*(tree.as_dict() for tree in trees)).items():

@@ -31,6 +31,8 @@ SHARED_GPU = {
 def copy(project: Project, folder: Path, excluded: Path, with_data: bool = True) -> Project:
     """A copy of the project as the new `folder`, with a registry and a database of its own; `commit` puts it under git.
 
+    What it makes goes to no remote and to no bucket.
+
     excluded: a folder that is not copied; it may lie in the project, and hold `folder`. with_data: and so with fresh stages.
     """
     with run_lock(project):
@@ -52,7 +54,9 @@ def in_folder(project: Project, folder: Path) -> Project:
     return Project(folder, {**SHARED_GPU, **project.environment}).with_variables(
         {
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+            "MLFLOW_DEFAULT_ARTIFACT_ROOT": "",
             "GENLOOP_DATABASE_URL": f"sqlite:///{folder / 'data/feedback.db'}",
+            "GENLOOP_REMOTE_URL": "",
         }
     )
 

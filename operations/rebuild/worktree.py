@@ -151,7 +151,8 @@ def checkout_data(lineage: Lineage, copy: Project) -> None:
     if dvc.run_command(copy, "checkout", "--quiet", "--force", *wanted) is None:
         return
     no_remote = "there is no remote to ask"
-    fault = dvc.run_command(copy, "pull", "--quiet", "--force", *wanted) if dvc_cache.remotes(copy) else no_remote
+    options = ["--quiet", "--force", *dvc.remote_options(copy)]
+    fault = dvc.run_command(copy, "pull", *options, *wanted) if dvc_cache.remotes(copy) else no_remote
     if fault is not None:
         raise InputError(
             f"the data of version {lineage.version} is missing: DVC's cache here lacks it, and {fault}. Data "

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import genloop
 from commands import doctor
-from operations import preflight, staleness
+from operations import preflight, staleness, versioning
 from pipelines.core.project import Project
 from pipelines.feedback.store.event_store import EventStore
 from tests.conftest import REPOSITORY
@@ -164,11 +164,11 @@ def add_remote(project: Project, text: str, default: str | None = None) -> None:
 @pytest.mark.parametrize(
     ("text", "default", "found"),
     [
-        ("", None, ("ok", "none; data and models are in this folder only (`dvc remote add --default NAME URL`)")),
+        ("", None, ("ok", f"none; data and models are in this folder only ({versioning.ADVICE})")),
         (
-            "['remote \"store\"']\n    url = s3://bucket/dvc\n    verify = true\n",
+            "['remote \"store\"']\n    url = gs://bucket/dvc\n    verify = true\n",
             "store",
-            ("ok", "store (s3://bucket/dvc), verify is on"),
+            ("ok", "store (gs://bucket/dvc), verify is on"),
         ),
         (
             "['remote \"store\"']\n    url = /srv/dvc\n",
