@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import kubernetes_validate
 import pytest
@@ -52,22 +53,19 @@ def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
 
 def gpu_job() -> Manifest:
     """The job that Prefect's worker starts, with the defaults of its template."""
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.utilities.templating import apply_values
     from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
     template = json.loads((KUBERNETES / "gpu" / "job-template.json").read_text())
     defaults = {name: about["default"] for name, about in template["variables"]["properties"].items() if "default" in about}
     values = {**defaults, "name": "retrain", "command": "prefect flow-run execute"}
-    resolved = resolve(template["job_configuration"], values)
-    job: Manifest = KubernetesWorkerJobConfiguration(**resolved).job_manifest
+    configuration = KubernetesWorkerJobConfiguration(**apply_values(template["job_configuration"], values))
+    configuration.prepare_for_flow_run(FlowRun(flow_id=uuid4(), name="retrain"))
+    job: Manifest = configuration.job_manifest
     for name in ("parallelism", "completions"):  # Prefect asks for them there, where Kubernetes ignores them
         del job["spec"]["template"]["spec"][name]
     return job
-
-
-def resolve(content: Any, values: dict[str, Any]) -> Any:
-    from prefect.utilities.templating import apply_values
-
-    return apply_values(content, values)
 
 
 def containers(pod: Manifest) -> list[Manifest]:
