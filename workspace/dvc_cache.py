@@ -103,13 +103,15 @@ def fetch(project: Project, objects: Collection[Path]) -> None:
 
 def make_own(project: Project) -> None:
     """Have DVC keep the project's cache in the project, without links to it by path, whatever was set for another machine."""
+    from dvc.config_schema import RelPath
+
     with dvc.open_repository(project) as repo:
         own = str(Path(repo.dvc_dir) / "cache")
         types = repo.config["cache"].get("type") or []
         if repo.cache.local_cache_dir == own and "symlink" not in types:
             return
         with repo.config.edit("local") as settings:
-            settings["cache"]["dir"] = own
+            settings["cache"]["dir"] = RelPath(own)  # written as it is seen from the file, so that the project can be renamed
             if "symlink" in types:  # it would lead to the folder in which the project is being made
                 settings["cache"]["type"] = [kind for kind in types if kind != "symlink"] or ["reflink", "copy"]
 
