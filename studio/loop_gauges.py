@@ -61,7 +61,7 @@ class LoopGauges(Collector):
 
 
 def families(health: LoopHealth) -> Iterator[GaugeMetricFamily]:
-    kinds = health.drift.kinds if health.drift else {}
+    kinds = {str(kind): of for kind, of in health.drift.kinds.items()} if health.drift else {}
     yield gauge("drift", "Fréchet distance to the reference rows.", "kind", {kind: of.distance for kind, of in kinds.items()})
     yield gauge("drift_low", "Low end of its 95 % interval.", "kind", {kind: of.low for kind, of in kinds.items()})
     yield gauge("drift_high", "High end of its 95 % interval.", "kind", {kind: of.high for kind, of in kinds.items()})
@@ -76,13 +76,13 @@ def families(health: LoopHealth) -> Iterator[GaugeMetricFamily]:
     yield single("waiting_events", "Events that no fold has sealed.", health.events.new if health.events else None)
     waiting = health.age(health.waiting_since, now)
     yield single("oldest_waiting_event_age_seconds", "Since the oldest of them was received.", waiting)
-    counts: Values = dict(health.verdicts.counts) if health.verdicts else {}
+    counts: Values = {str(verdict): count for verdict, count in health.verdicts.counts.items()} if health.verdicts else {}
     yield gauge("verdicts", "Versions by the gate's last verdict on them.", "verdict", counts)
     rejections = health.verdicts.rejections if health.verdicts else None
     yield single("rejections_in_a_row", "Of the latest versions that the gate has judged.", rejections)
     yield single("last_training_age_seconds", "Since a version was registered.", health.age(health.last_training, now))
     yield single("disk_free_bytes", "Of the disk that the project is on.", health.disk.free if health.disk else None)
-    sizes: Values = dict(health.sizes.bytes) if health.sizes else {}
+    sizes: Values = {str(store): size for store, size in health.sizes.bytes.items()} if health.sizes else {}
     yield gauge("cache_bytes", "Bytes that are taken on disk.", "store", sizes)
 
 
