@@ -76,7 +76,7 @@ def outsiders(package: str, *allowed: str) -> list[str]:
         ("torch", ("nobody",)),
         ("typer", ("commands",)),
         ("fastapi", ("studio",)),
-        ("uvicorn", ("studio",)),
+        ("uvicorn", ("studio", "flows.prefect_server")),
         ("studio", ("studio", "commands.studio")),
         ("flows", ("flows", "commands")),
         ("commands", ("commands", "genloop")),
