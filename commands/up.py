@@ -48,12 +48,12 @@ def up(
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a script starts in the background
     try:
-        run(project, load_params(project.params_file), port, demo, Lines().write, ready)
+        run(project, load_params(project.params_file), port, demo, ServiceLines().write, ready)
     except KeyboardInterrupt:
         say("up: everything has ended")
 
 
-class Lines:
+class ServiceLines:
     """Writes lines of services to the terminal, each with the name of its service."""
 
     def __init__(self) -> None:

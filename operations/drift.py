@@ -42,7 +42,7 @@ Pixels = np.ndarray  # (height, width, channels) uint8
 
 
 @dataclass(frozen=True)
-class RealRows:
+class ReferenceRows:
     """The real rows of data/clean. numbers: (n,) uint64, of their row_ids. labels: (n,) int32, -1 for none."""
 
     numbers: np.ndarray
@@ -60,7 +60,7 @@ class Uploads:
     read: Callable[[int], Iterator[Pixels]]
 
 
-Measure = Callable[[Project, Params, Benchmark, RealRows, Drift | None], Drift]  # gets what was measured last
+Measure = Callable[[Project, Params, Benchmark, ReferenceRows, Drift | None], Drift]  # gets what was measured last
 
 
 def known_file(project: Project) -> Path:
@@ -116,13 +116,13 @@ def measure(project: Project, params: Params, log: Callable[[str], None] = lambd
     return report
 
 
-def read_rows(folder: Path) -> RealRows:
+def read_rows(folder: Path) -> ReferenceRows:
     numbers, labels = [np.zeros(0, np.uint64)], [np.zeros(0, np.int32)]
     for batch in shards.read(folder, ["row_id", "label", "origin"]):
         batch = batch.filter(pc.equal(batch["origin"], "real"))
         numbers.append(row_numbers(batch["row_id"].to_pylist()))
         labels.append(batch["label"].fill_null(-1).to_numpy(zero_copy_only=False))
-    return RealRows(np.concatenate(numbers), np.concatenate(labels), shards.classes(folder))
+    return ReferenceRows(np.concatenate(numbers), np.concatenate(labels), shards.classes(folder))
 
 
 def row_numbers(row_ids: Sequence[str]) -> np.ndarray:
@@ -133,7 +133,7 @@ def row_numbers(row_ids: Sequence[str]) -> np.ndarray:
 # Newly ingested rows
 
 
-def measure_ingested(project: Project, params: Params, pinned: Benchmark, real: RealRows, last: Drift | None) -> Drift:
+def measure_ingested(project: Project, params: Params, pinned: Benchmark, real: ReferenceRows, last: Drift | None) -> Drift:
     needed = drift.needed_rows(pinned.holdout.vectors.shape[1])
     known = read_known(project)
     if known is None:
@@ -182,7 +182,7 @@ def read_known(project: Project) -> np.ndarray | None:
     return found if found.dtype == np.uint64 else None
 
 
-def write_known(project: Project, real: RealRows) -> None:
+def write_known(project: Project, real: ReferenceRows) -> None:
     content = io.BytesIO()
     np.save(content, np.sort(real.numbers))
     files.write(known_file(project), content.getvalue())
@@ -191,7 +191,7 @@ def write_known(project: Project, real: RealRows) -> None:
 # Uploads
 
 
-def measure_uploads(project: Project, params: Params, pinned: Benchmark, real: RealRows, last: Drift | None) -> Drift:
+def measure_uploads(project: Project, params: Params, pinned: Benchmark, real: ReferenceRows, last: Drift | None) -> Drift:
     needed = drift.needed_rows(pinned.holdout.vectors.shape[1])
     found = find_uploads(project, params, real.classes)
     if not found.names:

@@ -6,6 +6,7 @@ import csv
 import inspect
 import io
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 from pipelines import catalogue
 from pipelines.core import backend, files, grids, reports, shards
 from pipelines.core.project import Project
-from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.feedback import curated
 from pipelines.registry.client import Registry
 from pipelines.settings.schema import Params
@@ -36,7 +36,7 @@ def train(project: Project, params: Params, registry: Registry) -> None:
     machine = hardware.choose(params.train)
     rows = dataset.read(project, params, family_class.conditional)
     spec = base.ImageSpec(params.image.size, params.image.channels, len(rows.classes))
-    with machine.scope(), TemporaryFolder() as temporary:
+    with machine.scope(), tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         family = base.build(family_class, spec, params.model.numbers, params.train.seed)
         folder = Path(temporary) / "champion"
         parent = fetch_parent(params, registry, folder)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import random
 import signal
 import sys
@@ -35,7 +34,7 @@ WAIT = 2.0  # seconds until it is tried again where there is no model yet, or no
 TELL = 20.0  # seconds between two lines about them
 
 
-class Tally:
+class VoteTally:
     """How many votes were cast, and how many of them were likes, since the last line about them."""
 
     def __init__(self) -> None:
@@ -59,12 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--project", type=Path, metavar="DIR", help="whose real images say what is heavy; by default here")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    key = os.environ.get("GENLOOP_API_KEY", "")
+    project = Project.find(options.project)
+    key = project.environment.get("GENLOOP_API_KEY", "")
     if not key:
         say("raters: GENLOOP_API_KEY is missing: a key with the scopes generate and events")
         sys.exit(InputError.exit_code)
     wait_for_model(options.address)
-    likes, tally = fit_taste(Project.find(options.project)), Tally()
+    likes, tally = fit_taste(project), VoteTally()
     say(f"{RATERS} simulated raters, who like heavy strokes, look at pictures at {options.address}")
     for number in range(RATERS):
         rater = options.address, key, f"simulated-{number:02d}", likes, tally, threading.Event()
@@ -91,7 +91,7 @@ def fit_taste(project: Project) -> Likes:
     return StrokeWeight(name="stroke_weight").fit(RealRows(train.images, train.labels, shards.classes(project.clean)))
 
 
-def rate(address: str, key: str, name: str, likes: Likes, tally: Tally, stopped: threading.Event) -> None:
+def rate(address: str, key: str, name: str, likes: Likes, tally: VoteTally, stopped: threading.Event) -> None:
     """Look at pictures one after the other, and vote."""
     chance = random.Random(name)
     with Client(address, key) as studio:

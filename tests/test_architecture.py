@@ -226,12 +226,14 @@ READS = {
     "pipelines.sources.keras",  # where Keras itself keeps its data sets
     "commands.simulate",  # an edge, see below
     "flows.schedules",
+    "flows.prefect_server",
 }
 WRITES = {
     "pipelines.core.processes",  # what libraries want set before they are imported
     "pipelines.core.backend",  # XLA's flags, for train.deterministic
     "commands.simulate",  # this process shares the GPU with those that it starts
     "flows.schedules",  # Prefect's runner hands it on to what it starts
+    "flows.prefect_server",  # what Prefect wants set before it is imported
 }
 CHANGES = {"setdefault", "update", "pop", "popitem", "clear"}
 

@@ -190,8 +190,8 @@ def test_before_there_is_a_model_generate_says_how_to_make_one(project: Project,
 
 
 COMMANDS = [
-    "run", "generate", "score", "import-feedback", "fold", "promote", "rollback", "history", "rebuild", "studio", "why",
-    "influence", "forget", "tune", "simulate", "gc", "status", "doctor",
+    "run", "generate", "score", "import-feedback", "fold", "promote", "rollback", "history", "rebuild", "pull", "up", "studio",
+    "why", "influence", "forget", "tune", "simulate", "gc", "backup", "restore", "status", "doctor",
 ]  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def test_noise_is_measured_for_a_benchmark_and_a_configuration_alone() -> None:
 def test_every_block_of_params_is_some_stage_s_input_or_of_what_runs_stages() -> None:
     used = {key.split(".")[0] for entry in ALL.values() for key in entry["params"]}
     blocks = {field.alias or name for name, field in Params.model_fields.items()}
-    assert blocks - used == {"flow", "schedule", "studio", "tune", "versioning"}
+    assert blocks - used == {"flow", "notify", "schedule", "studio", "tune", "versioning"}
 
 
 def test_a_family_s_file_has_the_family_s_name() -> None:

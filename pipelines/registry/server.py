@@ -19,14 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("--project", type=Path, metavar="DIR", help="by default the working directory's")
     options = parser.parse_args(arguments)
-    _, registry = open_registry(Project.find(options.project))
+    project = Project.find(options.project)
+    _, registry = open_registry(project)
     assert registry.client  # which makes the tables of a new one, while no other process does
     store = ["--backend-store-uri", registry.address, "--registry-store-uri", registry.address]
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", *store, "--uvicorn-opts", "--log-level warning"]
     command += ["--host", HOST, "--port", str(options.port), "--workers", "1"]
     command += ["--cors-allowed-origins", f"http://{HOST}:{options.port}"]
-    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR"}
-    os.execv(sys.executable, command)
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR"}
+    os.execve(sys.executable, command, {**project.environment, **quiet})
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import REPOSITORY
 from tests.support import compose_file
@@ -72,10 +73,10 @@ def test_what_an_image_installs_is_in_the_lock(path: Path) -> None:
     done = requirements(*extras.split())
     assert done.returncode == 0, done.stderr
     lock = (REPOSITORY / "requirements.lock").read_text()
-    pinned = {name.lower().replace("_", "-") for name in re.findall(r"^([A-Za-z0-9_.-]+)==", lock, re.MULTILINE)}
+    pinned = {canonicalize_name(name) for name in re.findall(r"^([A-Za-z0-9_.-]+)==", lock, re.MULTILINE)}
     wanted = [Requirement(line) for line in done.stdout.splitlines()]
     assert {one.name for one in wanted} >= {"prefect", "mlflow", "dvc", "psycopg", "setuptools"}
-    assert [one.name for one in wanted if one.name.lower() not in pinned] == []
+    assert [one.name for one in wanted if canonicalize_name(one.name) not in pinned] == []
 
 
 def test_an_extra_that_is_not_there_stops_the_build() -> None:

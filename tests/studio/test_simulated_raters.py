@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.core import png
 from studio import simulated_raters
-from studio.simulated_raters import Tally
+from studio.simulated_raters import VoteTally
 from tests.studio.serving import PRODUCT, Studio, wait_for
 
 
@@ -22,7 +22,7 @@ def bright(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def test_their_votes_follow_the_taste(studio: Studio, monkeypatch: pytest.MonkeyPatch, noise: float) -> None:
     monkeypatch.setattr(simulated_raters, "LOOK", (0.0, 0.0))
     monkeypatch.setattr(simulated_raters, "NOISE", noise)
-    tally, stopped = Tally(), threading.Event()
+    tally, stopped = VoteTally(), threading.Event()
     rater = studio.address, PRODUCT, "someone", bright, tally, stopped
     thread = threading.Thread(target=simulated_raters.rate, args=rater)
     thread.start()
@@ -39,7 +39,7 @@ def test_their_votes_follow_the_taste(studio: Studio, monkeypatch: pytest.Monkey
 
 
 def test_a_tally_tells_what_is_new() -> None:
-    tally = Tally()
+    tally = VoteTally()
     assert tally.line() == ""
     for liked in (True, True, False, True):
         tally.add(liked)
