@@ -42,7 +42,7 @@ Pixels = np.ndarray  # (height, width, channels) uint8
 
 
 @dataclass(frozen=True)
-class ReferenceRows:
+class RowLabels:
     """The real rows of data/clean. numbers: (n,) uint64, of their row_ids. labels: (n,) int32, -1 for none."""
 
     numbers: np.ndarray
@@ -51,7 +51,7 @@ class ReferenceRows:
 
 
 @dataclass(frozen=True)
-class Uploads:
+class UploadedImages:
     """Uploaded images, oldest first. names: of each. labels: (n,) int32, -1 for none. read: gives the images from a number on,
     one by one, without those that cannot be used."""
 
@@ -60,7 +60,7 @@ class Uploads:
     read: Callable[[int], Iterator[Pixels]]
 
 
-Measure = Callable[[Project, Params, Benchmark, ReferenceRows, Drift | None], Drift]  # gets what was measured last
+Measure = Callable[[Project, Params, Benchmark, RowLabels, Drift | None], Drift]  # gets what was measured last
 
 
 def known_file(project: Project) -> Path:
@@ -116,13 +116,13 @@ def measure(project: Project, params: Params, log: Callable[[str], None] = lambd
     return report
 
 
-def read_rows(folder: Path) -> ReferenceRows:
+def read_rows(folder: Path) -> RowLabels:
     numbers, labels = [np.zeros(0, np.uint64)], [np.zeros(0, np.int32)]
     for batch in shards.read(folder, ["row_id", "label", "origin"]):
         batch = batch.filter(pc.equal(batch["origin"], "real"))
         numbers.append(row_numbers(batch["row_id"].to_pylist()))
         labels.append(batch["label"].fill_null(-1).to_numpy(zero_copy_only=False))
-    return ReferenceRows(np.concatenate(numbers), np.concatenate(labels), shards.classes(folder))
+    return RowLabels(np.concatenate(numbers), np.concatenate(labels), shards.classes(folder))
 
 
 def row_numbers(row_ids: Sequence[str]) -> np.ndarray:
@@ -133,7 +133,7 @@ def row_numbers(row_ids: Sequence[str]) -> np.ndarray:
 # Newly ingested rows
 
 
-def measure_ingested(project: Project, params: Params, pinned: Benchmark, real: ReferenceRows, last: Drift | None) -> Drift:
+def measure_ingested(project: Project, params: Params, pinned: Benchmark, real: RowLabels, last: Drift | None) -> Drift:
     needed = drift.needed_rows(pinned.holdout.vectors.shape[1])
     known = read_known(project)
     if known is None:
@@ -182,7 +182,7 @@ def read_known(project: Project) -> np.ndarray | None:
     return found if found.dtype == np.uint64 else None
 
 
-def write_known(project: Project, real: ReferenceRows) -> None:
+def write_known(project: Project, real: RowLabels) -> None:
     content = io.BytesIO()
     np.save(content, np.sort(real.numbers))
     files.write(known_file(project), content.getvalue())
@@ -191,7 +191,7 @@ def write_known(project: Project, real: ReferenceRows) -> None:
 # Uploads
 
 
-def measure_uploads(project: Project, params: Params, pinned: Benchmark, real: ReferenceRows, last: Drift | None) -> Drift:
+def measure_uploads(project: Project, params: Params, pinned: Benchmark, real: RowLabels, last: Drift | None) -> Drift:
     needed = drift.needed_rows(pinned.holdout.vectors.shape[1])
     found = find_uploads(project, params, real.classes)
     if not found.names:
@@ -228,7 +228,7 @@ def extract(project: Project, params: Params, pixels: Iterator[Pixels], width: i
     return np.concatenate(found)
 
 
-def find_uploads(project: Project, params: Params, classes: Sequence[str]) -> Uploads:
+def find_uploads(project: Project, params: Params, classes: Sequence[str]) -> UploadedImages:
     """Uploads that are rows, then those that still wait."""
     names, labels = uploaded_rows(project.curated)
     waiting = waiting_uploads(project)
@@ -244,7 +244,7 @@ def find_uploads(project: Project, params: Params, classes: Sequence[str]) -> Up
         yield from waiting_pixels(project, params, waiting[max(0, first - len(names)) :])
 
     waiting_labels = np.array([label(event) for event in waiting], np.int32)
-    return Uploads([*names, *(event.image for event in waiting)], np.concatenate([labels, waiting_labels]), pixels)
+    return UploadedImages([*names, *(event.image for event in waiting)], np.concatenate([labels, waiting_labels]), pixels)
 
 
 def uploaded_rows(folder: Path) -> tuple[list[str], np.ndarray]:

@@ -150,6 +150,7 @@ def make(
             restore_code(reader, made, state)
             reader.copy_folder(archive.CACHE, made.root / ".dvc" / "cache")
             restore_databases(reader, made)
+        reader.advance = lambda size: None  # what is copied once more is not counted
         restore_data(reader, made)
         check(reader, made, log)
         if made.server and contents.EVENTS in manifest.files:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -15,8 +15,6 @@ from pipelines.core.project import Project
 from pipelines.registry.client import Registry
 
 FIRST, EVERY = 20.0, 60.0  # seconds after the start, when others need the processor, and between two looks
-
-Values = Mapping[str, float | None]  # by the value of the label; None is not known
 
 
 class LoopGauges(Collector):
@@ -61,34 +59,35 @@ class LoopGauges(Collector):
 
 
 def families(health: LoopHealth) -> Iterator[GaugeMetricFamily]:
-    kinds = {str(kind): of for kind, of in health.drift.kinds.items()} if health.drift else {}
-    yield gauge("drift", "Fréchet distance to the reference rows.", "kind", {kind: of.distance for kind, of in kinds.items()})
-    yield gauge("drift_low", "Low end of its 95 % interval.", "kind", {kind: of.low for kind, of in kinds.items()})
-    yield gauge("drift_high", "High end of its 95 % interval.", "kind", {kind: of.high for kind, of in kinds.items()})
-    normal = {kind: of.normal for kind, of in kinds.items() if of.distance is not None}
+    kinds = health.drift.kinds.items() if health.drift else ()
+    yield gauge("drift", "Fréchet distance to the reference rows.", "kind", [(kind, of.distance) for kind, of in kinds])
+    yield gauge("drift_low", "Low end of its 95 % interval.", "kind", [(kind, of.low) for kind, of in kinds])
+    yield gauge("drift_high", "High end of its 95 % interval.", "kind", [(kind, of.high) for kind, of in kinds])
+    normal = [(kind, of.normal) for kind, of in kinds]
     yield gauge("drift_normal", "As far are as many reference rows among themselves, at most.", "kind", normal)
-    balance = {kind: of.balance for kind, of in kinds.items()}
+    balance = [(kind, of.balance) for kind, of in kinds]
     yield gauge("class_balance", "Share of the rarest class times the number of classes.", "kind", balance)
-    shares = {f"{one.days}d": one.share for one in health.approval}
+    shares = [(f"{one.days}d", one.share) for one in health.approval]
     yield gauge("approval_rate", "Share of the votes that like.", "window", shares)
     now = timestamps.now()
     yield single("last_fold_age_seconds", "Since events were last folded.", health.age(health.last_fold, now))
     yield single("waiting_events", "Events that no fold has sealed.", health.events.new if health.events else None)
     waiting = health.age(health.waiting_since, now)
     yield single("oldest_waiting_event_age_seconds", "Since the oldest of them was received.", waiting)
-    counts: Values = {str(verdict): count for verdict, count in health.verdicts.counts.items()} if health.verdicts else {}
+    counts = health.verdicts.counts.items() if health.verdicts else ()
     yield gauge("verdicts", "Versions by the gate's last verdict on them.", "verdict", counts)
     rejections = health.verdicts.rejections if health.verdicts else None
     yield single("rejections_in_a_row", "Of the latest versions that the gate has judged.", rejections)
     yield single("last_training_age_seconds", "Since a version was registered.", health.age(health.last_training, now))
     yield single("disk_free_bytes", "Of the disk that the project is on.", health.disk.free if health.disk else None)
-    sizes: Values = {str(store): size for store, size in health.sizes.bytes.items()} if health.sizes else {}
+    sizes = health.sizes.bytes.items() if health.sizes else ()
     yield gauge("cache_bytes", "Bytes that are taken on disk.", "store", sizes)
 
 
-def gauge(name: str, about: str, label: str, values: Values) -> GaugeMetricFamily:
+def gauge(name: str, about: str, label: str, values: Iterable[tuple[str, float | None]]) -> GaugeMetricFamily:
+    """values: by the label's value; None is not known."""
     family = GaugeMetricFamily(f"genloop_{name}", about, labels=[label])
-    for value, number in values.items():
+    for value, number in values:
         if number is not None:
             family.add_metric([value], number)
     return family

@@ -21,18 +21,21 @@ GLUE = {
         f"pipelines.core.{name}"
         for name in (
             "backend",
+            "buckets",
             "errors",
             "files",
             "formats",
             "lazy",
             "limits",
             "parallel",
+            "postgresql",
             "processes",
             "progress",
             "project",
             "reports",
             "temporary_folder",
             "timestamps",
+            "urls",
         )
     ),
 }

@@ -34,7 +34,7 @@ def test_a_real_project_comes_back(tmp_path: Path) -> None:
     git(folder, "init", "--quiet")
     git(folder, "config", "user.name", "t")
     git(folder, "config", "user.email", "t@example.org")
-    update_params(folder / "params.yaml", settings=TINY)
+    update_params(folder / "params.yaml", settings=[*TINY, "promotion.noise=0"])
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message", "begin")
     genloop(folder, "run")
