@@ -146,9 +146,11 @@ class Stack:
 
     def stop(self, name: str) -> int:
         """`docker stop`: SIGTERM to the process, and its exit code within the time that compose gives it."""
-        process = self.running.pop(name)
+        process = self.running[name]
         process.terminate()
-        return process.wait(int(self.services[name].get("stop_grace_period", "10s").rstrip("s")))
+        code = process.wait(int(self.services[name].get("stop_grace_period", "10s").rstrip("s")))
+        del self.running[name]
+        return code
 
     def close(self) -> None:
         for process in self.running.values():
