@@ -10,7 +10,24 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, Table, delete, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    LargeBinary,
+    Table,
+    case,
+    cast,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipelines.core import timestamps
@@ -20,6 +37,7 @@ from pipelines.feedback.store import database, erasure
 from pipelines.feedback.store.tables import ERASE, batches, digest, events, favourites, samples, tombstones
 
 AT_ONCE = 1000  # ids in one statement; both databases have a limit
+LIKED = '"value":1'  # in the JSON form of a vote
 HOW = tuple(column.name for column in samples.columns if not column.primary_key)  # a sample was chosen
 
 T = TypeVar("T")
@@ -136,9 +154,7 @@ class EventStore:
     def votes_since(self, times: Sequence[datetime]) -> list[VoteCounts]:
         """Of each of these times, the votes that were cast since then. All votes count, those that trust rejects as well."""
         texts = [timestamps.iso(time, "microseconds") for time in times]
-        # Of the JSON form; in a text the quotation marks would be escaped.
-        liked = (func.instr if self.is_sqlite else func.strpos)(events.c.body, '"value":1') > 0
-        counts = [func.count().filter(events.c.at >= text, *more) for text in texts for more in ((), (liked,))]
+        counts = [func.count().filter(events.c.at >= text, *more) for text in texts for more in ((), (self._liked(),))]
         with self._reading() as connection:
             votes = select(*counts).where(events.c.type == "vote", events.c.at >= min(texts))
             found = connection.execute(votes).one()
@@ -308,6 +324,15 @@ class EventStore:
         connection.execute(delete(tombstones).where(same))
         left = " ".join(sorted({*images, *(before or "").split()}))
         connection.execute(tombstones.insert(), {"digest": one, "images": left})
+
+    def _liked(self) -> ColumnElement[bool]:
+        """Whether a vote likes, by its JSON form, in whose texts quotation marks are escaped."""
+        if not self.is_sqlite:
+            return func.strpos(events.c.body, LIKED) > 0
+        # SQLite looks through a text slowly, and votes without a reason end with their value.
+        end = func.substr(cast(events.c.body, LargeBinary), -len(LIKED) - 1)
+        liked, disliked = (f"{value}}}".encode()[-len(LIKED) - 1 :] for value in (LIKED, '"value":-1'))
+        return case((end == liked, true()), (end == disliked, false()), else_=func.instr(events.c.body, LIKED) > 0)
 
     def _count(self, connection: Connection, batch: str) -> None:
         count = connection.execute(select(func.count()).where(events.c.batch == batch)).scalar_one()
