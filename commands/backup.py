@@ -11,6 +11,7 @@ import typer
 
 from commands import console
 from commands.app import Json, command
+from pipelines.core.numbers import describe_bytes
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
@@ -45,13 +46,14 @@ def backup(
 
 
 def show_plan(parts: list[PlannedPart]) -> None:
-    rows = [(part.name, f"{part.files:,}", size(part.size), size(part.new)) for part in parts]
+    rows = [(part.name, f"{part.files:,}", describe_bytes(part.size), describe_bytes(part.new)) for part in parts]
     console.table(("part", "files", "size", "new"), rows)
-    print(f"about {size(sum(part.size for part in parts))}, of which {size(sum(part.new for part in parts))} are new")
+    total, new = (describe_bytes(sum(getattr(part, name) for part in parts)) for name in ("size", "new"))
+    print(f"about {total}, of which {new} are new")
 
 
 def show(made: BackupResult) -> None:
-    print(f"{made.folder}: {made.files:,} files, {size(made.size)}, of which {size(made.copied)} are new")
+    print(f"{made.folder}: {made.files:,} files, {describe_bytes(made.size)}, of which {describe_bytes(made.copied)} are new")
     print(f"`genloop restore {made.folder} DIR` makes the project again")
     for name in made.removed:
         print(f"removed {name}")
@@ -62,11 +64,3 @@ def show(made: BackupResult) -> None:
             f"not in it, because neither DVC's cache here nor its remote has all files: {', '.join(made.missing)}; "
             "`dvc commit` keeps what is in the workspace, `genloop run` makes the rest again; then back up once more"
         )
-
-
-def size(count: int) -> str:
-    """1,234,567 -> 1.2 MB"""
-    for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= least:
-            return f"{count / least:,.1f} {unit}"
-    return f"{count} bytes"

@@ -10,7 +10,7 @@ import typer
 from commands import console
 from commands.app import Json, command
 from pipelines.core.errors import GenloopError
-from pipelines.core.numbers import three_digits
+from pipelines.core.numbers import describe_bytes
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
@@ -24,7 +24,6 @@ WORDS: dict[Kind, str] = {
     "checkpoints": "checkpoints of trainings that have ended",
     "temporary": "temporary files of runs that were killed",
 }
-UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
 
 @command(writes=True)
@@ -70,17 +69,13 @@ def confirm(found: Garbage, yes: bool, as_json: bool) -> None:
         return
     if not as_json:
         show(found, "would be freed")
-    no_terminal_message = f"{size(found.size)} would be freed; there is no terminal to ask at, so say --yes, or --dry-run"
-    if not console.confirm(f"Free {size(found.size)}? It cannot be undone", no_terminal_message):
+    no_terminal_message = (
+        f"{describe_bytes(found.size)} would be freed; there is no terminal to ask at, so say --yes, or --dry-run"
+    )
+    if not console.confirm(f"Free {describe_bytes(found.size)}? It cannot be undone", no_terminal_message):
         raise GenloopError("nothing is freed")
 
 
 def show(found: Garbage, verb: str) -> None:
-    rows = [(WORDS[kind], f"{count:,}", size(total)) for kind, (count, total) in found.counts().items()]
-    console.table(("what", "count", "size"), [*rows, (verb, f"{len(found.pieces):,}", size(found.size))])
-
-
-def size(count: int) -> str:
-    """1_234_567 -> 1.23 MB"""
-    power = min((len(str(count)) - 1) // 3, len(UNITS) - 1)
-    return f"{three_digits(count / 1000**power)} {UNITS[power]}"
+    rows = [(WORDS[kind], f"{count:,}", describe_bytes(total)) for kind, (count, total) in found.counts().items()]
+    console.table(("what", "count", "size"), [*rows, (verb, f"{len(found.pieces):,}", describe_bytes(found.size))])

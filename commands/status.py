@@ -14,6 +14,7 @@ from commands import console
 from commands.app import Json, command
 from commands.influence import open_store
 from pipelines.core.errors import GenloopError
+from pipelines.core.numbers import describe_bytes
 from pipelines.core.progress import say
 from pipelines.core.project import Project
 
@@ -166,8 +167,8 @@ def lines(counts: dict[str, int | None], health: LoopHealth) -> Iterator[str]:
         yield f"  measured {timestamps.minutes(datetime.fromisoformat(health.drift.at))}"
     if health.disk:
         sizes = health.sizes.bytes if health.sizes else {}
-        taken = "".join(f", {name} {storage.describe_bytes(sizes[key])}" for key, name in storage.NAMES.items() if key in sizes)
-        yield f"disk: {storage.describe_bytes(health.disk.free)} of {storage.describe_bytes(health.disk.total)} free{taken}"
+        taken = "".join(f", {name} {describe_bytes(sizes[key])}" for key, name in storage.NAMES.items() if key in sizes)
+        yield f"disk: {describe_bytes(health.disk.free)} of {storage.describe_bytes(health.disk.total)} free{taken}"
 
 
 def window(found: VoteShare) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from flows.server import server
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.progress import say
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.settings.schema import ScheduleParams
 from workspace import locks
 
@@ -40,7 +40,8 @@ class StoppableRunner(Runner):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # Prefect's own choice is one folder for all users, in which only the first of them may write.
-        self._tmp_dir = Path(tempfile.mkdtemp(prefix="genloop-"))
+        self.temporary = TemporaryFolder()
+        self._tmp_dir = Path(self.temporary.name)
 
     def handle_sigterm(self, *_: Any, **__: Any) -> None:
         signal.raise_signal(signal.SIGINT)

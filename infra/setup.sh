@@ -35,7 +35,10 @@ fi
 python "$code/infra/docker/buckets.py"
 python -m pipelines.feedback.store.migrate
 if [ -n "${MLFLOW_BACKEND_STORE_URI:-}" ]; then
-  mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"
+  # Not as a command with the address in it, which has a password that every user of the machine would see.
+  python -c 'import os; from click.testing import CliRunner; from mlflow.db import commands
+done = CliRunner().invoke(commands, ["upgrade", os.environ["MLFLOW_BACKEND_STORE_URI"]])
+raise SystemExit(done.exit_code and (str(done.exception) or done.output))'
   echo "setup: MLflow's database is up to date"
 fi
 if [ -n "${PREFECT_SERVER_DATABASE_CONNECTION_URL:-}" ]; then

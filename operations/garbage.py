@@ -115,11 +115,11 @@ def check_registry(registry: Registry) -> None:
         return
     known = [version.tags.get(KEY) for version in runs.versions(registry)]
     before = str(receipt.get("registry", ""))
-    same = registry.uri in (before, f"sqlite:///{registry.project.root / before.removeprefix('sqlite:///')}")
+    same = registry.place in (before, f"sqlite:///{registry.project.root / before.removeprefix('sqlite:///')}")
     if receipt.get("key") not in known and not (known and same):  # a version that somebody has deleted is not needed
         raise InputError(
-            f"version {receipt['version']} of {receipt['model']} went to the registry {before}, and {registry.uri} has not got "
-            "it, so nobody knows what versions need; set MLFLOW_TRACKING_URI as for runs"
+            f"version {receipt['version']} of {receipt['model']} went to the registry {before}, and {registry.place} has not "
+            "got it, so nobody knows what versions need; set MLFLOW_TRACKING_URI as for runs"
         )
 
 
@@ -149,7 +149,7 @@ def notes(project: Project, registry: Registry, needed: set[str] | None, found: 
     elif needed is None:
         yield "DVC's cache is left as it is, because this clone lacks older commits: `git fetch --unshallow` brings them"
     if any(isinstance(piece.item, StoredEntry) for piece in found) and not runs.deletes_rows(registry):
-        yield f"{registry.uri} keeps the rows of what is deleted in its bin; `mlflow gc` on its own machine deletes them"
+        yield f"{registry.place} keeps the rows of what is deleted in its bin; `mlflow gc` on its own machine deletes them"
 
 
 def cache_pieces(project: Project, needed: set[str] | None) -> Iterator[GarbagePiece]:

@@ -17,6 +17,7 @@ from operations import storage
 from operations.storage import DiskSpace, StoreSizes
 from pipelines.core import reports, timestamps
 from pipelines.core.errors import GenloopError
+from pipelines.core.numbers import describe_bytes
 from pipelines.core.project import Project
 from pipelines.feedback.sealed import manifest
 from pipelines.feedback.store import database
@@ -184,7 +185,7 @@ def warnings(health: LoopHealth) -> Iterator[str]:
             "schedules (`python -m flows.schedules`) do it again and again"
         )
     if health.disk and health.disk.low:
-        free, total = map(storage.describe_bytes, (health.disk.free, health.disk.total))
+        free, total = map(describe_bytes, (health.disk.free, health.disk.total))
         yield f"{free} of {total} of disk are free: make room before runs fail; `genloop gc --dry-run` says what could go"
     for kind in drift.clear(health.drift.kinds) if health.drift else ():
         yield f"{drift.NAMES[kind]} differ from the reference data, beyond chance: look at them before they are trained on"

@@ -335,7 +335,7 @@ def registry_faults(
         reader.copy(contents.REGISTRY, made.registry)
         return [] if found == expected else ["the registry has other versions, files or aliases"]
     if found != expected:
-        log(f"warning: the registry at {registry.uri} has changed since this backup: `genloop history` says how")
+        log(f"warning: the registry at {registry.place} has changed since this backup: `genloop history` says how")
     return []
 
 

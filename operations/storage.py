@@ -34,7 +34,6 @@ NAMES: dict[StoreName, str] = {"dvc": "DVC cache", "mlflow": "MLflow", "checkpoi
 FRESH = timedelta(minutes=10)
 REST = 50  # times as long as a count takes, it is not repeated
 LOW_SHARE, LOW_BYTES = 0.1, 5 * 10**9  # of free disk, below which a person should know
-UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 class TooSlowError(Exception):
@@ -165,14 +164,6 @@ def tree_bytes(path: Path, deadline: float | None = None) -> int:
         except OSError:
             continue
     return total
-
-
-def describe_bytes(count: float) -> str:
-    """1.2 GB, as disks are sold: 1 kB is 1,000 bytes."""
-    power = 0
-    while round(count, 1) >= 1000 and power < len(UNITS) - 1:
-        count, power = count / 1000, power + 1
-    return f"{count:,.0f} {UNITS[power]}" if count >= 100 or not power else f"{count:.1f} {UNITS[power]}"
 
 
 def run(project: Project, params: Params) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
+from pipelines.core.urls import hide_password
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import CHAMPION
 from pipelines.settings.schema import Params
@@ -100,7 +101,8 @@ def plan(project: Project, port: int, for_studio: dict[str, str]) -> Plan:
     address = f"http://{HOST}:{port}"
     serve = (PYTHON, "-m", "genloop", "studio", "--port", str(port))
     studio = Service("studio", serve, f"{address}/healthz", {"GENLOOP_STUDIO_LOG": "plain", **for_studio})
-    return Plan(studio, pages, variables, Addresses(address, prefect.removesuffix("/api"), mlflow))
+    addresses = Addresses(address, hide_password(prefect.removesuffix("/api")), hide_password(mlflow))
+    return Plan(studio, pages, variables, addresses)
 
 
 def require_free(port: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from workspace import git
 
 UNREACHABLE = "refs/genloop/commits/"  # + a commit: the ref by which it is in the bundle, and then in what is made of it
@@ -84,7 +84,7 @@ def write(project: Project, state: RepositoryState, file: Path) -> None:
 @contextmanager
 def borrowing(project: Project, state: RepositoryState) -> Iterator[Project]:
     """An empty repository in a temporary folder that finds all objects of the project's."""
-    with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
+    with TemporaryFolder() as folder:
         copy = Project(Path(folder), project.environment)
         output(copy, "init", "--quiet", "--bare", "--template=", f"--object-format={state.format}")
         alternates = copy.root / "objects" / "info" / "alternates"

@@ -208,7 +208,10 @@ def tips(project: Project) -> list[str]:
     references = git(project, "for-each-ref", "--format=%(objectname)").stdout.split()
     listed = git(project, "worktree", "list", "--porcelain").stdout.splitlines()
     heads = [line.removeprefix("HEAD ") for line in listed if line.startswith("HEAD ") and line.strip("HEAD 0")]
-    return sorted({*references, *heads, *filter(None, [head(project)])})
+    stashed = git(
+        project, "reflog", "show", "--format=%H", "refs/stash"
+    ).stdout.split()  # the reference is the newest one alone
+    return sorted({*references, *heads, *stashed, *filter(None, [head(project)])})
 
 
 def worktrees(project: Project) -> list[Path]:

@@ -57,6 +57,10 @@ def in_folder(project: Project, folder: Path) -> Project:
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": "",
             "GENLOOP_DATABASE_URL": f"sqlite:///{folder / 'data/feedback.db'}",
             "GENLOOP_REMOTE_URL": "",
+            # It is another project, which speaks to nobody.
+            "GENLOOP_PROJECT_NAME": "",
+            "GENLOOP_WEBHOOK_URL": "",
+            "GENLOOP_WEBHOOK_SECRET": "",
         }
     )
 

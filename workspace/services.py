@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ from pipelines.core.project import Project
 from workspace import processes, terminal
 
 PAUSES = 1.0, 30.0  # seconds before a service is started again: at first, and at most; twice as long each time
+TRIES = 3  # of a service that ends by itself
 SETTLED = 60.0  # seconds after which a service has started well, so that its next end is a first one
 POLL = 0.1  # seconds between two looks at whether it answers
 TIMEOUT = 5.0  # seconds for an answer
@@ -94,21 +96,25 @@ class ServiceGroup:
 
     def keep(self, service: Service) -> None:
         """Run it, again and again."""
-        pause = PAUSES[0]
+        pause, ends = PAUSES[0], 0
         while not self.stopping.is_set():
-            began = time.monotonic()
-            code = self.run(service)
+            began, ends = time.monotonic(), ends + 1
+            try:
+                code = self.run(service)
+            except OSError as error:  # no memory or no process to be had
+                self.tell(service, str(error))
+                code = GenloopError.exit_code
             if self.stopping.is_set() or (service.once and code == 0):
                 return
-            if code == InputError.exit_code:  # the same would come again
-                self.write(service.name, f"{processes.describe_end(code)}; it is not started again")
+            if code == InputError.exit_code or (service.once and ends == TRIES):  # the same would come again
+                self.tell(service, f"{processes.describe_end(code)}; it is not started again")
                 self.failures[service] = code
                 with self.ended:
                     self.ended.notify_all()
                 return
             if time.monotonic() - began > SETTLED:
                 pause = PAUSES[0]
-            self.write(service.name, f"{processes.describe_end(code)}; starting it again in {pause:.0f} s")
+            self.tell(service, f"{processes.describe_end(code)}; starting it again in {pause:.0f} s")
             self.stopping.wait(pause)
             pause = min(2 * pause, PAUSES[1])
 
@@ -126,12 +132,16 @@ class ServiceGroup:
             while chunk := terminal.read(output.fileno(), process):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    terminal.log_line(line, lambda text: self.write(service.name, text))
+                    terminal.log_line(line, lambda text: self.tell(service, text))
                 if process.poll() is not None:
                     processes.stop(process)  # or what it has left behind could hold its output open
-            terminal.log_line(rest, lambda text: self.write(service.name, text))
+            terminal.log_line(rest, lambda text: self.tell(service, text))
         processes.stop(process)
         return process.wait()
+
+    def tell(self, service: Service, line: str) -> None:
+        with contextlib.suppress(OSError):  # nobody reads any more; the service goes on
+            self.write(service.name, line)
 
     def stop(self) -> None:
         """End all: first those that use others."""

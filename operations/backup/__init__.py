@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,6 +24,7 @@ from pipelines.core import files, sqlite_copy, timestamps
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.progress import Progress
 from pipelines.core.project import Project
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.feedback.store import database, transfer
 from pipelines.promotion.ledger import Ledger
 from pipelines.registry import places
@@ -143,7 +143,12 @@ def write(project: Project, registry: Registry, writer: BackupWriter, log: Calla
         with dvc_cache.recorded(project) as recorded:
             state = bundle.read(project)
             changed, new, deleted = contents.changed_files(project, state)
-            for path in (*changed, *recorded.uncached_files, *contents.unrecorded_feedback(project)):
+            for path in (
+                *changed,
+                *contents.before_feedback(project),
+                *recorded.uncached_files,
+                *contents.unrecorded_feedback(project),
+            ):
                 writer.add(project.root / path, f"{contents.FILES}/{path}", lambda size: None)
     with saved_registry(registry, store, writer) as saved:
         needs, registry_facts = ask_registry(saved, store, recorded, log)
@@ -272,7 +277,7 @@ def saved_registry(registry: Registry, store: Path | None, writer: BackupWriter)
     if store is None:
         yield registry
         return
-    with tempfile.TemporaryDirectory(prefix="genloop-") as folder:
+    with TemporaryFolder() as folder:
         archive.copy(writer.folder / contents.REGISTRY, Path(folder) / "saved.db", lambda size: None)
         project = registry.project.with_variables({"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/saved.db"})
         yield Registry(project, registry.name, registry.experiment_name)
@@ -305,6 +310,9 @@ def object_jobs(objects: NeededObjects) -> list[CopyJob]:
 
 def copy_jobs(jobs: list[CopyJob], writer: BackupWriter) -> None:
     found = {job: job.source.lstat() for job in jobs if contents.is_file(job.source)}
+    for job in jobs:
+        if job.md5 is not None and job not in found:
+            writer.take_over(job.name)
     known = writer.previous[1].files if writer.previous else {}
     new = sum(status.st_size for job, status in found.items() if not is_known(known.get(job.name), status))
     if (free := shutil.disk_usage(writer.folder).free) < new + MIN_FREE:
@@ -319,7 +327,7 @@ def saved_events(writer: BackupWriter) -> dict[str, Any] | None:
     """What the saved database of events holds; None where there was none."""
     if contents.EVENTS not in writer.files:
         return None
-    with tempfile.TemporaryDirectory(prefix="genloop-") as folder:  # to open it is to write beside it
+    with TemporaryFolder() as folder:  # to open it is to write beside it
         copy = Path(folder) / "feedback.db"
         archive.copy(writer.folder / contents.EVENTS, copy, lambda size: None)
         return contents.event_facts(f"sqlite:///{copy}")
@@ -335,7 +343,7 @@ def describe_left_out(
 ) -> Iterator[str]:
     """What is not in the backup although somebody may look for it there."""
     if not registry.local:
-        yield f"the registry is at {registry.uri}: back up its database and its artifacts there"
+        yield f"the registry is at {registry.place}: back up its database and its artifacts there"
     if store and (places_elsewhere := places.outside(store)):
         count, first = len(places_elsewhere), places_elsewhere[0]
         yield f"the files of {count} models and versions lie elsewhere, the first in {first}: back them up there"

@@ -98,9 +98,17 @@ class BackupWriter:
         if md5 is not None and sums["md5"] != md5:
             self.place(name).unlink()
             self.damaged.append(name)
-            return False
+            return self.take_over(name)
         self.copied += status.st_size
         self._note(name, sums["sha256"], status)
+        return True
+
+    def take_over(self, name: str) -> bool:
+        """Share an object of DVC's cache that is lost or damaged here with the previous backup, which may have it whole."""
+        known = self._known(name)
+        if known is None or not self._link(name, known):
+            return False
+        self.files[name] = known
         return True
 
     def add_made(self, name: str) -> None:

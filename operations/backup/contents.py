@@ -9,9 +9,9 @@ from typing import Any
 
 from pipelines.core.project import Project
 from pipelines.feedback.store import tables, transfer
-from pipelines.registry import places
+from pipelines.registry import places, runs
 from pipelines.registry.client import Registry
-from pipelines.registry.versions import ALIASES, KEY
+from pipelines.registry.versions import ALIASES, DATA, KEY
 from workspace import bundle, scratch, snapshot
 from workspace.bundle import RepositoryState
 
@@ -19,7 +19,6 @@ FILES, ARTIFACTS = "project", places.ARTIFACTS  # folders of a backup
 BUNDLE, SHALLOW = "git.bundle", "git.shallow"
 EVENTS, REGISTRY, STUDIES = "databases/feedback.db", "databases/mlflow.db", "databases/tune.db"
 SECRET, BEFORE_FEEDBACK = "studio.secret", "before-feedback"  # in `logs`; all else there is of one machine
-COMMIT, DATA = "genloop.git_commit", "genloop.data."  # tags of a version, and how others begin
 OWN_FOLDERS = ("data", "mlruns", "checkpoints", "logs", ".venv")  # where one is a link, git takes it for a file
 IN_DATA = ("*.dvc", "feedback.json", "noise.json", ".gitignore")  # what in data/ is git's
 
@@ -73,9 +72,14 @@ def unrecorded_feedback(project: Project) -> list[Path]:
 def own_files(project: Project) -> Iterator[Path]:
     """Files, relative, that git ignores and DVC does not know, and that a restored project needs."""
     found = [project.root / ".dvc" / "config.local", project.logs / SECRET]
-    folders = (project.logs / BEFORE_FEEDBACK, project.uploads)
-    found += [path for folder in folders for path in walk(folder) if not path.name.endswith(".partial")]
+    found += [path for path in walk(project.uploads) if not path.name.endswith(".partial")]
     yield from (project.relative(path) for path in found if path.is_file())
+
+
+def before_feedback(project: Project) -> list[Path]:
+    """The settings as they were before a run of the flow `feedback` that is going on, relative: they belong to params.yaml."""
+    found = walk(project.logs / BEFORE_FEEDBACK)
+    return [project.relative(path) for path in found if path.is_file() and not path.name.endswith(".partial")]
 
 
 def artifacts(store: Path) -> list[Path]:
@@ -93,15 +97,13 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def version_needs(registry: Registry, uncached: Collection[str]) -> VersionNeeds:
-    """uncached: outputs that DVC keeps no copy of."""
-    commits, hashes = set(), set()
-    for number in registry.numbers() if registry.reachable() else []:
-        for name, value in registry.version(number).tags.items():
-            if name == COMMIT and value != "none":
-                commits.add(value)
-            elif name.startswith(DATA) and name.removeprefix(DATA) not in uncached:
-                hashes.add(value)
-    return VersionNeeds(commits, hashes)
+    """Of all models, as `gc` asks for it. uncached: outputs that DVC keeps no copy of."""
+    if not registry.reachable():
+        return VersionNeeds(set(), set())
+    commits, hashes = runs.version_data(registry)
+    names = {f"{DATA}{name}" for name in uncached}
+    without = {value for version in runs.versions(registry) for name, value in version.tags.items() if name in names}
+    return VersionNeeds(commits, hashes - without)
 
 
 def registry_facts(registry: Registry, artifacts: Path | None) -> dict[str, Any]:

@@ -22,12 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     project = Project.find(options.project)
     _, registry = open_registry(project)
     assert registry.client  # which makes the tables of a new one, while no other process does
-    store = ["--backend-store-uri", registry.address, "--registry-store-uri", registry.address]
-    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", *store, "--uvicorn-opts", "--log-level warning"]
+    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--uvicorn-opts", "--log-level warning"]
     command += ["--host", HOST, "--port", str(options.port), "--workers", "1"]
     command += ["--cors-allowed-origins", f"http://{HOST}:{options.port}"]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR"}
-    os.execve(sys.executable, command, {**project.environment, **quiet})
+    variables = {
+        # Not on the command line, where every user of the machine would see a password.
+        "MLFLOW_BACKEND_STORE_URI": registry.address,
+        "MLFLOW_REGISTRY_STORE_URI": registry.address,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+    }
+    os.execve(sys.executable, command, {**project.environment, **variables})
 
 
 if __name__ == "__main__":

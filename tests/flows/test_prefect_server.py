@@ -12,6 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 PATIENCE = 90.0  # seconds
 pytestmark = pytest.mark.slow
@@ -65,6 +68,15 @@ def test_a_page_of_another_site_may_not_read_and_so_gets_no_token(address: str) 
     assert "access-control-allow-origin" not in foreign.headers
     asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     assert httpx.options(f"{address}/api/flows/", headers=asked).status_code == 400
+
+
+def test_a_page_of_another_site_gets_no_events(address: str) -> None:
+    events = f"{address.replace('http', 'ws')}/api/events/out"
+    with pytest.raises(InvalidStatus) as caught:
+        connect(events, origin=Origin("https://evil.example"))
+    assert caught.value.response.status_code == 403
+    connect(events, origin=Origin(address)).close()
+    connect(events).close()
 
 
 def test_prefects_own_client_works_with_it(address: str) -> None:

@@ -13,7 +13,14 @@ from tests.support import compose_file
 from tests.support.compose_file import COMPOSE, EXAMPLE, UnsetError
 
 SECRET = re.compile(r"PASSWORD|SECRET|AUTH|ACCESS_KEY|_KEYS")
-OPTIONAL = {"GENLOOP_API_KEYS", "GENLOOP_WIDGET_ORIGINS", "PROJECT_REPOSITORY", "GENLOOP_PROJECT_NAME"}
+OPTIONAL = {
+    "GENLOOP_API_KEYS",
+    "GENLOOP_WIDGET_ORIGINS",
+    "PROJECT_REPOSITORY",
+    "GENLOOP_PROJECT_NAME",
+    "GENLOOP_WEBHOOK_URL",
+    "GENLOOP_WEBHOOK_SECRET",
+}
 
 
 @pytest.fixture(scope="module")

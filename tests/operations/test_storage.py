@@ -13,6 +13,7 @@ import pytest
 from operations import storage
 from operations.storage import DiskSpace, TooSlowError
 from pipelines.core import timestamps
+from pipelines.core.numbers import describe_bytes
 from pipelines.core.project import Project
 from pipelines.feedback.store.event_store import EventStore
 from tests.conftest import REPOSITORY
@@ -130,4 +131,4 @@ def test_little_room_is_a_tenth_or_five_gigabytes() -> None:
      (999_999, "1.0 MB"), (250_400_000, "250 MB"), (3 * 10**18, "3,000 PB")],
 )  # fmt: skip
 def test_bytes_are_read_as_disks_are_sold(count: int, words: str) -> None:
-    assert storage.describe_bytes(count) == words
+    assert describe_bytes(count) == words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from operations import demo, up
-from pipelines.core.errors import GenloopError
+from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.settings.load import load_params
 from studio import settings
+from workspace import git
 
 
 @pytest.fixture
@@ -57,9 +59,7 @@ def test_the_raters_get_a_key_beside_those_that_there_are(project: Project) -> N
 
 
 def test_the_demo_is_a_project_of_its_own_that_later_calls_go_on_with(kept: Project) -> None:
-    examples = kept.root / "examples"
-    examples.mkdir(exist_ok=True)
-    (examples / "demo.yaml").write_text((Path(__file__).parents[2] / "examples/demo.yaml").read_text())
+    copy_examples(kept)
     before = kept.params_file.read_text()
     made = demo.prepare(kept)
     assert made.root == kept.root / "demo"
@@ -67,6 +67,37 @@ def test_the_demo_is_a_project_of_its_own_that_later_calls_go_on_with(kept: Proj
     assert kept.params_file.read_text() == before
     assert str(made.root) in made.tracking_uri
     assert str(made.root) in made.database_url
+    assert git.head(made) is not None
     (made.root / "here").touch()
     assert demo.prepare(kept).root == made.root
     assert (made.root / "here").is_file()
+
+
+def test_the_demo_speaks_to_nobody_in_the_project_s_name(kept: Project) -> None:
+    told = {"GENLOOP_WEBHOOK_URL": "https://team.example", "GENLOOP_WEBHOOK_SECRET": "s", "GENLOOP_PROJECT_NAME": "shop"}
+    copy_examples(kept)
+    made = demo.prepare(kept.with_variables(told))
+    assert not any(made.environment[name] for name in told)
+    assert load_params(made.params_file).notify.webhook is None
+
+
+def test_a_folder_of_the_user_s_is_never_taken_for_the_demo(kept: Project) -> None:
+    (kept.root / "demo").mkdir()
+    (kept.root / "demo" / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="demo/ is not the demo's"):
+        demo.prepare(kept)
+    assert (kept.root / "demo" / "mine.txt").read_text() == "mine"
+
+
+def test_a_demo_whose_making_was_killed_is_made_anew(kept: Project) -> None:
+    copy_examples(kept)
+    (kept.root / demo.PARTIAL).mkdir()
+    (kept.root / demo.PARTIAL / "half").touch()
+    made = demo.prepare(kept)
+    assert not (made.root / "half").exists()
+    assert not (kept.root / demo.PARTIAL).exists()
+
+
+def copy_examples(project: Project) -> None:
+    (project.root / "examples").mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).parents[2] / "examples/demo.yaml", project.root / "examples")

@@ -41,10 +41,10 @@ def flat(monkeypatch: pytest.MonkeyPatch, project: Project) -> None:
     """`publish` takes the flat model for the project's."""
     import mlflow
 
-    flat_model.write(project.root / "flat", flat_model.CLASSES)
+    flat_model.write(project.root / "model", flat_model.CLASSES)
 
     def log_model(weights: Path, name: str) -> object:
-        return mlflow.pyfunc.log_model(name="model", **flat_model.as_published(project.root / "flat"))
+        return mlflow.pyfunc.log_model(name="model", **flat_model.as_published(project.root / "model"))
 
     class Same:
         def draw(self, seeds: np.ndarray, labels: object) -> np.ndarray:

@@ -107,6 +107,7 @@ def test_an_object_that_did_not_arrive_keeps_the_commits_here(
     assert git(far.root, "rev-list", "--count", "origin/main") != git(far.root, "rev-list", "--count", "main")
 
 
+@pytest.mark.slow
 def test_what_the_remote_lacks_or_has_damaged_is_said_by_who_pulls(far: Project, pushing: Params) -> None:
     import boto3
 
@@ -165,6 +166,7 @@ def test_settings_of_the_machine_still_count(far: Project, tmp_path: Path) -> No
     assert ("autostage = true" in text, "/srv/third" in text, f"url = {far.remote_url}" in text) == (True, True, True)
 
 
+@pytest.mark.slow
 def test_outside_of_git_the_remote_counts_too(far: Project) -> None:
     shutil.rmtree(far.root / ".git")
     assert dvc_cache.default_remote(far) == dvc.REMOTE
@@ -178,6 +180,7 @@ def test_a_scratch_copy_pushes_nowhere(far: Project, tmp_path: Path) -> None:
     assert (copy.remote_url, copy.artifact_root) == (None, None)
 
 
+@pytest.mark.slow
 def test_genloop_pull_and_doctor_say_what_they_find(far: Project, pushing: Params) -> None:
     from typer.testing import CliRunner
 

@@ -94,6 +94,8 @@ def turn(machine: Machine) -> dict[str, Any]:
     machine.genloop("run", "--set", "train.seed=1")  # another model, whatever so few votes change
     verdict = json.loads(machine.genloop("promote", "--json", codes=(0, 3)))
     status = json.loads(machine.genloop("status", "--json"))
+    for version in (status["champion"], status["challenger"]):
+        del version["metrics"]["train/images_per_second"]  # of the machine, not of the model
     moves = [{**move, "at": ""} for move in json.loads(machine.genloop("history", "--json"))]
     return {
         "first": first,
@@ -132,6 +134,7 @@ def named(url: str, prefect: str, bucket: str) -> dict[str, str]:
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{bucket}/models",
         "GENLOOP_REMOTE_URL": f"s3://{bucket}/dvc",
         "PREFECT_API_DATABASE_CONNECTION_URL": prefect.replace("postgresql://", "postgresql+asyncpg://"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",  # it makes its tables first, on a machine that may be busy
     }
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -128,6 +129,43 @@ def test_one_that_ends_by_itself_is_not_started_again(here: Project) -> None:
         group.wait(others)
         time.sleep(0.5)
     assert lines.lines.count(("once", "done")) == 1
+
+
+def test_one_that_ends_by_itself_is_given_up_after_three_failures(here: Project) -> None:
+    lines = Lines()
+    failing = Service("once", python("import sys; print('tried'); sys.exit(1)"), once=True)
+    with ServiceGroup(here, lines.write) as group:
+        group.start(failing)
+        until(lambda: failing in group.failures)
+    assert lines.lines.count(("once", "tried")) == services.TRIES
+
+
+def test_a_program_that_cannot_be_started_is_tried_again(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, calls = services.processes.start, list[int]()
+
+    def fail_once(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError("Cannot allocate memory")
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(services.processes, "start", fail_once)
+    lines, page = Lines(), server()
+    with ServiceGroup(here, lines.write) as group:
+        group.start(page)
+        group.wait(page)
+    assert ("page", "Cannot allocate memory") in lines.lines
+
+
+def test_a_service_goes_on_where_nobody_reads_its_lines(here: Project) -> None:
+    def broken(name: str, line: str) -> None:
+        raise BrokenPipeError
+
+    page = server()
+    with ServiceGroup(here, broken) as group:
+        group.start(page)
+        group.wait(page)
+        assert group.threads[page].is_alive()
 
 
 def test_the_last_words_of_a_program_are_shown(here: Project) -> None:
