@@ -457,6 +457,21 @@ def test_a_damaged_object_of_the_cache_is_not_saved_as_a_whole_one(original: Pro
     assert any("1 files of DVC's cache are damaged, the first is cache/files/md5/" in words for words in made.left_out)
 
 
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), change], ids=["lost", "damaged"])
+def test_what_the_cache_has_lost_since_comes_from_the_backup_before_which_may_then_go(
+    original: Project, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    save(original, tmp_path / "backups")
+    path = next(
+        path for path in (original.root / ".dvc/cache/files").rglob("*") if path.is_file() and path.stat().st_size == 5000
+    )
+    path.chmod(0o644)
+    harm(path)
+    made = save(original, tmp_path / "backups", keep=1)
+    assert (made.missing, len(made.removed)) == ([], 1)
+    assert (restore(made.folder, tmp_path / "restored").raw).is_dir()
+
+
 @pytest.mark.slow
 def test_a_cache_elsewhere_ends_in_the_project(original: Project, tmp_path: Path) -> None:
     before = facts(original)

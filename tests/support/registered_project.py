@@ -133,11 +133,14 @@ def git(folder: Path, *arguments: str) -> str:
 def facts(project: Project) -> dict[str, Any]:
     """All that a restored project must have in common with the one that was saved."""
     _, registry = open_registry(project)
+    status = json.loads(call(project, "status", "--json").out)
     return {
         "images": flat_model.greys(registry.load().draw(SEEDS, LABELS)),
         "versions": {number: registry.identity(number) for number in registry.numbers()},
         "history": json.loads(call(project, "history", "--json").out),
-        "status": json.loads(call(project, "status", "--json").out),
+        "status": {
+            key: value for key, value in status.items() if key in ("champion", "challenger", "events", "stages", "verdicts")
+        },
         "rows": rows(project.database_url),
         "data": contents(project.data),
         "artifacts": contents(project.root / "mlruns"),
