@@ -168,7 +168,7 @@ def lines(counts: dict[str, int | None], health: LoopHealth) -> Iterator[str]:
     if health.disk:
         sizes = health.sizes.bytes if health.sizes else {}
         taken = "".join(f", {name} {describe_bytes(sizes[key])}" for key, name in storage.NAMES.items() if key in sizes)
-        yield f"disk: {describe_bytes(health.disk.free)} of {storage.describe_bytes(health.disk.total)} free{taken}"
+        yield f"disk: {describe_bytes(health.disk.free)} of {describe_bytes(health.disk.total)} free{taken}"
 
 
 def window(found: VoteShare) -> str:

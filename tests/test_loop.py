@@ -167,7 +167,7 @@ def test_data_goes_to_a_remote_and_a_fresh_clone_gets_it_back_and_registers_agai
 
 def test_the_command_knows_the_same_state_and_draws(project: Path, tmp_path: Path) -> None:
     status = json.loads(shell(project, "python", "genloop.py", "status", "--json"))
-    assert set(status) == {"champion", "challenger", "events", "stages"}
+    assert set(status) > {"champion", "challenger", "events", "stages"}
     assert set(status["stages"].values()) == {"fresh"}
     assert status["champion"]["version"] == 1
     assert status["champion"]["benchmark_id"] == json.loads((project / "data/reports/metrics.json").read_text())["benchmark_id"]

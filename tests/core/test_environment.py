@@ -156,7 +156,7 @@ def test_a_command_works_for_a_user_id_without_a_name_or_home(tmp_path: Path, va
         [sys.executable, "-c", program, "status"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "register   never" in done.stdout
+    assert "register: never" in done.stdout
     lines = done.stderr.splitlines()
     assert len(lines) == 1 + ("TMPDIR" in variables), lines
     assert all(line.startswith("genloop: ") and ("set HOME" in line or "TMPDIR" in line) for line in lines)

@@ -49,7 +49,6 @@ def test_its_environment_is_what_it_was_when_it_was_made(folder: Path, monkeypat
         ("", "sqlite:///{root}/{default}"),
         ("sqlite:///mine.db", "sqlite:///{root}/mine.db"),
         ("sqlite:////mine.db", "sqlite:////mine.db"),
-        ("postgresql://somewhere/mine", "postgresql://somewhere/mine"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
     ],
 )
@@ -57,6 +56,12 @@ def test_databases_are_in_the_root_unless_they_are_named_elsewhere(tmp_path: Pat
     project = Project(tmp_path, {"GENLOOP_DATABASE_URL": url, "MLFLOW_TRACKING_URI": url})
     assert project.database_url == expected.format(root=tmp_path, default="data/feedback.db")
     assert project.tracking_uri == expected.format(root=tmp_path, default="mlflow.db")
+
+
+def test_mlflow_is_asked_in_postgresql_by_the_driver_that_is_installed(tmp_path: Path) -> None:
+    project = Project(tmp_path, dict.fromkeys(("GENLOOP_DATABASE_URL", "MLFLOW_TRACKING_URI"), "postgresql://somewhere/mine"))
+    assert project.database_url == "postgresql://somewhere/mine"
+    assert project.tracking_uri == "postgresql+psycopg://somewhere/mine"
 
 
 def test_people_see_paths_from_the_root(tmp_path: Path) -> None:
