@@ -26,7 +26,7 @@ from pipelines.tastes.base import Likes, RealRows
 from pipelines.tastes.stroke_weight import StrokeWeight
 from studio.client import Client, Picture, StudioError
 
-RATERS = 20
+RATERS = 8
 NOISE = 0.1  # of their votes, so many are not what they meant
 LOOK = 2.0, 5.0  # seconds at a picture
 SHOWN = 6  # pictures at once
