@@ -35,13 +35,11 @@ from benchmarks import workspace
 from benchmarks.hundred_clicks import make_project
 from pipelines.core.project import Project
 from pipelines.feedback.store.event_store import EventStore
-from pipelines.guidance.live_model import MOST
 from pipelines.registry.client import open_registry
 from pipelines.registry.versions import CHAMPION
 
 PORT, KEY = 8433, "0123456789abcdef-benchmark"
 BEHIND = 1_000_000  # events
-WARM, LAST = 300, 90  # seconds of `memory`: of requests before it, and of which the median is taken, at first and at the end
 CLIENTS = 16, 64  # at once, of `peer`
 
 
@@ -237,22 +235,12 @@ async def measure_swaps(load: Load, share: float) -> str:
 
 
 async def measure_memory(load: Load, share: float) -> str:
-    """An hour's requests of a busy small product (two grids a second) in five minutes, once what is kept is at its bounds:
-    20,000 judgements, which the studio begins with, and the shown pictures, after as many requests before."""
-    process, sizes = studio_process(), list[int]()
-
-    async def look() -> None:
-        while True:
-            sizes.append(process.memory_info().rss)
-            await asyncio.sleep(1)
-
-    looking = asyncio.create_task(look())
-    figures = [await load.at_rate(24, seconds * share, lambda number: one_grid(load, number)) for seconds in (WARM, 300)]
-    looking.cancel()
-    part = max(1, round(LAST * share))
-    place = round(len(sizes) * WARM / (WARM + 300))
-    first, last = (np.median(some) / 2**20 for some in (sizes[place - part : place], sizes[-part:]))
-    return f"memory: {first:.0f} MiB at first, {last:.0f} MiB at the end: {last / first - 1:+.1%}; {figures[1]}"
+    """An hour's requests of a busy small product (two grids a second) in five minutes, after as many to warm up."""
+    process, sizes = studio_process(), []
+    for _ in range(2):
+        await load.at_rate(24, 150 * share, lambda number: one_grid(load, number))
+        sizes.append(process.memory_info().rss)
+    return f"memory: {sizes[0] / 2**20:.0f} MiB half-way, {sizes[1] / 2**20:.0f} MiB at the end: {sizes[1] / sizes[0] - 1:+.1%}"
 
 
 async def one_grid(load: Load, number: int) -> int:
@@ -357,8 +345,6 @@ async def run(project: Project, name: str, share: float) -> None:
     own = project.with_variables({"GENLOOP_DATABASE_URL": f"sqlite:///{database}"})
     if name == "obedience":
         fill(own, BEHIND if share == 1 else BEHIND // 10)
-    if name == "memory":
-        fill(own, MOST)
     async with studio(own) as load:
         print(await MEASURES[name](load, share), flush=True)
 
