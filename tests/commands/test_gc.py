@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from commands.gc import size
 from pipelines.core import files
 from pipelines.core.project import Project
 from tests.support import versioned_project
@@ -94,11 +93,3 @@ def test_a_registry_that_does_not_answer_is_said_in_one_line(littered: Project) 
     assert "mlflow.db is no database, or is damaged" in found.err
     assert "Traceback" not in found.err
     assert len(objects(littered)) == 2
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1_234, "1.23 KB"), (1_234_567, "1.23 MB"), (5 * 10**15, "5,000 TB")],
-)
-def test_sizes_read_as_people_write_them(count: int, words: str) -> None:
-    assert size(count) == words

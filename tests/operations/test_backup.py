@@ -31,6 +31,8 @@ from tests.support.registered_project import facts, git, project_of
 from tests.support.votes import votes
 from workspace import dvc
 
+pytestmark = pytest.mark.slow  # a project with versions, backed up and restored again and again
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -99,7 +101,6 @@ def test_a_restored_project_is_the_one_that_was_saved(original: Project, tmp_pat
     assert not [path for path in (tmp_path / "new").iterdir() if path.name != "place"]
 
 
-@pytest.mark.slow
 def test_in_a_restored_project_there_is_nothing_to_do_and_nothing_of_the_old_place(saved: Path, tmp_path: Path) -> None:
     project = restore(saved, tmp_path / "new")
     assert set(dvc.status(project).values()) == {"fresh"}
@@ -115,7 +116,6 @@ def test_in_a_restored_project_there_is_nothing_to_do_and_nothing_of_the_old_pla
         assert (project.clean / "rows.txt").read_text() == {"older": "1 2"}.get(commit, "1 2 3")
 
 
-@pytest.mark.slow
 def test_the_backup_of_a_restored_project_is_the_same_again(saved: Path, tmp_path: Path) -> None:
     again = save(restore(saved, tmp_path / "new"), tmp_path / "backups")
     assert again.facts == archive.read(saved).facts
@@ -150,7 +150,6 @@ def test_votes_go_on_and_none_from_before_is_missing(original: Project, tmp_path
         assert len(store.find(given)) == len(given)
 
 
-@pytest.mark.slow
 def test_a_backup_does_not_wait_for_a_stage_that_runs(original: Project, tmp_path: Path) -> None:
     """DVC has deleted the stage's outputs by then; the backup has them as they were recorded last."""
     script = original.root / "prepare.py"
@@ -170,7 +169,6 @@ def test_a_backup_does_not_wait_for_a_stage_that_runs(original: Project, tmp_pat
     assert dvc.status(restored) == {"ingest": "fresh", "clean": "stale"}
 
 
-@pytest.mark.slow
 def test_a_fold_waits_until_the_databases_are_copied(
     original: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +209,6 @@ def inode(made: BackupResult, name: str) -> int | None:
     return path.stat().st_ino if path.is_file() else None
 
 
-@pytest.mark.slow
 def test_old_backups_go_only_when_asked(original: Project, tmp_path: Path) -> None:
     folders = [save(original, tmp_path / "backups").folder.name for _ in range(3)]
     assert archive.names(tmp_path / "backups") == folders
@@ -273,7 +270,6 @@ def test_a_file_that_changes_after_it_was_checked_is_noticed(
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "copy") == []
 
 
-@pytest.mark.slow
 def test_a_project_that_is_not_what_the_backup_says_gets_no_name(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,10 +300,10 @@ def killed(source: Path, target: Path, step: int, where: str) -> None:
 @pytest.mark.parametrize(
     ("step", "where"),
     [
-        pytest.param(0, "copy", marks=pytest.mark.slow),
+        pytest.param(0, "copy"),
         (8, "copy"),
-        pytest.param(30, "copy", marks=pytest.mark.slow),
-        pytest.param(0, "end", marks=pytest.mark.slow),
+        pytest.param(30, "copy"),
+        pytest.param(0, "end"),
     ],
 )
 def test_a_backup_that_is_killed_leaves_none_and_the_next_one_works(
@@ -325,9 +321,9 @@ def test_a_backup_that_is_killed_leaves_none_and_the_next_one_works(
 @pytest.mark.parametrize(
     ("step", "where"),
     [
-        pytest.param(20, "copy", marks=pytest.mark.slow),
-        pytest.param(0, "copy", marks=pytest.mark.slow),
-        pytest.param(0, "end", marks=pytest.mark.slow),
+        pytest.param(20, "copy"),
+        pytest.param(0, "copy"),
+        pytest.param(0, "end"),
     ],
 )
 def test_a_restore_that_is_killed_leaves_no_project_and_the_next_one_works(
@@ -355,7 +351,6 @@ def test_nothing_is_written_over(saved: Path, template: Path, tmp_path: Path) ->
         restores.restore(tmp_path / "full", tmp_path / "new", {}, print)
 
 
-@pytest.mark.slow
 def test_databases_and_registries_elsewhere_come_back_there(original: Project, tmp_path: Path) -> None:
     before = facts(original)
     made = save(original, tmp_path / "backups")
@@ -380,7 +375,6 @@ def test_databases_and_registries_elsewhere_come_back_there(original: Project, t
         restore(made.folder, tmp_path / "other", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
 
 
-@pytest.mark.slow
 def test_a_server_s_events_come_back_to_a_server_and_to_a_file(
     original: Project, tmp_path: Path, postgresql: Callable[[], str]
 ) -> None:
@@ -408,7 +402,6 @@ def test_a_server_s_events_come_back_to_a_server_and_to_a_file(
         assert result == "stored"
 
 
-@pytest.mark.slow
 def test_what_a_killed_fold_has_left_comes_back(original: Project, tmp_path: Path) -> None:
     with EventStore.open(original.database_url) as store:
         seal.fold(store, original.feedback)
@@ -419,7 +412,6 @@ def test_what_a_killed_fold_has_left_comes_back(original: Project, tmp_path: Pat
     sealed_manifest.check(restored.feedback, restored.manifest)
 
 
-@pytest.mark.slow
 def test_what_the_cache_has_lost_comes_from_the_remote(original: Project, tmp_path: Path) -> None:
     for arguments in (("remote", "add", "-q", "-d", "store", str(tmp_path / "store")), ("push", "-q", "--all-branches")):
         assert dvc.run_command(original, *arguments) is None
@@ -432,7 +424,6 @@ def test_what_the_cache_has_lost_comes_from_the_remote(original: Project, tmp_pa
     assert {**facts(restore(made.folder, tmp_path / "new")), "diff": None} == {**before, "diff": None}
 
 
-@pytest.mark.slow
 def test_what_nobody_has_is_said_and_the_rest_is_saved(original: Project, tmp_path: Path) -> None:
     objects = original.root / ".dvc/cache/files/md5"
     recorded = dvc.read_lock(original.dvc_lock)["ingest"]["outs"][0]["md5"]
@@ -445,7 +436,6 @@ def test_what_nobody_has_is_said_and_the_rest_is_saved(original: Project, tmp_pa
     assert (restored.clean / "rows.txt").read_text() == "1 2 3 4"
 
 
-@pytest.mark.slow
 def test_a_damaged_object_of_the_cache_is_not_saved_as_a_whole_one(original: Project, tmp_path: Path) -> None:
     path = next(
         path for path in (original.root / ".dvc/cache/files").rglob("*") if path.is_file() and path.stat().st_size == 5000
@@ -472,7 +462,6 @@ def test_what_the_cache_has_lost_since_comes_from_the_backup_before_which_may_th
     assert (restore(made.folder, tmp_path / "restored").raw).is_dir()
 
 
-@pytest.mark.slow
 def test_a_cache_elsewhere_ends_in_the_project(original: Project, tmp_path: Path) -> None:
     before = facts(original)
     shutil.move(original.root / ".dvc/cache", tmp_path / "shared")

@@ -33,6 +33,15 @@ from tests.support.flat_model import greys
 from tests.support.versioned_project import git
 from workspace import dvc_cache, locks
 
+
+@pytest.fixture(autouse=True)
+def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other programs of this machine have left in the usual one is none of these tests' business."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
 DAY = 86_400
 USUAL, EVERYTHING = GarbageRules(hours=24.0), GarbageRules(past=True, hours=0)
 
