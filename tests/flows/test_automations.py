@@ -18,6 +18,8 @@ from flows.notices import VERDICT
 from tests.support import http_servers
 from tests.support.tiny_project import until
 
+pytestmark = pytest.mark.slow  # on a server of Prefect's
+
 
 @pytest.fixture
 def client(prefect_server: dict[str, str]) -> Iterator[SyncPrefectClient]:

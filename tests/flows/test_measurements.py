@@ -11,6 +11,8 @@ from pipelines.core.project import Project
 from tests.conftest import MakeParams
 from tests.support.tiny_project import Tiny
 
+pytestmark = pytest.mark.slow  # in runs of Prefect's
+
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:

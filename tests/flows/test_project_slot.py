@@ -21,6 +21,8 @@ from flows import project_slot
 from flows.project_slot import ProjectSlot
 from tests.conftest import MakeParams, project_in
 
+pytestmark = pytest.mark.slow  # on a server of Prefect's
+
 
 @pytest.fixture
 def client(prefect_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:

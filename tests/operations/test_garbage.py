@@ -33,6 +33,8 @@ from tests.support.flat_model import greys
 from tests.support.versioned_project import git
 from workspace import dvc_cache, locks
 
+pytestmark = pytest.mark.slow  # projects with versions, freed again and again
+
 
 @pytest.fixture(autouse=True)
 def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
