@@ -20,9 +20,8 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /opt/genloop
 COPY pyproject.toml requirements.lock ./
 COPY infra/docker/requirements.py infra/docker/
-RUN --mount=type=cache,target=/var/cache/pip \
-    python infra/docker/requirements.py postgres s3 kubernetes > /tmp/requirements.txt \
-    && pip install --cache-dir /var/cache/pip --require-hashes --constraint requirements.lock --requirement /tmp/requirements.txt
+RUN python infra/docker/requirements.py postgres s3 kubernetes > /tmp/requirements.txt \
+    && pip install --no-cache-dir --require-hashes --constraint requirements.lock --requirement /tmp/requirements.txt
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
     && python -m compileall -q /opt/genloop
