@@ -35,7 +35,7 @@ from pipelines.feedback.events import Choice, Erase, Event, Report, Sample, Vote
 from pipelines.feedback.store.event_store import AddResult, EventStore
 from pipelines.feedback.withheld import WithheldFilter
 from pipelines.guidance import acceptance, personal
-from pipelines.guidance.live_model import MOST, LiveModel, identity, samples_of
+from pipelines.guidance.live_model import MOST, Judgement, LiveModel, identity, samples_of
 from pipelines.guidance.preview import Preview
 from pipelines.preference.fit import Spread
 from pipelines.promotion.gate import BenchmarkSampler, Conditions, Contender
@@ -100,6 +100,7 @@ class Guide:
         self.shown_lock = threading.Lock()  # one thread may learn while another generates
         self.ahead: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()  # see `prepare`
         self.guidances: OrderedDict[tuple[str, str | None, int, float], Guidance] = OrderedDict()  # the latest ones
+        self.tastes: OrderedDict[str, personal.PersonalFit] = OrderedDict()  # by rater, those who asked last
 
     @classmethod
     def open(
@@ -253,11 +254,19 @@ class Guide:
             why = f"{why} of all people, because {rater} has not judged any images"
         key = identity(model), rater if own else None, len(own), asked
         if key not in self.guidances:
-            chosen_by = personal.fit(self.live, own) if own else model
-            self.guidances[key] = self.choose_by(chosen_by or model, asked, why, bool(own))
+            taste = self.taste(rater, own) if rater is not None and own else None
+            self.guidances[key] = self.choose_by(model if taste is None else taste.model, asked, why, taste is not None)
             while len(self.guidances) > GUIDANCES:
                 self.guidances.popitem(last=False)
         return replace(self.guidances[key], why=why) if self.guidances[key].model else self.guidances[key]
+
+    def taste(self, rater: str, own: Sequence[Judgement]) -> personal.PersonalFit | None:
+        fitted = personal.fit(self.live, own, self.tastes.pop(rater, None))
+        if fitted is not None:
+            self.tastes[rater] = fitted
+            while len(self.tastes) > GUIDANCES:
+                self.tastes.popitem(last=False)
+        return fitted
 
     def choose_by(self, model: ApprovalModel, asked: float, why: str, personal_taste: bool) -> Guidance:
         """personal_taste: of one rater, whom the opinion of a model of everybody's taste is none about."""

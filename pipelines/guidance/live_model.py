@@ -79,6 +79,7 @@ class LiveModel:
         self.seen: dict[Sample, tuple[np.ndarray, np.ndarray]] = {}  # views and thumbnail
         self.events: dict[str, Judgement] = {}
         self.last: dict[tuple[str, frozenset[Sample]], str] = {}  # by rater and samples, the event that counts
+        self.raters: dict[str, dict[str, Judgement]] = {}  # `events` by rater
         self.learned = Learned("no votes yet", LEAST)
         self.model: ApprovalModel | None = None
         self.theta: np.ndarray | None = None  # (d + 1,) of `model`, before calibration
@@ -96,7 +97,7 @@ class LiveModel:
         return sample in self.seen
 
     def judgements_of(self, rater: str) -> list[Judgement]:
-        return [event for event in self.events.values() if event.rater == rater]
+        return list(self.raters.get(rater, {}).values())
 
     def add(self, events: Iterable[Event]) -> None:
         """Learn from more events; those that are no judgements, or of samples whose views are not known, change nothing."""
@@ -122,10 +123,21 @@ class LiveModel:
         if before is not None and before in self.events:
             if (self.events[before].at, before) > (event.at, event.id):
                 return
-            del self.events[before]
+            self.remove(before)
             self.since.pop(before, None)
         self.last[key] = event.id
         self.events[event.id] = event
+        self.raters.setdefault(event.rater, {})[event.id] = event
+
+    def remove(self, name: str) -> Judgement | None:
+        """Take out an event; None where there is none of that id."""
+        event = self.events.pop(name, None)
+        if event is not None:
+            own = self.raters[event.rater]
+            del own[name]
+            if not own:
+                del self.raters[event.rater]
+        return event
 
     def wait(self) -> None:
         """Until a full fit that is going on has ended."""
@@ -135,7 +147,7 @@ class LiveModel:
     def withdraw(self, name: str) -> None:
         """Unlearn one event; where the last full fit has learned from it, and a new one takes long, the next one does."""
         with self.lock:
-            known = self.events.pop(name, None)
+            known = self.remove(name)
             if known is not None and (rows := self.since.pop(name, None)) is not None:
                 self.added[known.rater] = self.added.get(known.rater, 0.0) - float(rows[1].sum())
                 self.update([])
@@ -146,7 +158,7 @@ class LiveModel:
     def forget(self, rater: str) -> None:
         self.wait()
         with self.lock:
-            self.drop([name for name, event in self.events.items() if event.rater == rater])
+            self.drop(list(self.raters.get(rater, ())))
         self.learn()
 
     @property
@@ -177,7 +189,7 @@ class LiveModel:
         """Keep nothing of these events, nor of samples that no other event is about."""
         if not names:
             return
-        gone = [self.events.pop(name) for name in names if name in self.events]
+        gone = [event for event in map(self.remove, names) if event is not None]
         for event in gone:
             self.last.pop((event.rater, frozenset(samples_of(event))), None)
         dropped = {sample for event in gone for sample in samples_of(event)}

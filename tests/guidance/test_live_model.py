@@ -191,11 +191,11 @@ def everybody() -> LiveModel:
 
 
 def distance(found: LiveModel, own: Sequence[Event]) -> float:
-    model = personal.fit(found, own)  # type: ignore[arg-type]
-    assert model is not None
+    fitted = personal.fit(found, own)  # type: ignore[arg-type]
+    assert fitted is not None
     assert found.model is not None
     fresh = views(500, seed=5)
-    return float(np.abs(model.predict(fresh) - found.model.predict(fresh)).mean())
+    return float(np.abs(fitted.model.predict(fresh) - found.model.predict(fresh)).mean())
 
 
 def test_five_votes_of_another_taste_move_it_a_little_and_fifty_a_lot(everybody: LiveModel) -> None:
@@ -206,7 +206,29 @@ def test_five_votes_of_another_taste_move_it_a_little_and_fifty_a_lot(everybody:
 
 def test_who_agrees_with_everybody_gets_everybody_s_taste(everybody: LiveModel) -> None:
     assert distance(everybody, votes(50, rater="ann", first=900)) < 0.06
-    assert distance(everybody, []) == 0
+    assert personal.fit(everybody, []) is None
+
+
+def test_a_vote_moves_the_last_fit_of_a_rater_to_where_a_fresh_one_is(everybody: LiveModel) -> None:
+    own = votes(53, -DIRECTION, rater="ann", first=900)
+    fifty, fresh = (personal.fit(everybody, own[:count]) for count in (50, 53))  # type: ignore[arg-type]
+    moved = personal.fit(everybody, own, fifty)  # type: ignore[arg-type]
+    assert fifty is not None
+    assert fresh is not None
+    assert moved is not None
+    assert (moved.strength, moved.judgements) == (fifty.strength, 50)
+    assert fresh.strength == fifty.strength
+    np.testing.assert_allclose(moved.theta, fresh.theta, atol=1e-3)
+    assert not np.allclose(moved.theta, fifty.theta, atol=1e-2)
+
+
+def test_how_far_a_taste_may_be_another_is_decided_again_with_a_tenth_more_votes(everybody: LiveModel) -> None:
+    few = personal.fit(everybody, votes(10, rater="ann", first=900))  # type: ignore[arg-type]
+    own = [*votes(10, rater="ann", first=900), *votes(60, -DIRECTION, rater="ann", first=920)]
+    many = personal.fit(everybody, own, few)  # type: ignore[arg-type]
+    assert many is not None
+    assert many.judgements == 70
+    assert many.strength is not None
 
 
 def test_without_a_taste_of_everybody_there_is_none_of_one() -> None:
