@@ -255,7 +255,7 @@ class LiveModel:
 
     def rows_of(self, event: Judgement) -> tuple[np.ndarray, np.ndarray]:
         """(2, d + 1) and (2,): the judgement and its opposite, with the weights that its rater's reliability gives them."""
-        winner, loser = (None if sample is None else self.features_of(sample) for sample in sides_of(event))
+        winner, loser = (None if sample is None else self.features_of([sample])[0] for sample in sides_of(event))
         difference = (0 if winner is None else winner) - (0 if loser is None else loser)
         reliability = self.learned.reliability or {}
         known = list(reliability.values())
@@ -269,11 +269,12 @@ class LiveModel:
         right = (1 + weight) / 2 if isinstance(event, Vote) else 1.0
         return np.stack([difference, -difference]), weight * np.array([right, 1 - right])
 
-    def features_of(self, sample: Sample) -> np.ndarray:
-        """(d + 1,): scaled, and a 1 for the bias."""
+    def features_of(self, samples: Sequence[Sample]) -> np.ndarray:
+        """(n, d + 1) float64: scaled, and a 1 for the bias."""
         assert self.learned.fitted is not None
         fitted = self.learned.fitted
-        return np.append((self.seen[sample][0] - fitted.mean) / fitted.scale, 1.0)
+        features = (np.stack([self.seen[sample][0] for sample in samples]) - fitted.mean) / fitted.scale
+        return np.append(features, np.ones((len(samples), 1)), axis=1)
 
 
 def lacking(auc: Estimate, count: int) -> int:

@@ -73,12 +73,12 @@ def move(rows: np.ndarray, strength: float, begin: np.ndarray, centre: np.ndarra
 
 
 def rows_of(live: LiveModel, own: Sequence[Judgement]) -> np.ndarray:
-    """(m, d + 1) winner minus loser, of each the last judgement of the same samples."""
-    last = {frozenset(filter(None, sides_of(event))): event for event in own}
-    return np.stack([row_of(live, event) for event in last.values()])
-
-
-def row_of(live: LiveModel, event: Judgement) -> np.ndarray:
-    """(d + 1,) winner minus loser."""
-    winner, loser = (0 if sample is None else live.features_of(sample) for sample in sides_of(event))
-    return np.asarray(winner - loser)
+    """(m, d + 1) float64: winner minus loser in scaled features, of each the last judgement of the same samples."""
+    sides = [sides_of(event) for event in {frozenset(filter(None, sides_of(event))): event for event in own}.values()]
+    samples = list(dict.fromkeys(sample for pair in sides for sample in pair if sample is not None))
+    places = {sample: place for place, sample in enumerate(samples)}
+    features = live.features_of(samples)
+    features = np.append(features, np.zeros((1, features.shape[1])), axis=0)  # of the threshold that votes compare with
+    winners, losers = ([-1 if sample is None else places[sample] for sample in column] for column in zip(*sides, strict=True))
+    found: np.ndarray = features[winners] - features[losers]
+    return found

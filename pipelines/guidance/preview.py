@@ -24,7 +24,7 @@ BLOCK = 500  # of them at once
 AROUND = 10  # images
 SHOWN = 1_000  # images by which they are reached
 FEW = 20  # images of a class by which nothing is known of that class alone
-HALVINGS = 20
+HALVINGS = 10
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Preview:
             around[some] = distances <= np.maximum(radii, least)[:, None]
         return share, around / around.sum(axis=1, keepdims=True)
 
+    @cached_property
     def groups(self) -> np.ndarray:
         """(n,) int: images of one class are one group, those of classes with few images another."""
         if self.labels is None:
@@ -68,7 +69,7 @@ class Preview:
 
     def means(self, accepted: np.ndarray) -> np.ndarray:
         """(n,) float64, of each image the mean of `accepted` (n,) over the images of its class."""
-        groups = self.groups()
+        groups = self.groups
         return (np.bincount(groups, accepted) / np.maximum(np.bincount(groups), 1))[groups]
 
     def mean_acceptance(self, accepted: np.ndarray, label: int) -> float:
@@ -86,8 +87,14 @@ class Preview:
     def coverage(self, shares: np.ndarray | None = None) -> float:
         """Share of real rows that SHOWN images are expected to reach, drawn with these shares (n,); by default equal ones."""
         near, around = self.surroundings
-        times = np.ones(len(near)) if shares is None else around @ (shares * len(shares))
+        # In float32, or NumPy would make a float64 copy of the large matrix each time.
+        times = np.ones(len(near)) if shares is None else around @ (shares * len(shares)).astype(np.float32)
         return float((1 - (1 - np.minimum(near * times, 1)) ** SHOWN).mean())
+
+    @cached_property
+    def plain_coverage(self) -> float:
+        """Without guidance."""
+        return self.coverage()
 
     def liked(self, model: ApprovalModel, shares: np.ndarray | None = None) -> float:
         """The share of shown images that people would like by `model`; of all images without `shares`."""
@@ -105,7 +112,7 @@ class Preview:
     def coolest(self, model: ApprovalModel, asked: float, least: float) -> float:
         """The temperature nearest to the one that is asked for, and not below it, at which at least the share `least` of the
         coverage without guidance is kept."""
-        approval, enough = self.predicted(model), least * self.coverage()
+        approval, enough = self.predicted(model), least * self.plain_coverage
 
         def keeps(temperature: float) -> bool:
             return self.coverage(self.shares(acceptance(approval, temperature, approval.max()))) >= enough
