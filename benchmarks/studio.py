@@ -236,11 +236,11 @@ async def measure_swaps(load: Load, share: float) -> str:
 
 
 async def measure_memory(load: Load, share: float) -> str:
-    """An hour's requests of a busy small product (two grids a second, each with a vote) in five minutes, in a studio that has
-    as many judgements as it learns from, after as many requests to warm up."""
+    """An hour's requests of a small product (a guided grid of six every two seconds, and a vote) in five minutes, in a studio
+    that has as many judgements as it learns from, after as many requests to warm up."""
     process, sizes = studio_process(), []
     for _ in range(2):
-        figures = await load.at_rate(24, 300 * share, lambda number: one_grid(load, number))
+        figures = await load.at_rate(6, 300 * share, lambda number: one_grid(load, number))
         sizes.append(await median_size(process))
     change = f"{sizes[0] / 2**20:.0f} MiB before, {sizes[1] / 2**20:.0f} MiB after: {sizes[1] / sizes[0] - 1:+.1%}"
     return f"memory over an hour's requests in {300 * share:.0f} s: {change}; {figures}"
