@@ -7,7 +7,9 @@ import logging
 import socket
 import sys
 
+import scipy.linalg  # noqa: F401  (whose threads are limited here, so it has to be loaded)
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
@@ -36,6 +38,8 @@ def serve(project: Project, host: str, port: int) -> None:
     log.info(f"the studio is at http://{host}:{listener.getsockname()[1]}")
     sys.setswitchinterval(SWITCH)
     memory.use_few_arenas()
+    # What it learns by are small matrices, for which threads of the linear algebra wait for each other longer than they work.
+    threadpool_limits(limits=1, user_api="blas")
     with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises when it has ended as it was told to
         uvicorn.Server(config).run(sockets=[listener])
     log.info("the studio has ended; everything that was said is stored")
