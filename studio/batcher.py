@@ -15,8 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.core.errors import GenloopError
+
 MOST = 256  # images at once
 GATHER = 0.001  # seconds that a batch waits for one more request: those of a page come one right after the other
+
+
+class NotReadyError(GenloopError):
+    """Raised where no picture can be made now: there is no champion yet, or it is being loaded, or the studio ends."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +38,26 @@ class Request:
 class Batcher:
     def __init__(self) -> None:
         self.requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self.closed = False
+        self.lock = threading.Lock()
         self.thread = threading.Thread(target=self.run, name="batcher", daemon=True)
         self.thread.start()
 
     def submit(self, sampler: Any, seeds: np.ndarray, labels: np.ndarray | None) -> Future[np.ndarray]:
+        """The images will be in the future, or NotReadyError after the end."""
         request = Request(sampler, seeds, labels, Future())
-        self.requests.put(request)
+        with self.lock:  # whatever comes after the last entry of the queue would be waited for for ever
+            if self.closed:
+                request.images.set_exception(NotReadyError("the studio ends; it is started again in a moment"))
+            else:
+                self.requests.put(request)
         return request.images
 
     def close(self) -> None:
-        self.requests.put(None)
+        """Generate what is asked for already, and nothing more."""
+        with self.lock:
+            self.closed = True
+            self.requests.put(None)
         self.thread.join()
 
     def run(self) -> None:

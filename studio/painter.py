@@ -23,7 +23,7 @@ from pipelines.feedback.store.event_store import sample_of
 from pipelines.registry.client import open_registry
 from pipelines.registry.versions import CHALLENGER, CHAMPION, NoVersionError
 from studio import memory
-from studio.batcher import BatchedSampler, Batcher
+from studio.batcher import BatchedSampler, Batcher, NotReadyError
 from studio.recorder import Change
 
 if TYPE_CHECKING:
@@ -37,10 +37,6 @@ PICTURES, OVERHEAD = 2**25, 400  # bytes of encoded pictures that are kept, and 
 AHEAD = 2  # grids that are made ahead
 
 Key = tuple[int, int, int]  # version, seed and label of a sample, -1 for no label
-
-
-class NotReadyError(GenloopError):
-    """Raised where there is no champion yet, or it is being loaded."""
 
 
 class Painter:

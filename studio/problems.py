@@ -12,7 +12,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.registry.versions import NoVersionError
 from studio import translations
-from studio.painter import NotReadyError, WithheldError
+from studio.batcher import NotReadyError
+from studio.painter import WithheldError
 
 MEDIA_TYPE = "application/problem+json"
 

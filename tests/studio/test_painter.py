@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.core.project import Project
 from pipelines.registry.versions import CHALLENGER, CHAMPION
-from studio.batcher import BatchedSampler, Batcher
+from studio.batcher import BatchedSampler, Batcher, NotReadyError
 from tests.promotion.fakes import Painter as FakeSampler
 from tests.studio.conftest import StudioRegistry
 from tests.studio.serving import PRODUCT, Studio, generate, vote_on, wait_for
@@ -176,6 +176,15 @@ def test_an_error_of_a_version_is_for_who_has_asked() -> None:
         bad.result(10)
     assert good.result(10).shape == (1, 8, 8, 1)
     batcher.close()
+
+
+def test_what_is_asked_for_after_the_end_is_refused_and_not_waited_for() -> None:
+    batcher, whole = Batcher(), FakeSampler(125.0)
+    before = batcher.submit(whole, np.array([1]), None)
+    batcher.close()
+    assert before.result(timeout=10).shape[0] == 1
+    with pytest.raises(NotReadyError, match="the studio ends"):
+        batcher.submit(whole, np.array([1]), None).result(timeout=10)
 
 
 def test_who_has_gone_away_does_not_stop_the_batcher() -> None:
