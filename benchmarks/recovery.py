@@ -147,7 +147,7 @@ class Machine:
             time.sleep(delay)
             if process.is_running():
                 break
-            wait(lambda run=run: self.state(run) == "COMPLETED", PATIENCE, f"the run that was not killed in {stage}")
+            self.wait_for(run)
             delay /= 2
         doomed = [found for found in self.processes() if found.pid != self.server.pid]
         killed = time.monotonic()
@@ -206,6 +206,9 @@ class Machine:
     def state(self, run: Any) -> str:
         found = self.client.read_flow_run(run).state_type
         return found.value if found else ""
+
+    def wait_for(self, run: Any) -> None:
+        wait(lambda: self.state(run) == "COMPLETED", PATIENCE, "a run that was not killed")
 
     def has_completed_after(self, run: Any) -> bool:
         """Whether a run that began later has completed, and nothing is going on."""
