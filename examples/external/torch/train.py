@@ -39,7 +39,7 @@ def main() -> None:
     model = Flow(images.shape[1], classes, PARAMS["width"]).to(device)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(PARAMS["ema"]))
     optimizer = torch.optim.AdamW(model.parameters(), PARAMS["learning_rate"], weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PARAMS["learning_rate"], STEPS, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1 - step / STEPS))
     if JOB["champion"]:
         start = load_file(Path(JOB["champion"], "model.safetensors"), device)
         model.load_state_dict(start)

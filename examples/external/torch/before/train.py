@@ -32,7 +32,7 @@ def main() -> None:
     model = Flow(images.shape[1], classes, PARAMS["width"]).to(device)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(PARAMS["ema"]))
     optimizer = torch.optim.AdamW(model.parameters(), PARAMS["learning_rate"], weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PARAMS["learning_rate"], STEPS, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1 - step / STEPS))
     started = time.monotonic()
     for step in range(1, STEPS + 1):
         rows = torch.randint(len(images), (BATCH,))
