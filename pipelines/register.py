@@ -16,11 +16,21 @@ from pipelines.core.project import Project
 from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.feedback import curated
 from pipelines.feedback.curated import CuratedSummary
+from pipelines.models import base
 from pipelines.promotion import rules
 from pipelines.registration import card, machine, origin
 from pipelines.registry.client import Registry
 from pipelines.registry.publish import Publication, TrainingCurves, log_and_register
-from pipelines.registry.versions import CHAMPION, FEEDBACK, GENERATION, PACKAGES, WORKSPACE, NoVersionError
+from pipelines.registry.versions import (
+    CHAMPION,
+    DETERMINISTIC,
+    FEEDBACK,
+    GENERATION,
+    NOT_DETERMINISTIC,
+    PACKAGES,
+    WORKSPACE,
+    NoVersionError,
+)
 from pipelines.settings.schema import Params
 from pipelines.stage import main
 
@@ -55,6 +65,9 @@ def add(project: Project, params: Params, registry: Registry, key: str, scores: 
     tags = {**origin.tags(project, scores["benchmark_id"], learned), GENERATION: str(learned.generation)}
     results = rules.judge_first_version(params.promotion.rules, scores)
     fit = rules.combine(results, champion=False) != "reject"
+    if not base.describe(project.model).deterministic:
+        tags[DETERMINISTIC] = "false"
+        print(f"register: its manifest says `deterministic: false`: {NOT_DETERMINISTIC}")
     text = card.write(project, params, learned, tags)
     with TemporaryFolder() as temporary:
         folder = Path(temporary)
@@ -105,9 +118,14 @@ def training_curves(project: Project, train: dict[str, Any]) -> TrainingCurves:
 
 
 def identity(project: Project) -> str:
-    """A hash of the model and of its scores."""
-    sources = (project.model / "model.json", project.model / "weights.safetensors", project.reports / "metrics.json")
-    return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()[:32]
+    """A hash of the model and of its scores; of an external model, of all files that travel with a version."""
+    scores = project.reports / "metrics.json"
+    if base.describe(project.model).external is None:
+        sources = (project.model / "model.json", project.model / "weights.safetensors", scores)
+        return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()[:32]
+    names = (str(path.relative_to(project.model)) for path in base.own_files(project.model))
+    lines = [*(f"{name} {files.sha256(project.model / name)}" for name in names), files.sha256(scores)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
 if __name__ == "__main__":

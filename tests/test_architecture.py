@@ -223,6 +223,8 @@ READS = {
     "pipelines.core.project",  # the edge: from here on it is passed
     "pipelines.core.processes",
     "pipelines.core.backend",  # what TensorFlow and XLA read themselves
+    "pipelines.models.external",  # which interpreter samples on this machine: a version travels without a project
+    "pipelines.models.worker",  # what its process inherits
     "pipelines.sources.keras",  # where Keras itself keeps its data sets
     "commands.simulate",  # an edge, see below
     "flows.schedules",

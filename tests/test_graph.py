@@ -94,7 +94,8 @@ def test_a_stage_lists_nothing_that_it_does_not_use(stage: str) -> None:
     files = {f"{module.replace('.', '/')}.py" for module in code_of(stage)}
     plugins = {"pipelines/sources", "pipelines/rules", "pipelines/features", "pipelines/metrics", "pipelines/templates"}
     # Stored with a version, and imported by the family that params name.
-    by_path = {"pipelines/registry/pyfunc.py", "pipelines/models/flow.py"}
+    imported_by_family = {f"pipelines/models/{name}.py" for name in ("flow", "serve_sampler", "worker")}
+    by_path = {"pipelines/registry/pyfunc.py", *imported_by_family}
     for dep in listed(stage):
         if "${" not in dep and dep not in plugins | by_path:
             assert (REPOSITORY / dep).exists(), dep

@@ -429,6 +429,9 @@ def test_a_model_that_draws_something_else_moves_no_alias(
         def draw(self, seeds: np.ndarray, labels: object) -> np.ndarray:
             return np.zeros((len(seeds), 8, 8, 1), np.uint8)
 
+        def close(self) -> None:
+            pass
+
     monkeypatch.setattr(Registry, "load_model", lambda registry, uri: Liar())
     with pytest.raises(GenloopError, match="generates other images"):
         register.run(made, params)

@@ -15,7 +15,10 @@ from pipelines.core.project import Project
 from pipelines.evaluation import summary
 from pipelines.evaluation.summary import Findings
 from pipelines.feedback.curated import CuratedSummary
+from pipelines.models import base
+from pipelines.models.base import Description
 from pipelines.registration.origin import stage_report
+from pipelines.registry.versions import NOT_DETERMINISTIC
 from pipelines.scoring import readings
 from pipelines.scoring.readings import Reading
 from pipelines.settings.schema import Params
@@ -23,6 +26,7 @@ from pipelines.settings.schema import Params
 NAME = "model-card.md"
 TEMPLATE = Path(__file__).with_name(NAME)
 LIMIT = 5_000  # characters that MLflow keeps of a version's description
+ORIGIN = ("base", "adapter", "licence")  # what the manifest of an external model may tell people
 MAX_NAMES = 12  # classes that are named in a sentence
 
 # Under what licence the images of a source come, where the source itself settles that.
@@ -42,6 +46,7 @@ def write(project: Project, params: Params, learned: CuratedSummary, tags: Mappi
     """The card, as Markdown. tags: of the version."""
     names = ("metrics", "train", "clean", "validate", "ingest", "feedback", "reference")
     metrics, train, cleaned, data, ingested, curation, reference = (stage_report(project.reports, name) for name in names)
+    about = base.describe(project.model)
     lines = readings.class_lines(project.reports)
     findings = summary.find(metrics, readings.read_classes(lines))
     classes = cleaned.get("classes") or [line["class"] for line in lines]
@@ -57,6 +62,9 @@ def write(project: Project, params: Params, learned: CuratedSummary, tags: Mappi
         family=params.model.family,
         preset=params.model.preset,
         change=params.model.change,
+        origin=list(describe_origin(about)),
+        deterministic=about.deterministic,
+        not_deterministic=NOT_DETERMINISTIC,
         seed=params.train.seed,
         train={"weights": None, "step": None, "batch_size": None, **train},
         start="from scratch" if "genloop.parent" not in tags else f"went on from version {tags['genloop.parent']}",
@@ -79,6 +87,14 @@ def write(project: Project, params: Params, learned: CuratedSummary, tags: Mappi
         by_class=class_table([line["class"] for line in lines], findings.classes),
     )
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def describe_origin(about: Description) -> Iterator[tuple[str, str]]:
+    """What an external model's manifest says of itself, by title."""
+    manifest = about.external["manifest"] if about.external else {}
+    for title in ORIGIN:
+        if text := (manifest.get("card") or {}).get(title):
+            yield title.capitalize(), escape(text)
 
 
 def shorten(card: str) -> str:

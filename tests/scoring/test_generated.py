@@ -20,6 +20,8 @@ from pipelines.scoring.generated import GeneratedSamples
 class Seeded:
     """A model whose images are their seeds, and an extractor that reads them off."""
 
+    walks = True
+
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return np.broadcast_to(seeds[:, None, None, None], (len(seeds), 4, 4, 1)).astype(np.uint8)
 
