@@ -31,6 +31,7 @@ from . import serve_sampler
 from .serve_sampler import LENGTH, MARK, MOST_HEADER
 
 TICK = 0.25  # seconds between two looks at the memory while an answer is waited for, and at whether the process still runs
+BETWEEN = 2.0  # seconds between two looks at the memory of a process whose calls are shorter than that
 GRACE = 10.0  # seconds in which a process has ended that was told to
 TAIL, LINES, LINE = 2**14, 6, 300  # bytes of its output that are kept; lines, and characters of each, that a message shows
 PREFIX = "genloop-tmp-"  # of folders that `genloop gc` removes when no process uses them
@@ -118,6 +119,7 @@ class Worker:
         self.running: RunningWorker | None = None
         self.finalizer: weakref.finalize | None = None
         self.number = 0
+        self.measured = time.monotonic()  # its memory, between two calls
 
     def describe(self) -> dict[str, Any]:
         """size, channels, and whether it offers `walk`, `variations` and `features`. Raises WorkerError."""
@@ -166,7 +168,7 @@ class Worker:
             self.running = running = None
             if self.finalizer is not None:
                 self.finalizer.detach()
-        if running is not None and running.process.poll() is None:
+        if running is not None and running.process.poll() is None and not self.outgrown(running):
             return running
         self.end()
         self.program.check()
@@ -193,6 +195,13 @@ class Worker:
             raise
         running.description.update(about)
         return running
+
+    def outgrown(self, running: RunningWorker) -> bool:
+        """Whether a process that has answered many short calls has come to hold more memory than it may."""
+        if time.monotonic() - self.measured < BETWEEN:
+            return False
+        self.measured = time.monotonic()
+        return held_by(running, self.program.memory) > self.program.memory
 
     def end(self) -> None:
         if self.finalizer is not None:
@@ -289,8 +298,7 @@ class Exchange:
                 )
 
     def check_memory(self) -> None:
-        own = self.running.process.pid
-        held = memory([own, *serve_sampler.relatives(self.running.mark, own)], self.program.memory)
+        held = held_by(self.running, self.program.memory)
         if held > self.program.memory:
             raise WorkerError(
                 f"the sampler held {held / 2**30:.1f} GiB of memory, more than its limit of {self.program.memory / 2**30:.1f}, "
@@ -371,8 +379,9 @@ def stop(running: RunningWorker) -> None:
     shutil.rmtree(running.folder, ignore_errors=True)
 
 
-def memory(processes: list[int], limit: int) -> int:
-    """Bytes that the processes hold together; where the sum is beyond the limit, pages that they share are counted once."""
+def held_by(running: RunningWorker, limit: int) -> int:
+    """Bytes that all processes of a worker hold; where the sum is beyond the limit, pages that they share are counted once."""
+    processes = [running.process.pid, *serve_sampler.relatives(running.mark, running.process.pid)]
     resident = sum(pages * os.sysconf("SC_PAGE_SIZE") for process in processes for pages in resident_pages(process))
     if resident <= limit:
         return resident

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import signal
 import subprocess
@@ -62,7 +63,8 @@ def kill_one(model: ExternalGenerator, after: float) -> None:
     while (found := model.worker.running) is None or not (victims := relatives(found.mark, -1)):
         time.sleep(0.001)
     time.sleep(after)
-    os.kill(victims[int(1000 * after) % len(victims)], signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it was killed with the other one
+        os.kill(victims[int(1000 * after) % len(victims)], signal.SIGKILL)
 
 
 def test_killed_again_and_again_no_image_is_lost_or_wrong(generator: Callable[..., ExternalGenerator]) -> None:
@@ -109,6 +111,19 @@ def test_a_call_that_hangs_and_one_that_eats_memory_are_ended(generator: Callabl
     hungry = generator(draw_with("import time; held = np.ones(2**26); time.sleep(20)"), memory_gb=0.3)
     with pytest.raises(WorkerError, match=r"held 0.\d GiB of memory, more than its limit of 0.3"):
         hungry.draw(SEEDS, LABELS)
+
+
+def test_one_that_grows_from_call_to_call_is_started_anew(
+    generator: Callable[..., ExternalGenerator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.models.worker.BETWEEN", 0.0)
+    grows = draw_with("self.held = getattr(self, 'held', []) + [np.ones(2**22)]")
+    model = generator(grows, memory_gb=0.25)
+    marks = set()
+    for _ in range(12):
+        assert np.array_equal(model.draw(SEEDS, LABELS), expected(SEEDS, LABELS))
+        marks.add(running(model).mark)
+    assert len(marks) > 1
 
 
 CHILDREN = """
