@@ -65,10 +65,11 @@ def add(project: Project, params: Params, registry: Registry, key: str, scores: 
     tags = {**origin.tags(project, scores["benchmark_id"], learned), GENERATION: str(learned.generation)}
     results = rules.judge_first_version(params.promotion.rules, scores)
     fit = rules.combine(results, champion=False) != "reject"
-    if not base.describe(project.model).deterministic:
+    about = base.describe(project.model)
+    if not about.deterministic:
         tags[DETERMINISTIC] = "false"
         print(f"register: its manifest says `deterministic: false`: {NOT_DETERMINISTIC}")
-    text = card.write(project, params, learned, tags)
+    text = card.write(project, params, learned, tags, about.external and about.external["manifest"])
     with TemporaryFolder() as temporary:
         folder = Path(temporary)
         gather(project, folder, learned, text)

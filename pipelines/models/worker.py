@@ -311,11 +311,10 @@ class Exchange:
             self.running.process.wait(GRACE)
         self.running.reader.join(1.0)  # the rest of what it wrote
         how = describe_end(self.running.process.returncode)
-        when = "while it was loaded" if self.call == "describe" else f"in `{self.call}`"
-        return WorkerDeathError(
-            f"the sampler's process ended {when}, twice: {how}; run it by itself in {self.program.python} to see why"
-            f"{self.running.output.last_lines()}"
-        )
+        when, advice = f"in `{self.call}`", f"call it by itself in {self.program.python} to see why"
+        if self.call == "describe":
+            when, advice = "while it was loaded", f"{self.program.python} is to be a Python of 3.9 or later with numpy"
+        return WorkerDeathError(f"the sampler's process ended {when}, twice: {how}; {advice}{self.running.output.last_lines()}")
 
     def garbled(self) -> WorkerError:
         return WorkerError(

@@ -15,10 +15,8 @@ from pipelines.core.project import Project
 from pipelines.evaluation import summary
 from pipelines.evaluation.summary import Findings
 from pipelines.feedback.curated import CuratedSummary
-from pipelines.models import base
-from pipelines.models.base import Description
 from pipelines.registration.origin import stage_report
-from pipelines.registry.versions import NOT_DETERMINISTIC
+from pipelines.registry.versions import DETERMINISTIC, NOT_DETERMINISTIC
 from pipelines.scoring import readings
 from pipelines.scoring.readings import Reading
 from pipelines.settings.schema import Params
@@ -42,11 +40,16 @@ KERAS_LICENCES = {
 OTHER_LICENCE = "as its owner says, whom Genloop cannot ask"
 
 
-def write(project: Project, params: Params, learned: CuratedSummary, tags: Mapping[str, str]) -> str:
-    """The card, as Markdown. tags: of the version."""
+def write(
+    project: Project,
+    params: Params,
+    learned: CuratedSummary,
+    tags: Mapping[str, str],
+    manifest: Mapping[str, Any] | None = None,
+) -> str:
+    """The card, as Markdown. tags: of the version. manifest: of an external model."""
     names = ("metrics", "train", "clean", "validate", "ingest", "feedback", "reference")
     metrics, train, cleaned, data, ingested, curation, reference = (stage_report(project.reports, name) for name in names)
-    about = base.describe(project.model)
     lines = readings.class_lines(project.reports)
     findings = summary.find(metrics, readings.read_classes(lines))
     classes = cleaned.get("classes") or [line["class"] for line in lines]
@@ -62,8 +65,8 @@ def write(project: Project, params: Params, learned: CuratedSummary, tags: Mappi
         family=params.model.family,
         preset=params.model.preset,
         change=params.model.change,
-        origin=list(describe_origin(about)),
-        deterministic=about.deterministic,
+        origin=list(describe_origin(manifest or {})),
+        deterministic=tags.get(DETERMINISTIC) != "false",
         not_deterministic=NOT_DETERMINISTIC,
         seed=params.train.seed,
         train={"weights": None, "step": None, "batch_size": None, **train},
@@ -89,9 +92,8 @@ def write(project: Project, params: Params, learned: CuratedSummary, tags: Mappi
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def describe_origin(about: Description) -> Iterator[tuple[str, str]]:
-    """What an external model's manifest says of itself, by title."""
-    manifest = about.external["manifest"] if about.external else {}
+def describe_origin(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What an external model's manifest says of the model, by title."""
     for title in ORIGIN:
         if text := (manifest.get("card") or {}).get(title):
             yield title.capitalize(), escape(text)
