@@ -112,7 +112,7 @@ def gather(project: Project, folder: Path, learned: CuratedSummary, text: str) -
 def training_curves(project: Project, train: dict[str, Any]) -> TrainingCurves:
     """Losses and grids of the training; its grids, where they are on this machine."""
     with (project.reports / "training.csv").open(newline="", encoding="utf-8") as file:
-        lines = [{name: float(value) for name, value in line.items()} for line in csv.DictReader(file)]
+        lines = [{name: float(value) for name, value in line.items() if value} for line in csv.DictReader(file)]
     values = {int(line.pop("step")): line for line in lines}
     log = project.root / train.get("log", "")
     return TrainingCurves(values, {step: path for step in values if (path := log / f"samples-{step:08d}.png").is_file()})

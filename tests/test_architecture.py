@@ -147,6 +147,7 @@ FLOORS = (
     ("pipelines.preference",),
     ("pipelines.guidance",),
     ("pipelines.training",),
+    ("pipelines.external",),
     ("pipelines.evaluation",),
     ("pipelines.promotion",),
     ("pipelines.registration",),

@@ -16,7 +16,7 @@ GLUE = {
     "pipelines.catalogue",
     "pipelines.stage",
     "pipelines.sources.changes",
-    *(f"pipelines.settings.{name}" for name in ("schema", "load", "faults")),
+    *(f"pipelines.settings.{name}" for name in ("block", "schema", "load", "faults", "manifest", "yaml_files")),
     *(
         f"pipelines.core.{name}"
         for name in (

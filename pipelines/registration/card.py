@@ -69,7 +69,7 @@ def write(
         deterministic=tags.get(DETERMINISTIC) != "false",
         not_deterministic=NOT_DETERMINISTIC,
         seed=params.train.seed,
-        train={"weights": None, "step": None, "batch_size": None, **train},
+        train={"weights": None, "weights_unit": None, "step": None, "batch_size": None, **train},
         start="from scratch" if "genloop.parent" not in tags else f"went on from version {tags['genloop.parent']}",
         at=f"{timestamps.now():%Y-%m-%d}",
         generation=learned.generation,
