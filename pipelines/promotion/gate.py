@@ -127,7 +127,7 @@ def metrics_of(declared: Sequence[PromotionRule]) -> list[str]:
 
 def usable_floor(project: Project, params: Params, pinned: Benchmark, log: Callable[[str], None]) -> NoiseFloor | None:
     """The noise floor, where params ask for it and it was measured by this benchmark; by what people like now, if it can be."""
-    if not params.promotion.noise:
+    if not params.promotion.noise or not params.model.trains:  # of only a sampler there is no training with another seed
         return None
     floor = noise_floor.read(project.noise_floor)
     if floor is None or floor.benchmark_id != pinned.id:
