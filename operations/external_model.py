@@ -26,9 +26,10 @@ from pipelines.external.monitor import ReportMonitor
 from pipelines.feedback import curated
 from pipelines.models.external import ExternalGenerator
 from pipelines.settings import manifest as manifests
-from pipelines.settings.load import check_params, lay_over, parse_yaml, read_text, set_key
-from pipelines.settings.manifest import Manifest
+from pipelines.settings.load import check_params, lay_over, set_key
+from pipelines.settings.manifest import ExternalManifest
 from pipelines.settings.schema import Params
+from pipelines.settings.yaml_files import parse_yaml, read_text
 
 EXAMPLE = CODE / "examples" / "external" / "numpy"
 COPIED = (manifests.NAME, "train.py", "sampler.py")
@@ -169,7 +170,7 @@ def examine(found: ModelCheck, scratch: Project, folder: Path, options: CheckOpt
             draw_picture(found, generator)
 
 
-def params_for(manifest: Manifest, folder: Path, options: CheckOptions) -> Params:
+def params_for(manifest: ExternalManifest, folder: Path, options: CheckOptions) -> Params:
     """Settings by which the model is trained for a moment. Raises InputError where it does not take what `options` ask for."""
     sizes = manifest.sizes
     fitting = [size for size in range(sizes.least, sizes.most + 1) if size in sizes]
@@ -232,7 +233,7 @@ def write_images(scratch: Project, params: Params) -> list[str]:
     return CLASSES
 
 
-def prepare(scratch: Project, params: Params, manifest: Manifest, folder: Path) -> tuple[JobFolders, ExportedRows]:
+def prepare(scratch: Project, params: Params, manifest: ExternalManifest, folder: Path) -> tuple[JobFolders, ExportedRows]:
     """What a training finds when it begins."""
     folders = JobFolders(scratch.checkpoints / "check")
     folders.prepare()
@@ -244,7 +245,13 @@ def prepare(scratch: Project, params: Params, manifest: Manifest, folder: Path) 
 
 
 def describe(
-    model: Path, params: Params, manifest: Manifest, classes: list[str], source: Path, hashes: dict[str, str], steps: int
+    model: Path,
+    params: Params,
+    manifest: ExternalManifest,
+    classes: list[str],
+    source: Path,
+    hashes: dict[str, str],
+    steps: int,
 ) -> None:
     """Complete the model with its code, from `source`, and its description."""
     content.copy(source, model / training.CODE)

@@ -60,16 +60,16 @@ def add(project: Project, params: Params, registry: Registry, key: str, scores: 
     """Register the model in data/ as a new version; its number."""
     metrics = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
     train = origin.stage_report(project.reports, "train")
-    learned = curated.read_summary(project.curated)
+    about = base.describe(project.model)
+    learned = curated.read_summary(project.curated) if about.trained else CuratedSummary([], 0, 0)
     learned = replace(learned, generation=max(learned.generation, parents_generation(registry, train)))
     tags = {**origin.tags(project, scores["benchmark_id"], learned), GENERATION: str(learned.generation)}
     results = rules.judge_first_version(params.promotion.rules, scores)
     fit = rules.combine(results, champion=False) != "reject"
-    about = base.describe(project.model)
     if not about.deterministic:
         tags[DETERMINISTIC] = "false"
         print(f"register: its manifest says `deterministic: false`: {NOT_DETERMINISTIC}")
-    text = card.write(project, params, learned, tags, about.external and about.external["manifest"])
+    text = card.write(project, params, learned, tags, about.external)
     with TemporaryFolder() as temporary:
         folder = Path(temporary)
         gather(project, folder, learned, text)
@@ -119,13 +119,20 @@ def training_curves(project: Project, train: dict[str, Any]) -> TrainingCurves:
 
 
 def identity(project: Project) -> str:
-    """A hash of the model and of its scores; of an external model, of all files that travel with a version."""
+    """A hash of the model and of its scores; of an external model, of all files that travel with a version.
+
+    Where nothing was trained, scores do not count: they move with what people say, and the model stays the same version.
+    """
     scores = project.reports / "metrics.json"
-    if base.describe(project.model).external is None:
+    about = base.describe(project.model)
+    if about.external is None:
         sources = (project.model / "model.json", project.model / "weights.safetensors", scores)
         return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()[:32]
     names = (str(path.relative_to(project.model)) for path in base.own_files(project.model))
-    lines = [*(f"{name} {files.sha256(project.model / name)}" for name in names), files.sha256(scores)]
+    lines = [
+        *(f"{name} {files.sha256(project.model / name)}" for name in names),
+        *([files.sha256(scores)] if about.trained else []),
+    ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 

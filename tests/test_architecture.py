@@ -282,7 +282,7 @@ def test_nobody_moves_the_working_directory_and_only_the_edge_asks_for_it() -> N
         return isinstance(node, ast.Attribute) and node.attr in ("cwd", "getcwd") and not name_is(node.value, "self")
 
     assert modules_with(moves) == set()
-    assert modules_with(asks) <= {"pipelines.core.project", "commands.score"}
+    assert modules_with(asks) <= {"pipelines.core.project", "commands.app", "commands.score"}
 
 
 def test_no_class_name_stands_twice() -> None:

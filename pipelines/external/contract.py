@@ -107,16 +107,17 @@ def repetitions(
 
 
 def variety(images: np.ndarray, labels: np.ndarray | None) -> ContractResult:
-    """Whether two seeds give two images."""
-    different = len({image.tobytes() for image in images})
-    if different == 1:
-        return ContractResult(
-            "variety",
-            "failed",
-            f"all {SEEDS} images are the same",
-            "the model has collapsed, or its sampler does not use the seed",
-        )
-    return ContractResult("variety", "ok", f"{different} different images of {SEEDS}")
+    """Whether another seed is another image, of the same class."""
+    given = np.zeros(len(images), np.int32) if labels is None else labels
+    groups = [images[given == label] for label in np.unique(given)]
+    if all(count_different(group) == 1 for group in groups):
+        words = f"for {len(groups[0])} seeds all images of a class are the same"
+        return ContractResult("variety", "failed", words, "the model has collapsed, or its sampler does not use the seed")
+    return ContractResult("variety", "ok", f"{count_different(images)} different images of {SEEDS}")
+
+
+def count_different(images: np.ndarray) -> int:
+    return len({image.tobytes() for image in images})
 
 
 def dependence_on_labels(
@@ -163,10 +164,10 @@ def walk(generator: ContractModel, seeds: np.ndarray, labels: np.ndarray | None,
 
 
 def label_seeds(generator: ContractModel, shift: int) -> np.ndarray | None:
-    """(SEEDS,) int32 labels by turns; None where the model is not asked for classes."""
+    """(SEEDS,) int32: labels of two classes, half of each, to compare seeds; None where it is not asked for any."""
     if not generator.conditional:
         return None
-    return ((np.arange(SEEDS) + shift) % len(generator.classes)).astype(np.int32)
+    return ((np.arange(SEEDS) // (SEEDS // 2) + shift) % len(generator.classes)).astype(np.int32)
 
 
 def attempt(call: Callable[[], np.ndarray]) -> tuple[np.ndarray | None, str]:

@@ -17,7 +17,7 @@ from pipelines.core.progress import Progress
 from pipelines.core.project import Project
 from pipelines.feedback import curated
 from pipelines.scoring import approval
-from pipelines.settings.manifest import Manifest
+from pipelines.settings.manifest import ExternalManifest
 from pipelines.settings.schema import Params
 from pipelines.training import collapse, dataset
 from pipelines.training.dataset import Dataset, WeightFactors
@@ -62,7 +62,7 @@ class ExportedRows:
     sample: Dataset
 
 
-def export(project: Project, params: Params, manifest: Manifest, folder: Path) -> ExportedRows:
+def export(project: Project, params: Params, manifest: ExternalManifest, folder: Path) -> ExportedRows:
     """Write the training rows into `folder`, whole or not at all; where it is there, they are only counted.
 
     Raises:

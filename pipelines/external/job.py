@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.core import files
 from pipelines.external.data import ExportedRows
-from pipelines.settings.manifest import Manifest
+from pipelines.settings.manifest import ExternalManifest
 from pipelines.settings.schema import Params
 
 FORMAT = 1
@@ -78,7 +78,9 @@ class JobFolders:
             folder.mkdir()
 
 
-def write(folders: JobFolders, params: Params, manifest: Manifest, rows: ExportedRows, has_champion: bool) -> dict[str, Any]:
+def write(
+    folders: JobFolders, params: Params, manifest: ExternalManifest, rows: ExportedRows, has_champion: bool
+) -> dict[str, Any]:
     """Write job.json; its content. Paths are absolute."""
     content = {
         "format": FORMAT,
@@ -101,7 +103,7 @@ def write(folders: JobFolders, params: Params, manifest: Manifest, rows: Exporte
     return content
 
 
-def prompts(manifest: Manifest, classes: list[str]) -> dict[str, str] | None:
+def prompts(manifest: ExternalManifest, classes: list[str]) -> dict[str, str] | None:
     """The prompt of each class, by its name, and as `default` that of a model without classes; None where none is asked for."""
     if manifest.condition != "prompts":
         return None

@@ -30,7 +30,7 @@ from pipelines.models import base
 from pipelines.models.external import ExternalGenerator
 from pipelines.registry.client import Registry
 from pipelines.settings import manifest as manifests
-from pipelines.settings.manifest import Manifest
+from pipelines.settings.manifest import ExternalManifest
 from pipelines.settings.schema import Params
 from pipelines.training import checkpoint_folders, dataset, parent, preview
 from pipelines.training.preview import PreviewSamples
@@ -101,7 +101,7 @@ def train(project: Project, params: Params, registry: Registry) -> TrainedModel:
     )
 
 
-def take_sampler(project: Project, params: Params, manifest: Manifest) -> TrainedModel:
+def take_sampler(project: Project, params: Params, manifest: ExternalManifest) -> TrainedModel:
     """The model of a folder that has only a sampler. No row is read or exported, and its history is one line, of step 0."""
     print(f"train: {params.model.title} has `train: null`: nothing is trained, its sampler is the model")
     classes = shards.classes(project.clean) if manifest.conditional else []
@@ -134,7 +134,7 @@ def key(project: Project, params: Params, champion: Path | None) -> str:
     return checkpoint_folders.key(settings, [])
 
 
-def check_champion(params: Params, manifest: Manifest, classes: list[str], champion: Path) -> int:
+def check_champion(params: Params, manifest: ExternalManifest, classes: list[str], champion: Path) -> int:
     """How many steps led to the version in `champion`.
 
     Raises:
@@ -168,7 +168,7 @@ def check_champion(params: Params, manifest: Manifest, classes: list[str], champ
 
 
 def run_command(
-    project: Project, params: Params, manifest: Manifest, folders: JobFolders, rows: ExportedRows, python: str
+    project: Project, params: Params, manifest: ExternalManifest, folders: JobFolders, rows: ExportedRows, python: str
 ) -> ReportMonitor:
     """Run the training's command to its end. Raises GenloopError where it fails."""
     variables = trainer.variables(project.environment, folders, python)
@@ -205,7 +205,7 @@ def check_result(folder: Path, began: float) -> dict[str, str]:
 
 
 def describe(
-    params: Params, manifest: Manifest, classes: list[str], folder: Path, hashes: dict[str, str], steps: int
+    params: Params, manifest: ExternalManifest, classes: list[str], folder: Path, hashes: dict[str, str], steps: int
 ) -> dict[str, Any]:
     """The content of model.json. folder: with the content that the model carries."""
     spec = base.ImageSpec(params.image.size, params.image.channels, len(classes))

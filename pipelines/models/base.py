@@ -82,6 +82,11 @@ class Description:
         """Whether a seed is always the same image."""
         return self.external is None or bool(self.external["manifest"].get("deterministic", True))
 
+    @property
+    def trained(self) -> bool:
+        """Whether a training made it; an external model may be only a sampler."""
+        return self.external is None or self.external["manifest"].get("train", "") is not None
+
     def as_text(self) -> str:
         """The content of model.json; `external` is in it where there is one, so that other models' files stay what they are."""
         stored = asdict(self)

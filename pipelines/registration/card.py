@@ -45,9 +45,9 @@ def write(
     params: Params,
     learned: CuratedSummary,
     tags: Mapping[str, str],
-    manifest: Mapping[str, Any] | None = None,
+    external: Mapping[str, Any] | None = None,
 ) -> str:
-    """The card, as Markdown. tags: of the version. manifest: of an external model."""
+    """The card, as Markdown. tags: of the version. external: what model.json says of an external model."""
     names = ("metrics", "train", "clean", "validate", "ingest", "feedback", "reference")
     metrics, train, cleaned, data, ingested, curation, reference = (stage_report(project.reports, name) for name in names)
     lines = readings.class_lines(project.reports)
@@ -65,7 +65,8 @@ def write(
         family=params.model.family,
         preset=params.model.preset,
         change=params.model.change,
-        origin=list(describe_origin(manifest or {})),
+        origin=list(describe_origin(external or {})),
+        trained=not external or external.get("manifest", {}).get("train", "") is not None,
         deterministic=tags.get(DETERMINISTIC) != "false",
         not_deterministic=NOT_DETERMINISTIC,
         seed=params.train.seed,
@@ -92,11 +93,13 @@ def write(
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def describe_origin(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What an external model's manifest says of the model, by title."""
+def describe_origin(external: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What an external model's manifest says of the model, by title, and the hash of the code that the version carries."""
     for title in ORIGIN:
-        if text := (manifest.get("card") or {}).get(title):
-            yield title.capitalize(), escape(text)
+        if text := (external.get("manifest", {}).get("card") or {}).get(title):
+            yield f"**{title.capitalize()}**, as its owner says", escape(text)
+    if digest := external.get("content"):
+        yield "**Code and manifest**", f"in the version's folder `external`, sha256 of its content `{digest}`"
 
 
 def shorten(card: str) -> str:

@@ -73,6 +73,7 @@ def log_and_register(params: Params, registry: Registry, publication: Publicatio
     with registry.mlflow_errors(), registry.fluent(), mlflow.start_run(experiment_id=experiment) as run:
         mlflow.set_tags(publication.tags)
         mlflow.log_params(flatten(params.model_dump(mode="json", by_alias=True)))
+        mlflow.log_params(external_facts(registry.project.model))
         mlflow.log_metrics(publication.metrics)
         mlflow.log_artifacts(str(publication.artifacts))
         if publication.curves:
@@ -89,6 +90,19 @@ def log_and_register(params: Params, registry: Registry, publication: Publicatio
             client.update_model_version(name, str(version), publication.description)
             client.set_registered_model_alias(name, CHAMPION if first and publication.fit else CHALLENGER, str(version))
     return version
+
+
+def external_facts(model: Path) -> dict[str, Any]:
+    """What tells one external model in `model` from another, as parameters of its run; none of a family's."""
+    from pipelines.models import base
+
+    external = base.describe(model).external
+    if external is None:
+        return {}
+    manifest = external["manifest"]
+    names = ("train", "sampler", "python", "requirements", "condition", "deterministic")
+    facts = {"content": external.get("content"), **{name: manifest.get(name) for name in names}, **(manifest.get("card") or {})}
+    return {f"model.manifest.{name}": value for name, value in facts.items() if value not in (None, [])}
 
 
 def log_curves(curves: TrainingCurves) -> None:

@@ -120,7 +120,7 @@ def is_plain(value: Any) -> bool:
     return isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
 
 
-class Manifest(Block):
+class ExternalManifest(Block):
     """train: the command of a training, None where nobody trains here. sampler: `module:object`, called in its own process.
 
     python: the interpreter of both; None for Genloop's own. presets: values for the training and the sampler, by the preset's
@@ -157,13 +157,13 @@ class Manifest(Block):
         return self.model_dump(mode="json", by_alias=True)
 
     @model_validator(mode="after")
-    def prompt_is_for_prompts(self) -> Manifest:
+    def prompt_is_for_prompts(self) -> ExternalManifest:
         if self.prompt is not None and self.condition != "prompts":
             raise contradiction(f"prompt: it is for `condition: prompts`, and condition is {self.condition}; leave it out")
         return self
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Path) -> ExternalManifest:
     """The manifest of an external model's folder.
 
     Raises:
@@ -179,13 +179,13 @@ def read(folder: Path) -> Manifest:
         came = "an empty file" if content is None else type(content).__name__
         raise InputError(f"{file}: expected a mapping with the keys train and sampler, came {came}")
     try:
-        return Manifest.model_validate(content)
+        return ExternalManifest.model_validate(content)
     except ValidationError as error:
-        lines = [f"{file}: {path}: {text}" if path else f"{file}: {text}" for path, text in describe(error, Manifest)]
+        lines = [f"{file}: {path}: {text}" if path else f"{file}: {text}" for path, text in describe(error, ExternalManifest)]
         raise InputError("\n".join(lines)) from None
 
 
-def interpreter(manifest: Manifest, folder: Path, environment: Mapping[str, str]) -> str:
+def interpreter(manifest: ExternalManifest, folder: Path, environment: Mapping[str, str]) -> str:
     """The path of the Python that trains and samples; the variable GENLOOP_EXTERNAL_PYTHON counts more than the manifest.
 
     A relative one is below `folder`. Links are not followed, because a virtual environment is known by the link to its Python.
@@ -205,7 +205,7 @@ def check_interpreter(python: str) -> None:
         )
 
 
-def command(manifest: Manifest, python: str, arguments: Sequence[str] = ()) -> list[str]:
+def command(manifest: ExternalManifest, python: str, arguments: Sequence[str] = ()) -> list[str]:
     """The words of `train`, with the interpreter for a first word `python`."""
     assert manifest.train is not None
     first, *rest = shlex.split(manifest.train)

@@ -32,7 +32,7 @@ from pipelines.rules.base import Rule
 from pipelines.settings import manifest
 from pipelines.settings.block import Block
 from pipelines.settings.faults import check_part, contradiction, fault
-from pipelines.settings.manifest import Manifest
+from pipelines.settings.manifest import ExternalManifest
 from pipelines.sources.base import Source
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class ModelParams(Block):
 
     # The folder's whole path, and what its manifest says; None where another family is trained.
     _folder: Path | None = PrivateAttr(None)
-    _manifest: Manifest | None = PrivateAttr(None)
+    _manifest: ExternalManifest | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def fits_kind(self, info: ValidationInfo) -> ModelParams:
@@ -206,7 +206,7 @@ class ModelParams(Block):
         return self._manifest or catalogue.get(catalogue.MODELS, self.family)
 
     @property
-    def manifest(self) -> Manifest | None:
+    def manifest(self) -> ExternalManifest | None:
         """That of an external model; None of a family of ours."""
         return self._manifest
 

@@ -132,7 +132,13 @@ def test_a_short_card_is_its_own_description(reported: Project, params: Params) 
 
 def test_an_external_model_s_card_names_what_it_is_made_of(reported: Project, params: Params) -> None:
     manifest = {"card": {"base": "stable-diffusion <v1>", "licence": "openrail", "adapter": None}}
-    text = card.write(reported, params, CuratedSummary([], 0, 0), {DETERMINISTIC: "false"}, manifest)
+    external = {"manifest": manifest, "content": "ab12"}
+    text = card.write(reported, params, CuratedSummary([], 0, 0), {DETERMINISTIC: "false"}, external)
+    assert "sha256 of its content `ab12`" in text
+    assert "**Training**: from scratch" in text
+    sampler = {"manifest": {**manifest, "train": None}, "content": "ab12"}
+    only = card.write(reported, params, CuratedSummary([], 0, 0), {}, sampler)
+    assert "**Training**: none by Genloop, which has only its sampler\n- **Generation**" in only
     assert "- **Base**, as its owner says: stable-diffusion \\<v1\\>\n- **Licence**, as its owner says: openrail\n" in text
     assert "- **Not deterministic**: the same seed may give another picture each time" in text
     assert "Adapter" not in text
