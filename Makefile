@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 export GIT_PYTHON_REFRESH = quiet
 
-.PHONY: help run env test test-all lint lock bench clean
+.PHONY: help run env test test-all test-external lint lock bench clean
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: env  ## the main job: from images to a registered model
 	@$(BIN)/genloop run
@@ -32,10 +32,21 @@ moved:
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_loop.py tests
 
 test: env  ## the tests that CI runs
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow and not external"
 
 test-all: env  ## all tests, also those that take long
 	@$(PYTEST)
+
+# What examples/external/*/requirements.txt ask for, apart from .venv: PyTorch and TensorFlow would come with libraries of their own.
+EXTERNAL := .venv-external
+test-external: env $(EXTERNAL)/complete  ## tests of the external models that need PyTorch
+	@GENLOOP_EXTERNAL_PYTHON=$(CURDIR)/$(EXTERNAL)/bin/python $(BIN)/python -m pytest tests/external -m external
+
+$(EXTERNAL)/complete: $(wildcard examples/external/*/requirements.txt)
+	@echo "making the environment of the external examples in $(EXTERNAL) (once, some minutes; PyTorch is large)"
+	@test -x $(EXTERNAL)/bin/python || $(PYTHON) -m venv $(EXTERNAL)
+	@$(EXTERNAL)/bin/pip install -qq --disable-pip-version-check $(foreach file,$^,-r $(file))
+	@touch $@
 
 lint: env  ## ruff and mypy
 	@$(BIN)/ruff check .

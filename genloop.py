@@ -8,7 +8,7 @@ import sys
 # isort: off
 # In the order in which --help lists them.
 from commands import run, generate, score, import_feedback, fold, promote, rollback, history, rebuild  # noqa: F401
-from commands import pull, up, studio, why, influence, forget, tune, simulate, gc, backup, restore, status, doctor  # noqa: F401
+from commands import pull, up, studio, why, influence, forget, tune, simulate, model, gc, backup, restore, status, doctor  # noqa: F401
 # isort: on
 
 from commands.app import app

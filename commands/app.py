@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -41,11 +42,21 @@ def options(context: typer.Context, folder: Folder = None) -> None:
     context.obj = folder
 
 
-def command(find: Callable[[Path | None], Project] = Project.find, writes: bool = False) -> Callable[[F], F]:
+def project_or_folder(folder: Path | None) -> Project:
+    """The project around `folder` or the working directory; outside of any project, the working directory itself."""
+    found = Project.find(folder)
+    working = Path.cwd().resolve()
+    return found if folder or working.is_relative_to(found.root) else replace(found, root=working)
+
+
+def command(
+    find: Callable[[Path | None], Project] = Project.find, writes: bool = False, group: typer.Typer = app
+) -> Callable[[F], F]:
     """Register a function as a command with the option --project. It gets the project first; its errors become messages.
 
     The function itself is unchanged. It imports slow modules in its body, because each command imports the files of all.
     find: makes the project from the folder that the user named, or from None. writes: it needs a project that can be written.
+    group: of which it is a command.
     """
 
     def add(function: F) -> F:
@@ -66,7 +77,7 @@ def command(find: Callable[[Path | None], Project] = Project.find, writes: bool 
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
         shared = inspect.signature(call, eval_str=True).parameters
         call.__signature__ = inspect.Signature([shared["context"], *own, shared["folder"]])  # type: ignore[attr-defined]
-        app.command(function.__name__.replace("_", "-"), help=inspect.getdoc(function))(call)
+        group.command(function.__name__.replace("_", "-"), help=inspect.getdoc(function))(call)
         return function
 
     return add

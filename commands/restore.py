@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.app import Json, command
-from commands.score import project_or_folder
+from commands.app import Json, command, project_or_folder
 from pipelines.core.errors import InputError
 from pipelines.core.progress import say
 from pipelines.core.project import Project

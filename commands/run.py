@@ -48,7 +48,7 @@ def run(
 @contextmanager
 def restoring(path: Path) -> Iterator[None]:
     """A block that changes a file; what it was comes back where the block refuses what was asked for."""
-    from pipelines.settings.load import write_bytes
+    from pipelines.settings.yaml_files import write_bytes
 
     before = path.read_bytes()
     try:

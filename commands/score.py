@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands import console
-from commands.app import Json, command
+from commands.app import Json, command, project_or_folder
 from pipelines import catalogue
 from pipelines.core.errors import InputError
 from pipelines.core.numbers import SEEDS
@@ -21,13 +19,6 @@ from pipelines.core.project import Project
 if TYPE_CHECKING:
     from operations.compare import CompareOptions
     from pipelines.scoring.scores import Scores
-
-
-def project_or_folder(folder: Path | None) -> Project:
-    """The project around `folder` or the working directory; outside of any project, the working directory itself."""
-    found = Project.find(folder)
-    working = Path.cwd().resolve()
-    return found if folder or working.is_relative_to(found.root) else replace(found, root=working)
 
 
 @command(project_or_folder)

@@ -118,7 +118,9 @@ def compare_images(project: Project, a: str, b: str, options: CompareOptions, lo
         log(f"images of {' and '.join(resized)} are resized to that, which may be what tells them from others")
     labels = translate_labels(candidate_survey.labels, candidate.classes, reference.classes)
     compared = ~space.fitted_on
-    steps = latent_steps(candidate, space) if catalogue.need_latent_steps(options.names) else None
+    with_steps = catalogue.need_latent_steps(options.names)
+    steps = latent_steps(candidate, space) if with_steps else None
+    no_steps = generated.NO_STEPS if with_steps and steps is None and isinstance(candidate, ModelImageSet) else ""
     real, pixels = space.describe(reference, len(survey), compared)
     real_labels = survey.labels[compared]
     benchmark = Benchmark(
@@ -132,7 +134,8 @@ def compare_images(project: Project, a: str, b: str, options: CompareOptions, lo
     )
     found, pixels = space.describe(candidate, len(candidate_survey))
     pixel_rows = views.pixel_rows(len(candidate_survey))
-    return Comparison(GeneratedFeatures(found, labels, steps, pixels=pixels, pixel_rows=pixel_rows), benchmark)
+    features = GeneratedFeatures(found, labels, steps, pixels=pixels, pixel_rows=pixel_rows, no_steps=no_steps)
+    return Comparison(features, benchmark)
 
 
 def check_rows(project: Project, options: CompareOptions, a: int, b: Survey, log: Callable[[str], None]) -> None:
@@ -194,7 +197,7 @@ def choose_space(
 
 def latent_steps(candidate: ImageSet, space: FeatureSpace) -> LatentSteps | None:
     """Features of short steps through the latent space of a model; None for files and for a model without one."""
-    if isinstance(candidate, FileImageSet) or not hasattr(candidate.sampler, "walk"):
+    if isinstance(candidate, FileImageSet) or not candidate.sampler.walks:
         return None
     walker: Any = SimpleNamespace(walk=partial(candidate.walk, space.form))
     return generated.walk(walker, space.extractor, candidate.seeds, candidate.labels)

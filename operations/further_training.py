@@ -24,9 +24,14 @@ from pipelines.settings.schema import Params
 def settings(project: Project, params: Params, registry: Registry) -> Iterator[Params]:
     """The settings, with `train.init: champion` and `train.steps` of `feedback.steps` while the context lasts.
 
-    They stay as they are where `feedback.steps` is null, or there is no champion that such a training could go on from.
+    They stay as they are where `feedback.steps` is null, nothing is trained at all, or there is no champion that such a
+    training could go on from.
     """
-    if params.feedback.steps is None or not can_go_on(project, further(params, params.feedback.steps), registry):
+    if (
+        params.feedback.steps is None
+        or not params.model.trains
+        or not can_go_on(project, further(params, params.feedback.steps), registry)
+    ):
         yield params
         return
     files.write(backup(project), project.params_file.read_bytes())

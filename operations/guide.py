@@ -139,6 +139,7 @@ class Guide:
         return EventStore.open(self.project.database_url)
 
     def close(self) -> None:
+        self.sampler.close()
         if "store" in vars(self):
             self.store.close()
 

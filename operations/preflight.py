@@ -15,9 +15,11 @@ from pipelines import catalogue
 from pipelines.core import files, reports
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
+from pipelines.external import content
 from pipelines.features import presets
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import CHAMPION
+from pipelines.settings import manifest
 from pipelines.settings.schema import Params
 from pipelines.sources import places
 from pipelines.sources.base import Source
@@ -158,6 +160,8 @@ def rows(plan: RunPlan) -> Result:
 def batch(plan: RunPlan) -> Result:
     """Whether there are as many training rows as a batch has; feedback may add some."""
     found, size = plan.rows, plan.params.train.batch_size
+    if not plan.params.model.trains:
+        return "ok", f"{plan.params.model.title} is only a sampler: nothing is trained"
     most = found.total if found.train is None else found.train
     expected = found.expected_train
     if most is None:
@@ -202,6 +206,8 @@ def metrics(plan: RunPlan) -> Result:
 def init(plan: RunPlan) -> Result:
     """Whether a training can go on from the version that train.init names."""
     init, registry = plan.params.train.init, plan.registry
+    if not plan.params.model.trains:
+        return "ok", f"{plan.params.model.title} is only a sampler: nothing is trained"
     if init == "scratch":
         return "ok", "trainings start from scratch"
     number = registry.alias(CHAMPION) if init == "champion" else int(init)
@@ -213,7 +219,7 @@ def init(plan: RunPlan) -> Result:
         return "fail", f"train.init names version {number}, which cannot be used ({error}); set it to scratch or to champion"
     wanted = {
         "model.family": plan.params.model.family,
-        "model.preset": plan.params.model.preset,
+        **({"model.preset": plan.params.model.preset} if plan.params.model.kind_is_ours else {}),
         "image.size": plan.params.image.size,
         "image.channels": plan.params.image.channels,
     }
@@ -265,6 +271,25 @@ def preset(project: Project, weights: str, sha256: str | None) -> Result:
     except InputError as error:
         return "fail", f"reference.weights: {error}"
     return "ok", f"{path} is there, with its checksum"
+
+
+def external(plan: RunPlan) -> Result:
+    """Whether the interpreter of an external model is there, and whether its folder can be carried by versions."""
+    model, root = plan.params.model, plan.project.root
+    if model.manifest is None:
+        return "ok", f"{model.family} is a family of Genloop's own"
+    content.check(model.folder)
+    python = manifest.interpreter(model.manifest, model.folder, plan.project.environment)
+    manifest.check_interpreter(python)
+    words = f"{model.folder}, trained by {python}" if model.trains else f"{model.folder}, only a sampler, run by {python}"
+    if not model.folder.is_relative_to(root):
+        hidden = [path.name for path in model.folder.iterdir() if path.name.startswith(".") and path.is_dir()]
+        if hidden:
+            return "warn", (
+                f"{words}: it is outside of the project, where DVC reads hidden folders too, each time ({', '.join(hidden)}); "
+                "keep its environment elsewhere, or the folder in the project"
+            )
+    return "ok", words
 
 
 def backend(plan: RunPlan) -> Result:
@@ -346,6 +371,7 @@ CHECKS: dict[Check, frozenset[str]] = {
     metrics: frozenset({"evaluate"}),
     init: frozenset({"train"}),
     extractor: frozenset({"reference"}),
+    external: frozenset({"train", "evaluate", "register"}),
     backend: frozenset({"reference", "train", "evaluate"}),
     experiment: frozenset({"register"}),
     database: frozenset({"register"}),

@@ -108,6 +108,8 @@ def needs_noise_floor(project: Project, params: Params, contest: Contest) -> boo
     """Whether the noise floor must be measured before a version can be compared with the champion: it never was, or with other
     settings, or it lacks `approval`, which a rule asks for and which DVC does not look at, and no samples are kept to score."""
     rules = params.promotion.single_rules
+    if not params.model.trains:  # only a sampler: no training has a seed that could move its scores
+        return False
     if not contest.champion or not params.promotion.noise or not any(rule.kind in ("better", "not_worse") for rule in rules):
         return False
     if dvc.noise_state(project) != "fresh":

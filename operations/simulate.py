@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from operations import fold, staleness
+from operations import external_folder, fold, staleness
 from pipelines.core import files
 from pipelines.core.errors import GenloopError
 from pipelines.core.progress import say
@@ -79,7 +79,7 @@ def copy_project(project: Project, params: Params, folder: Path, excluded: Path)
     manifest.update(copy.feedback, copy.manifest)
     sources = enumerate(source.at(project.root).model_dump(mode="json") for source in params.sources)
     paths = [f"sources.{number}.path={source['path']}" for number, source in sources if source.get("path")]
-    update_params(copy.params_file, settings=paths)
+    update_params(copy.params_file, settings=[*paths, *external_folder.settings_in_copy(project, params, copy)])
     scratch.commit(copy)
     return copy
 

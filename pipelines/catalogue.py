@@ -41,6 +41,10 @@ MODELS = {
     "vae": "pipelines.models.vae:Vae",
 }
 
+# A model of the user's own, in a folder with a manifest (pipelines/settings/manifest.py): it is no member of a table.
+EXTERNAL = "external"
+FAMILIES = (*MODELS, EXTERNAL)
+
 METRICS = {
     "approval": "pipelines.metrics.approval:score",
     "class_accuracy": "pipelines.metrics.class_accuracy:score",

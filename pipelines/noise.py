@@ -23,9 +23,10 @@ from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.processes import die_with_parent
 from pipelines.core.progress import say
 from pipelines.core.project import Project
+from pipelines.external import content
 from pipelines.scoring import generated, noise_floor, readings, scores
 from pipelines.scoring.scores import Scores
-from pipelines.settings.load import update_params
+from pipelines.settings.load import load_params, update_params
 from pipelines.settings.schema import Params
 from pipelines.stage import main
 
@@ -43,6 +44,11 @@ def measure(project: Project, params: Params, run_stage: RunStage) -> None:
     trainings = params.promotion.noise
     if not trainings:
         raise InputError("promotion.noise is 0, so there is nothing to measure; set it to the number of trainings, 4 say")
+    if not params.model.trains:
+        raise InputError(
+            f"{params.model.title} is only a sampler (`train: null`): no training has a seed that could move scores, so there "
+            "is nothing to measure; set promotion.noise to 0"
+        )
     # Among the checkpoints, where a run that was cut off finds it again, and `train` removes it if no run comes back to it.
     folder = project.checkpoints / f"noise-{key(project, params)}"
     by_seed: dict[int, Scores] = {}
@@ -113,13 +119,16 @@ def prepare(project: Project, trial: Project, seed: int) -> None:
     for path in (project.params_file, project.root / "dvc.yaml"):  # the files that make a folder a project
         shutil.copy(path, trial.root)
     metrics = f"evaluate.metrics={json.dumps(sorted(catalogue.METRICS))}"  # whatever promotion rules may ask for
-    update_params(trial.params_file, settings=[f"train.seed={seed}", metrics])
+    folder = f"model.external={files.absolute(load_params(project.params_file).model.external, project.root)}"
+    update_params(trial.params_file, settings=[f"train.seed={seed}", metrics, folder])
 
 
 def key(project: Project, params: Params) -> str:
     """A name for all that these trainings depend on: those of another configuration must not be found."""
     blocks = params.model_dump(mode="json", include={"image", "model", "train", "evaluate"})
     code = [path for path in sorted(CODE.rglob("*")) if path.suffix in (".py", ".html")]
+    if params.model.manifest is not None:
+        blocks["content"] = content.digest(params.model.folder)
     data = [path for folder in inputs(project) for path in sorted(folder.rglob("*")) if path.is_file()]
     stamps = [[path.name, files.sha256(path)] for path in (*code, *data)]
     return hashlib.sha256(json.dumps([blocks, stamps], sort_keys=True).encode()).hexdigest()[:16]

@@ -16,11 +16,21 @@ from pipelines.core.project import Project
 from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.feedback import curated
 from pipelines.feedback.curated import CuratedSummary
+from pipelines.models import base
 from pipelines.promotion import rules
 from pipelines.registration import card, machine, origin
 from pipelines.registry.client import Registry
 from pipelines.registry.publish import Publication, TrainingCurves, log_and_register
-from pipelines.registry.versions import CHAMPION, FEEDBACK, GENERATION, PACKAGES, WORKSPACE, NoVersionError
+from pipelines.registry.versions import (
+    CHAMPION,
+    DETERMINISTIC,
+    FEEDBACK,
+    GENERATION,
+    NOT_DETERMINISTIC,
+    PACKAGES,
+    WORKSPACE,
+    NoVersionError,
+)
 from pipelines.settings.schema import Params
 from pipelines.stage import main
 
@@ -50,12 +60,16 @@ def add(project: Project, params: Params, registry: Registry, key: str, scores: 
     """Register the model in data/ as a new version; its number."""
     metrics = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
     train = origin.stage_report(project.reports, "train")
-    learned = curated.read_summary(project.curated)
+    about = base.describe(project.model)
+    learned = curated.read_summary(project.curated) if about.trained else CuratedSummary([], 0, 0)
     learned = replace(learned, generation=max(learned.generation, parents_generation(registry, train)))
     tags = {**origin.tags(project, scores["benchmark_id"], learned), GENERATION: str(learned.generation)}
     results = rules.judge_first_version(params.promotion.rules, scores)
     fit = rules.combine(results, champion=False) != "reject"
-    text = card.write(project, params, learned, tags)
+    if not about.deterministic:
+        tags[DETERMINISTIC] = "false"
+        print(f"register: its manifest says `deterministic: false`: {NOT_DETERMINISTIC}")
+    text = card.write(project, params, learned, tags, about.external)
     with TemporaryFolder() as temporary:
         folder = Path(temporary)
         gather(project, folder, learned, text)
@@ -98,16 +112,28 @@ def gather(project: Project, folder: Path, learned: CuratedSummary, text: str) -
 def training_curves(project: Project, train: dict[str, Any]) -> TrainingCurves:
     """Losses and grids of the training; its grids, where they are on this machine."""
     with (project.reports / "training.csv").open(newline="", encoding="utf-8") as file:
-        lines = [{name: float(value) for name, value in line.items()} for line in csv.DictReader(file)]
+        lines = [{name: float(value) for name, value in line.items() if value} for line in csv.DictReader(file)]
     values = {int(line.pop("step")): line for line in lines}
     log = project.root / train.get("log", "")
     return TrainingCurves(values, {step: path for step in values if (path := log / f"samples-{step:08d}.png").is_file()})
 
 
 def identity(project: Project) -> str:
-    """A hash of the model and of its scores."""
-    sources = (project.model / "model.json", project.model / "weights.safetensors", project.reports / "metrics.json")
-    return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()[:32]
+    """A hash of the model and of its scores; of an external model, of all files that travel with a version.
+
+    Where nothing was trained, scores do not count: they move with what people say, and the model stays the same version.
+    """
+    scores = project.reports / "metrics.json"
+    about = base.describe(project.model)
+    if about.external is None:
+        sources = (project.model / "model.json", project.model / "weights.safetensors", scores)
+        return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()[:32]
+    names = (str(path.relative_to(project.model)) for path in base.own_files(project.model))
+    lines = [
+        *(f"{name} {files.sha256(project.model / name)}" for name in names),
+        *([files.sha256(scores)] if about.trained else []),
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from studio.bodies import (
     VariationsBody,
     WithdrawBody,
 )
+from studio.painter import require_walk
 from studio.problems import MEDIA_TYPE, Problem
 from studio.service import Shown, StudioService
 
@@ -114,6 +115,7 @@ def make(service: StudioService, access: Access) -> APIRouter:
         body = await bodies.read(request, InterpolateBody)
         version = body.version or (await service.run(service.painter.ready)).version
         sampler, _ = await service.run(service.painter.sampler, version)
+        await service.run(require_walk, sampler)
         label = "-"
         if isinstance(body.label, str):
             from operations.generate import class_index

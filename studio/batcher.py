@@ -109,6 +109,15 @@ class BatchedSampler:
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return self.submit(seeds, labels).result()
 
+    @property
+    def walks(self) -> bool:
+        return bool(self.sampler.walks)
+
+    def close(self) -> None:
+        """Let the version's process go, where it has one. What is asked for later starts another one, until nobody has the
+        sampler any more."""
+        self.sampler.close()
+
     def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         images: np.ndarray = self.sampler.walk(seeds, others, at, labels)
         return images

@@ -83,6 +83,8 @@ class Painter:
         self.batcher.close()
         if self.guide:
             self.guide.close()
+        for sampler, _ in self.others.values():
+            sampler.close()
 
     # The champion
 
@@ -131,7 +133,11 @@ class Painter:
             guide.load_version = self.load
             self.flagged |= guide.filter.flagged
             guide.filter = replace(guide.filter, flagged=self.flagged)
-            guide.prepare(self.params.studio.grid, None, self.seed(None, 0))  # compiles what has to be compiled
+            try:
+                guide.prepare(self.params.studio.grid, None, self.seed(None, 0))  # compiles what has to be compiled
+            except BaseException:
+                guide.close()
+                raise
             with self.learning:
                 for change in self.learned:  # what came meanwhile; nothing is learned twice
                     apply(guide, change)
@@ -167,9 +173,11 @@ class Painter:
 
     def forget_pictures(self, number: int) -> None:
         with self.picture_lock, self.other_lock:
-            self.others.pop(number, None)
+            dropped = self.others.pop(number, None)
             for key in [key for key in self.pictures if key[0] == number]:
                 self.picture_bytes -= len(self.pictures.pop(key)) + OVERHEAD
+        if dropped is not None:
+            dropped[0].close()
 
     def learn(self, change: Change) -> None:
         if isinstance(change, list):
@@ -267,8 +275,9 @@ class Painter:
         return picture
 
     def walk(self, version: int, first: int, last: int, label: int, steps: int, step: int) -> bytes:
-        """The PNG of a step of the way from one seed's picture to another's. Raises as `picture`."""
+        """The PNG of a step of the way from one seed's picture to another's. Raises as `picture`, and as `require_walk`."""
         sampler, samples = self.sampler(version)
+        require_walk(sampler)
         check_label(sampler, label)
         if not self.flagged.isdisjoint(sample_of(version, seed, label) for seed in (first, last)):
             raise WithheldError("a picture at an end of this way was flagged, and is not shown again")
@@ -288,6 +297,7 @@ class Painter:
         if guide is not None and guide.version == version:
             sampler: Any = guide.sampler
             return sampler, guide.filter
+        dropped: list[BatchedSampler] = []
         with self.other_lock:
             if version not in self.others:
                 from operations.generate import SampleFilter
@@ -299,9 +309,12 @@ class Painter:
                 samples = SampleFilter(loaded, WithheldFilter.read(self.project, self.params), self.flagged)
                 self.others[version] = BatchedSampler(loaded, self.batcher), samples
                 while len(self.others) > VERSIONS:
-                    self.others.popitem(last=False)
+                    dropped.append(self.others.popitem(last=False)[1][0])
             self.others.move_to_end(version)
-            return self.others[version]
+            found = self.others[version]
+        for one in dropped:  # outside of the lock: it waits for the call that a process is busy with
+            one.close()
+        return found
 
     def pair(self) -> tuple[int, int]:
         """The versions that people compare: champion and challenger; the champion twice where there is no other."""
@@ -357,6 +370,15 @@ def class_name(guide: Guide, label: str | int | None) -> str | None:
 
 class WithheldError(GenloopError):
     """Raised for a picture that people have flagged."""
+
+
+def require_walk(sampler: Any) -> None:
+    """Raises InputError where the version has no pictures between two others."""
+    if not sampler.walks:
+        raise InputError(
+            f"version {sampler.version} has no pictures between two others, because its sampler has no `walk`; take two "
+            "pictures of another version"
+        )
 
 
 def check_label(sampler: Any, label: int) -> None:

@@ -147,6 +147,7 @@ FLOORS = (
     ("pipelines.preference",),
     ("pipelines.guidance",),
     ("pipelines.training",),
+    ("pipelines.external",),
     ("pipelines.evaluation",),
     ("pipelines.promotion",),
     ("pipelines.registration",),
@@ -223,6 +224,8 @@ READS = {
     "pipelines.core.project",  # the edge: from here on it is passed
     "pipelines.core.processes",
     "pipelines.core.backend",  # what TensorFlow and XLA read themselves
+    "pipelines.models.external",  # which interpreter samples on this machine: a version travels without a project
+    "pipelines.models.worker",  # what its process inherits
     "pipelines.sources.keras",  # where Keras itself keeps its data sets
     "commands.simulate",  # an edge, see below
     "flows.schedules",
@@ -279,7 +282,7 @@ def test_nobody_moves_the_working_directory_and_only_the_edge_asks_for_it() -> N
         return isinstance(node, ast.Attribute) and node.attr in ("cwd", "getcwd") and not name_is(node.value, "self")
 
     assert modules_with(moves) == set()
-    assert modules_with(asks) <= {"pipelines.core.project", "commands.score"}
+    assert modules_with(asks) <= {"pipelines.core.project", "commands.app", "commands.score"}
 
 
 def test_no_class_name_stands_twice() -> None:

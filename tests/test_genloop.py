@@ -200,6 +200,10 @@ def test_every_command_takes_a_project() -> None:
     assert "--project" in call("--help").out
     for command in COMMANDS:
         assert "--project" in call(command, "--help").out, command
+    (group,) = genloop.app.registered_groups
+    assert [command.name for command in group.typer_instance.registered_commands] == ["new", "check"]
+    for name in ("new", "check"):
+        assert "--project" in call("model", name, "--help").out, name
 
 
 def test_a_project_is_found_from_a_folder_in_it_and_a_command_s_own_option_counts_for_more(

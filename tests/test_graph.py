@@ -16,7 +16,7 @@ GLUE = {
     "pipelines.catalogue",
     "pipelines.stage",
     "pipelines.sources.changes",
-    *(f"pipelines.settings.{name}" for name in ("schema", "load", "faults")),
+    *(f"pipelines.settings.{name}" for name in ("block", "schema", "load", "faults", "manifest", "yaml_files")),
     *(
         f"pipelines.core.{name}"
         for name in (
@@ -41,14 +41,17 @@ GLUE = {
 }
 # The picture of a training is looked at while it runs: drawing it otherwise is no reason to train again. Nor is another way to
 # fetch the champion that a training may go on from. How scores are shown does not move them. And how git is asked which commit
-# a version came from does not change the answer, nor does whether the registry's server answers soon.
-PICTURES, REGISTRY = "pipelines.core.grids", "pipelines.registry.client"
+# a version came from does not change the answer, nor does whether the registry's server answers soon, or how an
+# external trainer's processes are ended.
+PICTURES, REGISTRY, PROCESSES = "pipelines.core.grids", "pipelines.registry.client", "workspace.processes"
 DISPLAYS = {"pipelines.evaluation.page", "pipelines.evaluation.summary", "pipelines.scoring.readings"}
 EXEMPT = {
-    "train": {PICTURES, REGISTRY},
-    "noise": {PICTURES, REGISTRY, *DISPLAYS},
+    "train": {PICTURES, REGISTRY, PROCESSES},
+    "noise": {PICTURES, REGISTRY, PROCESSES, *DISPLAYS},
     "register": {"workspace.git", "pipelines.registry.answers"},
 }
+# Imported by name, and among the deps by the family that params name.
+OF_FAMILY = {"pipelines/models/external.py": "pipelines/models/${model.family}.py"}
 STARTED = {"noise": {"pipelines.train", "pipelines.evaluate"}}  # in processes of their own, so it does not import them
 
 GRAPH = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["stages"]
@@ -85,6 +88,7 @@ def test_a_stage_lists_the_code_that_it_imports(stage: str) -> None:
     for module in code_of(stage):
         file = f"{module.replace('.', '/')}.py"
         covered = any(file == dep or file.startswith(f"{dep}/") for dep in listed(stage))
+        covered = covered or OF_FAMILY.get(file) in listed(stage)
         package = (REPOSITORY / module.replace(".", "/")).is_dir()  # an __init__ of one docstring
         assert covered or package, f"{stage} imports {file}, which is not among its deps"
 
@@ -94,7 +98,8 @@ def test_a_stage_lists_nothing_that_it_does_not_use(stage: str) -> None:
     files = {f"{module.replace('.', '/')}.py" for module in code_of(stage)}
     plugins = {"pipelines/sources", "pipelines/rules", "pipelines/features", "pipelines/metrics", "pipelines/templates"}
     # Stored with a version, and imported by the family that params name.
-    by_path = {"pipelines/registry/pyfunc.py", "pipelines/models/flow.py"}
+    imported_by_family = {f"pipelines/models/{name}.py" for name in ("flow", "serve_sampler", "worker")}
+    by_path = {"pipelines/registry/pyfunc.py", *imported_by_family}
     for dep in listed(stage):
         if "${" not in dep and dep not in plugins | by_path:
             assert (REPOSITORY / dep).exists(), dep

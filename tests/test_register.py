@@ -30,6 +30,7 @@ from pipelines.scoring.approval import ApprovalModel
 from tests.conftest import REPOSITORY, MakeParams, project_in
 from tests.contracts import pictures, write_feedback, write_rows
 from tests.metrics.trials import trial
+from tests.support import external_model
 
 CHANGES = {
     "model.family": "gan",
@@ -429,6 +430,9 @@ def test_a_model_that_draws_something_else_moves_no_alias(
         def draw(self, seeds: np.ndarray, labels: object) -> np.ndarray:
             return np.zeros((len(seeds), 8, 8, 1), np.uint8)
 
+        def close(self) -> None:
+            pass
+
     monkeypatch.setattr(Registry, "load_model", lambda registry, uri: Liar())
     with pytest.raises(GenloopError, match="generates other images"):
         register.run(made, params)
@@ -510,3 +514,29 @@ def test_what_people_like_is_scored_where_it_is_known(made: Project, params: Any
     approval.write(made.approval, {}, ApprovalModel(np.zeros(width), 1.0, "another"))
     with pytest.raises(InputError, match=f"benchmark another, but the benchmark is {pinned.id}; run `approval` again"):
         evaluate.run(made, params)
+
+
+def test_somebody_else_s_sampler_is_evaluated_and_registered_as_any_model(
+    made: Project, registry: Registry, params: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One without a walk, for which the same seed may be another image."""
+    shutil.rmtree(made.model)
+    external_model.write(made.model, classes=["0", "1", "2"], deterministic=False, card={"base": "noise"})
+    evaluate.run(made, params)
+    metrics = reports.read(made.reports, "metrics")
+    assert "path_length" not in metrics
+    assert metrics["not_enough"]["path_length"] == (
+        "path_length is not to be had: this model's sampler has no `walk` from one image to another"
+    )
+    register.run(made, params)
+    sentence = "the same seed may give another picture each time"
+    assert f"register: its manifest says `deterministic: false`: {sentence}" in capsys.readouterr().out
+    version = registry.version(1)
+    assert version.tags["genloop.deterministic"] == "false"
+    written = registry.artifact(version, "model-card.md", made.root / "kept")
+    assert written is not None
+    assert f"**Not deterministic**: {sentence}" in written.read_text()
+    seeds, labels = np.arange(5), np.arange(5) % 3
+    assert np.array_equal(registry.load().draw(seeds, labels), external_model.expected(seeds, labels))
+    register.run(made, params)
+    assert "already registered; this model is version 1" in capsys.readouterr().out

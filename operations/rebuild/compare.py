@@ -17,8 +17,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from scipy.special import ndtri
 
+from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
+from pipelines.models import base
 from pipelines.scoring import noise_floor, scores
 from pipelines.scoring.scores import Scores
 from pipelines.settings.schema import Params
@@ -144,20 +146,33 @@ class WeightsMatch:
 
 def compare_weights(before: Path, now: Path) -> WeightsMatch:
     """Compare two folders of a model as `train` writes it."""
-    names = sorted(path.name for path in before.iterdir() if path.is_file())
-    equal = all((now / name).is_file() and (before / name).read_bytes() == (now / name).read_bytes() for name in names)
+    names = [path.relative_to(before) for path in base.own_files(before)]
+    equal = all((now / name).is_file() and files.sha256(before / name) == files.sha256(now / name) for name in names)
     return WeightsMatch(equal, 0.0 if equal else largest_difference(before, now))
 
 
 def largest_difference(before: Path, now: Path) -> float | None:
-    """The largest difference between the weights that the two models generate with."""
+    """The largest difference between the weights that the two models generate with; of an external model, of those that its
+    training left in safetensors."""
     try:
-        a, b = (load_file(folder / "weights.safetensors") for folder in (before, now))
+        a, b = map(load_weights, (before, now))
     except (OSError, SafetensorError):
         return None
     if {name: tensor.shape for name, tensor in a.items()} != {name: tensor.shape for name, tensor in b.items()}:
         return None
     return max((float(np.abs(a[name].astype(np.float64) - b[name]).max(initial=0.0)) for name in a), default=0.0)
+
+
+def load_weights(folder: Path) -> dict[str, np.ndarray]:
+    """The tensors of a model, without those of its training's state. Raises OSError where it has none in safetensors."""
+    if (folder / base.WEIGHTS).is_file():
+        return load_file(folder / base.WEIGHTS)
+    found: dict[str, np.ndarray] = {}
+    for path in sorted((folder / "weights").rglob("*.safetensors")):
+        found |= {f"{path.relative_to(folder)}/{name}": tensor for name, tensor in load_file(path).items()}
+    if not found:
+        raise FileNotFoundError(folder)
+    return found
 
 
 @dataclass(frozen=True)

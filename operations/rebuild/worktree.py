@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from operations import external_folder
 from pipelines.core import files
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.limits import cores
@@ -114,6 +115,7 @@ def prepare(project: Project, registry: Registry, lineage: Lineage, version: Ver
         name = copy.dvc_lock.name
         raise InputError(f"version {lineage.version}: neither its commit nor its run has {name}, so its data is not known")
     write_settings(project, lineage, copy.params_file)
+    write_external(project, registry, lineage, copy)
     share_cache(project, copy)
     scratch.link_packages(project, copy.root)
     checkout_data(lineage, copy)
@@ -134,6 +136,17 @@ def write_settings(project: Project, lineage: Lineage, file: Path) -> None:
         settings["reference"]["weights"] = str(project.root / weights)
     with file.open("w", encoding="utf-8") as stream:
         editor.dump(settings, stream)
+
+
+def write_external(project: Project, registry: Registry, lineage: Lineage, copy: Project) -> None:
+    """Restore the folder of an external model, as the version carries it."""
+    editor = YAML()
+    settings = editor.load(copy.params_file)
+    other = external_folder.restore(project, registry, lineage.version, settings, copy)
+    if other is not None:
+        settings["model"]["external"] = other
+        with copy.params_file.open("w", encoding="utf-8") as stream:
+            editor.dump(settings, stream)
 
 
 def share_cache(project: Project, copy: Project) -> None:

@@ -47,7 +47,7 @@ class ShardWriter:
     def __init__(self, folder: Path, schema: pa.Schema = ROW, classes: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.schema = schema.with_metadata(metadata(classes)) if schema is ROW else schema
+        self.schema = schema if schema is QUARANTINED else schema.with_metadata(metadata(classes, schema))
         self.rows = 0
         self._pending: list[dict[str, Any]] = []
         self._pending_bytes = 0
@@ -112,11 +112,11 @@ class ShardWriter:
             self._file, self._bytes = None, 0
 
 
-def metadata(classes: Sequence[str]) -> dict[bytes, bytes]:
+def metadata(classes: Sequence[str], schema: pa.Schema = ROW) -> dict[bytes, bytes]:
     """Class names, in the place where Hugging Face `datasets` looks for them."""
     features: dict[str, Any] = {"image": {"_type": "Image"}}
     features["label"] = {"names": list(classes), "_type": "ClassLabel"} if classes else {"dtype": "int32", "_type": "Value"}
-    for field in ROW:
+    for field in schema:
         if field.name == "events":
             features["events"] = {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"}
         elif field.name not in features:

@@ -54,7 +54,7 @@ class GeneratedFeatures:
     """Features of n generated images.
 
     labels: (n,) int32, the classes asked for; None for a model that takes none.
-    steps: None where there is no model to walk through.
+    steps: None where there is no model to walk through. no_steps: why there are none; empty where there is no model.
     approval: (n,) float64, how likely people like each, 0..1; None where it is not known what they like.
     pixels: (p, height, width, channels) uint8, views.pixels of the images with the numbers `pixel_rows` (p,), some of all
         classes; None where the images are not at hand.
@@ -66,3 +66,4 @@ class GeneratedFeatures:
     approval: np.ndarray | None = None
     pixels: np.ndarray | None = None
     pixel_rows: np.ndarray | None = None
+    no_steps: str = ""

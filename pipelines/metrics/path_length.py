@@ -14,7 +14,7 @@ from __future__ import annotations
 from pipelines.core.lazy import np
 from pipelines.metrics import base, intervals
 from pipelines.metrics.base import Comparison, Score
-from pipelines.metrics.intervals import Estimate
+from pipelines.metrics.intervals import Estimate, NothingToMeasureError
 
 MEANING = "How evenly images change while the model's random input moves a little; jumps raise it."
 NEEDS = "as A a registered model that can be walked through"
@@ -24,6 +24,8 @@ SCORES = (Score("path_length", "lower", MEANING, least_rows=50, needs=NEEDS, lat
 def score(comparison: Comparison) -> dict[str, Estimate]:
     steps = comparison.candidate.steps
     if steps is None:
+        if comparison.candidate.no_steps:
+            raise NothingToMeasureError(f"path_length is not to be had: {comparison.candidate.no_steps}")
         return {}
     count = len(steps.start.vectors)
     base.require_rows(SCORES, count, "paths")

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,6 +31,8 @@ DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 # The network always runs on this many images: kernels are chosen by the shape of the batch, and another kernel may sum
 # in another order. With one shape, an image does not depend on how many are drawn with it.
 DRAW_BATCH = 64
+
+Walk = Callable[["np.ndarray", "np.ndarray", "np.ndarray", "np.ndarray"], "np.ndarray"]  # starts, ends, at, labels -> images
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,11 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Description:
-    """What model.json says. `module` and `class_name` find the family's class in the package that `base` is in."""
+    """What model.json says. `module` and `class_name` find the family's class in the package that `base` is in.
+
+    external: of a model that somebody else's code samples (external.py): its manifest, the prompts of its classes, the hashes
+    of its files. None of a family of Keras'.
+    """
 
     family: str
     module: str
@@ -68,6 +75,24 @@ class Description:
     spec: ImageSpec
     classes: list[str]
     format: int = FORMAT
+    external: dict[str, Any] | None = None
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether a seed is always the same image."""
+        return self.external is None or bool(self.external["manifest"].get("deterministic", True))
+
+    @property
+    def trained(self) -> bool:
+        """Whether a training made it; an external model may be only a sampler."""
+        return self.external is None or self.external["manifest"].get("train", "") is not None
+
+    def as_text(self) -> str:
+        """The content of model.json; `external` is in it where there is one, so that other models' files stay what they are."""
+        stored = asdict(self)
+        if self.external is None:
+            del stored["external"]
+        return json.dumps(stored, indent=2, ensure_ascii=False) + "\n"
 
 
 class Family(Model):
@@ -274,10 +299,7 @@ def interpolate(family: Family, seed_a: int, seed_b: int, steps: int, label: int
     Raises:
         ValueError: fewer than 2 steps, or as `draw`.
     """
-    if steps < 2:
-        raise ValueError(f"expected 2 steps or more, the two images themselves, came {steps}")
-    starts, ends = np.full(steps, seed_a), np.full(steps, seed_b)
-    return walk(family, starts, ends, np.linspace(0.0, 1.0, steps), np.full(steps, label or 0, np.int32))
+    return interpolate_by(partial(walk, family), seed_a, seed_b, steps, label)
 
 
 def variations(family: Family, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray:
@@ -289,10 +311,23 @@ def variations(family: Family, seed: int, strength: float, count: int, label: in
     Raises:
         ValueError: a strength outside 0..1, or as `draw`.
     """
+    return variations_by(partial(walk, family), seed, strength, count, label)
+
+
+def interpolate_by(walker: Walk, seed_a: int, seed_b: int, steps: int, label: int | None) -> np.ndarray:
+    """As `interpolate`, by any `walk(starts, ends, at, labels)`."""
+    if steps < 2:
+        raise ValueError(f"expected 2 steps or more, the two images themselves, came {steps}")
+    starts, ends = np.full(steps, seed_a), np.full(steps, seed_b)
+    return walker(starts, ends, np.linspace(0.0, 1.0, steps), np.full(steps, label or 0, np.int32))
+
+
+def variations_by(walker: Walk, seed: int, strength: float, count: int, label: int | None) -> np.ndarray:
+    """As `variations`, by any `walk(starts, ends, at, labels)`."""
     if not 0 <= strength <= 1:
         raise ValueError(f"expected a strength from 0 to 1, came {strength}")
     ends = np.random.default_rng(seed).integers(2**31, 2**62, count)  # not seeds that people choose
-    return walk(family, np.full(count, seed), ends, np.full(count, strength), np.full(count, label or 0, np.int32))
+    return walker(np.full(count, seed), ends, np.full(count, strength), np.full(count, label or 0, np.int32))
 
 
 def labels_for(spec: ImageSpec, seeds: np.ndarray, labels: Sequence[int] | np.ndarray | None) -> np.ndarray:
@@ -365,8 +400,7 @@ def save(folder: Path, family: Family, name: str, classes: Sequence[str]) -> Non
     """
     from safetensors.numpy import save_file
 
-    text = json.dumps(asdict(describe_new(family, name, classes)), indent=2, ensure_ascii=False) + "\n"
-    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+    (folder / DESCRIPTION).write_text(describe_new(family, name, classes).as_text(), encoding="utf-8")
     weights = {key: value(variable) for key, variable in named_variables(family).items()}
     faults = [key for key, came in weights.items() if not np.isfinite(came).all()]
     if faults:
@@ -396,9 +430,17 @@ def describe(folder: Path) -> Description:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["format"] != FORMAT:
             raise ValueError(f"{path}: format {stored['format']}, expected {FORMAT}")
+        external = stored.get("external")
+        if external is not None and not (isinstance(external, dict) and isinstance(external.get("manifest"), dict)):
+            raise ValueError(f"{path}: `external` holds no manifest")
         return Description(**{**stored, "spec": ImageSpec(**stored["spec"])})
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a description of a model ({error!r})") from None
+
+
+def own_files(folder: Path) -> list[Path]:
+    """The files of a model, in order: all in its folder and below, but for bytecode, which Python leaves where it imports."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
 
 
 def load(folder: Path, family_class: type[Family]) -> Family:

@@ -127,7 +127,7 @@ def metrics_of(declared: Sequence[PromotionRule]) -> list[str]:
 
 def usable_floor(project: Project, params: Params, pinned: Benchmark, log: Callable[[str], None]) -> NoiseFloor | None:
     """The noise floor, where params ask for it and it was measured by this benchmark; by what people like now, if it can be."""
-    if not params.promotion.noise:
+    if not params.promotion.noise or not params.model.trains:  # of only a sampler there is no training with another seed
         return None
     floor = noise_floor.read(project.noise_floor)
     if floor is None or floor.benchmark_id != pinned.id:
@@ -258,7 +258,7 @@ class Contender:
         labels = generated.holdout_labels(pinned.labels, len(samples))
         if samples.labels is not None and not np.array_equal(samples.labels, labels):
             return "the classes of the held-out rows have changed"
-        if self.conditions.with_steps and samples.steps is None:
+        if self.conditions.with_steps and samples.steps is None and not samples.no_steps:
             return "steps through its latent space are asked for now"
         return ""
 
@@ -266,8 +266,7 @@ class Contender:
         if self.model is None:
             self.model = BenchmarkSampler(self.registry.load(self.version.number), self.conditions)
         self.log(f"version {self.version.number} generates {count:,} samples")
-        with_steps = self.conditions.with_steps and self.model.can_walk
-        labels = self.model.labels(count)
+        labels, with_steps = self.model.labels(count), self.conditions.with_steps
         extractor, pinned = self.conditions.extractor, self.conditions.pinned
         return generated.generate_samples(self.model, extractor, pinned.id, first, count, labels, with_steps)[1]
 
@@ -278,9 +277,13 @@ class BenchmarkSampler:
 
     def __init__(self, sampler: Any, conditions: Conditions) -> None:
         self.sampler, self.pinned, self.form = sampler, conditions.pinned, conditions.form
-        self.can_walk = hasattr(sampler, "walk")
         own = list(sampler.classes) if sampler.conditional else []
         self.own = np.array([own.index(name) if name in own else -1 for name in self.pinned.classes], np.int32)
+
+    @property
+    def walks(self) -> bool:
+        """Whether the version has a way from one image to another."""
+        return bool(self.sampler.walks)
 
     def labels(self, count: int) -> np.ndarray | None:
         """(count,) int32, the benchmark's classes in the holdout's shares, as far as the version knows them."""

@@ -16,6 +16,7 @@ from pipelines.evaluation import summary
 from pipelines.evaluation.summary import Findings
 from pipelines.feedback.curated import CuratedSummary
 from pipelines.registration.origin import stage_report
+from pipelines.registry.versions import DETERMINISTIC, NOT_DETERMINISTIC
 from pipelines.scoring import readings
 from pipelines.scoring.readings import Reading
 from pipelines.settings.schema import Params
@@ -23,6 +24,7 @@ from pipelines.settings.schema import Params
 NAME = "model-card.md"
 TEMPLATE = Path(__file__).with_name(NAME)
 LIMIT = 5_000  # characters that MLflow keeps of a version's description
+ORIGIN = ("base", "adapter", "licence")  # what the manifest of an external model may tell people
 MAX_NAMES = 12  # classes that are named in a sentence
 
 # Under what licence the images of a source come, where the source itself settles that.
@@ -38,8 +40,14 @@ KERAS_LICENCES = {
 OTHER_LICENCE = "as its owner says, whom Genloop cannot ask"
 
 
-def write(project: Project, params: Params, learned: CuratedSummary, tags: Mapping[str, str]) -> str:
-    """The card, as Markdown. tags: of the version."""
+def write(
+    project: Project,
+    params: Params,
+    learned: CuratedSummary,
+    tags: Mapping[str, str],
+    external: Mapping[str, Any] | None = None,
+) -> str:
+    """The card, as Markdown. tags: of the version. external: what model.json says of an external model."""
     names = ("metrics", "train", "clean", "validate", "ingest", "feedback", "reference")
     metrics, train, cleaned, data, ingested, curation, reference = (stage_report(project.reports, name) for name in names)
     lines = readings.class_lines(project.reports)
@@ -57,8 +65,12 @@ def write(project: Project, params: Params, learned: CuratedSummary, tags: Mappi
         family=params.model.family,
         preset=params.model.preset,
         change=params.model.change,
+        origin=list(describe_origin(external or {})),
+        trained=not external or external.get("manifest", {}).get("train", "") is not None,
+        deterministic=tags.get(DETERMINISTIC) != "false",
+        not_deterministic=NOT_DETERMINISTIC,
         seed=params.train.seed,
-        train={"weights": None, "step": None, "batch_size": None, **train},
+        train={"weights": None, "weights_unit": None, "step": None, "batch_size": None, **train},
         start="from scratch" if "genloop.parent" not in tags else f"went on from version {tags['genloop.parent']}",
         at=f"{timestamps.now():%Y-%m-%d}",
         generation=learned.generation,
@@ -79,6 +91,15 @@ def write(project: Project, params: Params, learned: CuratedSummary, tags: Mappi
         by_class=class_table([line["class"] for line in lines], findings.classes),
     )
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def describe_origin(external: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What an external model's manifest says of the model, by title, and the hash of the code that the version carries."""
+    for title in ORIGIN:
+        if text := (external.get("manifest", {}).get("card") or {}).get(title):
+            yield f"**{title.capitalize()}**, as its owner says", escape(text)
+    if digest := external.get("content"):
+        yield "**Code and manifest**", f"in the version's folder `external`, sha256 of its content `{digest}`"
 
 
 def shorten(card: str) -> str:

@@ -25,6 +25,7 @@ from pipelines.core.project import Project
 from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.core.urls import hide_password
 from pipelines.registry import answers, places, store_file
+from pipelines.registry.sampler import Sampler
 from pipelines.registry.store_file import UnknownStoreError
 from pipelines.registry.versions import (
     ALIASES,
@@ -377,7 +378,8 @@ class Registry:
         return description
 
     def load_model(self, model_uri: str) -> Any:
-        """The version's own sampler (`pipelines/registry/pyfunc.py` as it was): draw, classes, conditional."""
+        """The version's own sampler, `pipelines/registry/pyfunc.py` as it was; of a model that Genloop has not registered, what
+        MLflow makes of it."""
         from pipelines.core import backend
 
         backend.load()
@@ -385,7 +387,8 @@ class Registry:
             warnings.simplefilter("ignore")
             import mlflow
 
-            return mlflow.pyfunc.load_model(model_uri).unwrap_python_model()
+            model = mlflow.pyfunc.load_model(model_uri).unwrap_python_model()
+        return Sampler(model, self.project.root) if hasattr(model, "draw") else model
 
     def fetch(self, folder: Path, number: int | None = None) -> int | None:
         """Copy the own files of a version, model.json and what lies beside it, into `folder`; by default the champion's.
@@ -397,7 +400,7 @@ class Registry:
         if number is None or not self.has(number):
             return None
         with self._own_files(number) as own:
-            shutil.copytree(own, folder, ignore=shutil.ignore_patterns("code"))
+            shutil.copytree(own, folder, ignore=lambda parent, names: ["code"] if Path(parent) == own else [])
         return number
 
     def artifact(self, version: Version, name: str, folder: Path) -> Path | None:

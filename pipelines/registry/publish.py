@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
+import re
 import shutil
 import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +23,11 @@ from pipelines.registry.client import Registry, flatten
 from pipelines.registry.versions import CHALLENGER, CHAMPION, KEY, TRIED
 from pipelines.settings.schema import Params
 
+if TYPE_CHECKING:
+    from pipelines.models.base import Description
+
 CODE = Path(__file__).resolve().parents[1] / "models"  # the families, which travel with each version
+CODE_BYTES, DISK_GB = 200 * 2**20, 10.0  # the most of an external model's code, and of its weights where it names no limit
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ def log_and_register(params: Params, registry: Registry, publication: Publicatio
     with registry.mlflow_errors(), registry.fluent(), mlflow.start_run(experiment_id=experiment) as run:
         mlflow.set_tags(publication.tags)
         mlflow.log_params(flatten(params.model_dump(mode="json", by_alias=True)))
+        mlflow.log_params(external_facts(registry.project.model))
         mlflow.log_metrics(publication.metrics)
         mlflow.log_artifacts(str(publication.artifacts))
         if publication.curves:
@@ -84,6 +92,19 @@ def log_and_register(params: Params, registry: Registry, publication: Publicatio
     return version
 
 
+def external_facts(model: Path) -> dict[str, Any]:
+    """What tells one external model in `model` from another, as parameters of its run; none of a family's."""
+    from pipelines.models import base
+
+    external = base.describe(model).external
+    if external is None:
+        return {}
+    manifest = external["manifest"]
+    names = ("train", "sampler", "python", "requirements", "condition", "deterministic")
+    facts = {"content": external.get("content"), **{name: manifest.get(name) for name in names}, **(manifest.get("card") or {})}
+    return {f"model.manifest.{name}": value for name, value in facts.items() if value not in (None, [])}
+
+
 def log_curves(curves: TrainingCurves) -> None:
     import mlflow
     from PIL import Image
@@ -96,27 +117,65 @@ def log_curves(curves: TrainingCurves) -> None:
 
 
 def log_model(weights: Path, name: str) -> Any:
-    """A trained model's folder with the code of its families, as a model that MLflow builds from code."""
+    """A trained model's folder with the code of its families, as a model that MLflow builds from code.
+
+    Raises GenloopError where an external model's files are not those that were trained, or too large.
+    """
     import mlflow
 
     from pipelines.models import base
 
+    about = base.describe(weights)
     with TemporaryFolder() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(temporary) / "model"
-        shutil.copytree(weights, folder)
+        if about.external is not None:
+            check_sizes(weights, about.external["manifest"], Path(temporary))
+        shutil.copytree(weights, folder, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        if about.external is not None:
+            sampler.load(folder).check_weights()
         shutil.copytree(CODE, folder / "code", ignore=shutil.ignore_patterns("__pycache__"))
-        for path in folder.glob("*.safetensors"):  # which its owner alone may read; a server may be another user
-            path.chmod((folder / base.DESCRIPTION).stat().st_mode)
+        # Weights are often such that their owner alone may read them; a server may be another user.
+        for path in (*folder.glob("*.safetensors"), *(folder / "weights").rglob("*")):
+            if path.is_file():
+                path.chmod((folder / base.DESCRIPTION).stat().st_mode)
         return mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc.py")),
             artifacts={"model": str(folder)},
-            signature=signature(base.describe(weights).spec.shape),
+            signature=signature(about.spec.shape),
             # Given, not inferred: that would load the model in another process and take ten seconds.
-            pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in requirements()],
+            pip_requirements=requirements(about),
             metadata={"genloop.model": name},
         )
+
+
+def check_sizes(model: Path, manifest: Mapping[str, Any], temporary: Path) -> None:
+    """Raises GenloopError where a version would be larger than it may be, or than the disk has space for.
+
+    manifest: of an external model, whose folder is `model`. temporary: where it is copied to.
+    """
+    code, weights = (size_of(model / name) for name in ("external", "weights"))
+    most = int((manifest.get("limits") or {}).get("disk_gb", DISK_GB) * 2**30)
+    if code > CODE_BYTES:
+        raise GenloopError(
+            f"{model / 'external'} is {code / 2**20:,.0f} MiB, and a version's code may be {CODE_BYTES / 2**20:,.0f} MiB; let "
+            "the training write what is large into its result folder, and leave data out"
+        )
+    if weights > most:
+        raise GenloopError(
+            f"{model / 'weights'} is {weights / 2**30:,.1f} GiB, more than the {most / 2**30:,.1f} GiB that its manifest "
+            "allows; keep less, as an adapter instead of a whole model, or raise limits.disk_gb"
+        )
+    if (free := shutil.disk_usage(temporary).free) < code + weights:
+        raise GenloopError(
+            f"the model is {(code + weights) / 2**30:,.1f} GiB, and {temporary.parent} has {free / 2**30:,.1f} GiB left for "
+            "its copy; make room there, or set TMPDIR to a larger disk"
+        )
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def signature(shape: tuple[int, int, int]) -> Any:
@@ -137,15 +196,39 @@ def signature(shape: tuple[int, int, int]) -> Any:
     )
 
 
-def requirements() -> list[str]:
-    import keras
+def requirements(about: Description) -> list[str]:
+    """What pip installs where the version is to generate. What an external model asks for goes before what is here."""
+    if about.external is None:
+        import keras
 
-    return ["keras", keras.backend.backend(), "mlflow", "numpy", "pandas", "safetensors"]
+        return pinned(["keras", keras.backend.backend(), "mlflow", "numpy", "pandas", "safetensors"])
+    own: list[str] = list(about.external["manifest"].get("requirements") or [])
+    named = {re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0].lower() for line in own}
+    return pinned(name for name in ("mlflow", "numpy", "pandas") if name not in named) + own
+
+
+def pinned(packages: Iterable[str]) -> list[str]:
+    return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
 
 
 def smoke_test(registry: Registry, model_uri: str) -> None:
-    """Load the version as a user would, and compare its images with those of the project's model."""
-    registered, trained = registry.load_model(model_uri), sampler.load(registry.project.model)
-    seeds = np.arange(TRIED)
-    if not np.array_equal(registered.draw(seeds, None), trained.draw(seeds, None)):
-        raise GenloopError("the registered model generates other images than the trained one; no version was made of it")
+    """Load the version as a user would, and compare its images with those of the project's model, of one call and of two.
+
+    Of a model that says it is not deterministic it is only asked that it generates.
+    """
+    with closing(sampler.load(registry.project.model)) as trained, closing(registry.load_model(model_uri)) as registered:
+        seeds = np.arange(TRIED)
+        labels = (seeds % len(trained.classes)).astype(np.int32) if trained.conditional else None
+        images = registered.draw(seeds, labels)
+        if not trained.deterministic:
+            return
+        parts = [registered.draw(seeds[part], None if labels is None else labels[part]) for part in (slice(3), slice(3, None))]
+        if not np.array_equal(images, np.concatenate(parts)):
+            raise GenloopError(
+                "the registered model generates other images for the same seeds when it is asked again, for 3 and 5 at once "
+                "instead of 8; no version was made of it: let an image depend on its seed and label alone, or, where that "
+                "cannot be, say `deterministic: false` in its manifest"
+            )
+        registered.close()  # two processes with the same weights may be more than a GPU holds
+        if not np.array_equal(images, trained.draw(seeds, labels)):
+            raise GenloopError("the registered model generates other images than the trained one; no version was made of it")

@@ -1,7 +1,8 @@
 """A registered version as MLflow loads it, on any machine: the version's own code and weights, and nothing of Genloop.
 
 MLflow stores this file with the version ("models from code") and runs it to load the version: nothing is unpickled. The
-version's folder holds model.json, weights.safetensors and `code`, the package `pipelines/models` as it was.
+version's folder holds model.json, the weights and `code`, the package `pipelines/models` as it was. A version that somebody
+else's code samples (pipelines/models/external.py) needs neither Keras nor safetensors here.
 """
 
 import hashlib
@@ -37,13 +38,21 @@ class Registered(PythonModel):
 
     def load_context(self, context: Any) -> None:
         self.folder = Path(context.artifacts["model"])
-        self.base = package(self.folder / "code")
-        about = self.base.describe(self.folder)
-        module = importlib.import_module(f"{self.base.__package__}.{about.module}")
-        self.family = self.base.load(self.folder, getattr(module, about.class_name))
-        self.conditional = bool(self.family.conditional and about.spec.classes)
-        self.classes: list[str] = about.classes
-        self.most = max(1, ANSWER // int(np.prod(about.spec.shape)))  # images in one answer
+        self.generator = package(self.folder / "code").open_generator(self.folder)
+        self.conditional: bool = self.generator.conditional
+        self.classes: list[str] = self.generator.classes
+        self.deterministic: bool = self.generator.deterministic
+        self.failures: tuple[type[Exception], ...] = self.generator.failures  # of `draw` and `walk`, with messages for people
+        self.most = max(1, ANSWER // int(np.prod(self.generator.spec.shape)))  # images in one answer
+
+    @property
+    def walks(self) -> bool:
+        """Whether it can `walk`, `interpolate` and give `variations`."""
+        return bool(self.generator.walks)
+
+    def close(self) -> None:
+        """End the process that generates, where there is one; the next call starts another one."""
+        self.generator.close()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
         """Images (n, size, size, channels) uint8, 0..255, row after row of the table."""
@@ -94,25 +103,31 @@ class Registered(PythonModel):
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """One image for each seed, uint8; an image depends on its seed and its label only."""
-        images: np.ndarray = self.base.draw(self.family, seeds, labels)
+        images: np.ndarray = self.generator.draw(seeds, labels)
         return images
 
     def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """Images at the shares `at` of the way from each seed to the other one, uint8."""
-        images: np.ndarray = self.base.walk(self.family, seeds, others, at, labels)
+        images: np.ndarray = self.generator.walk(seeds, others, at, labels)
         return images
 
     def interpolate(self, seed_a: int, seed_b: int, steps: int, label: int | None = None) -> np.ndarray:
         """The way from the image of one seed to that of another, both included, uint8."""
         ends = seed_number(seed_a, 1, "seed_a"), seed_number(seed_b, 1, "seed_b")
-        images: np.ndarray = self.base.interpolate(self.family, *ends, self.count(steps, "steps", least=2), self.label(label))
+        self.require_walk()
+        images: np.ndarray = self.generator.interpolate(*ends, self.count(steps, "steps", least=2), self.label(label))
         return images
 
     def variations(self, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray:
         """Images near that of a seed, uint8; strength 0 is the image itself, 1 has nothing to do with it."""
         known = seed_number(seed, 1, "seed")
-        images: np.ndarray = self.base.variations(self.family, known, strength, self.count(count, "count"), self.label(label))
+        self.require_walk()
+        images: np.ndarray = self.generator.variations(known, strength, self.count(count, "count"), self.label(label))
         return images
+
+    def require_walk(self) -> None:
+        if not self.walks:
+            raise invalid("this version has no images between two others: its sampler has no `walk`")
 
 
 def choose(row: Mapping[str, Any], params: Mapping[str, Any], name: str, default: Any, place: str) -> Any:
@@ -156,7 +171,7 @@ def invalid(message: str) -> MlflowException:
 
 
 def package(code: Path) -> ModuleType:
-    """The module `base` of the package in `code`, under a name of its content, so that versions do not share code."""
+    """The module `generator` of the package in `code`, under a name of its content, so that versions do not share code."""
     digest = hashlib.sha256()
     for path in sorted(code.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -168,7 +183,7 @@ def package(code: Path) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-    return importlib.import_module(f"{name}.base")
+    return importlib.import_module(f"{name}.generator")
 
 
 set_model(Registered())

@@ -16,6 +16,11 @@ FEEDBACK = "feedback.json"  # a run's artifact: which folds the version has lear
 PACKAGES = "packages.json"  # another one: every package that was installed, and its version
 OWN = "genloop."  # how the tags that Genloop gives begin
 COMMIT, DATA = "genloop.git_commit", "genloop.data."  # tags of a version: its commit, and one for each path in data/
+DETERMINISTIC = "genloop.deterministic"  # tag of a version, `false` where a seed may be another image each time
+NOT_DETERMINISTIC = (
+    "the same seed may give another picture each time: a link to a picture, a vote on one and a rebuild do not bring back the "
+    "one that somebody saw, and what is chosen by what people like may be shown as another picture than was judged"
+)
 STUDY, TRIAL = "genloop.study", "genloop.trial"  # tags of a run: the study, or the study and the number of the trial, as in a/7
 PARENT_RUN = "mlflow.parentRunId"  # tag of a run: the run that it is below
 WORKSPACE = "workspace"  # and another: a folder of the project's files that a rebuild needs and git may not have as they were

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,8 +19,15 @@ NAME = "drawn.npz"  # in the reports, and of the version's artifact
 WALKS, EPSILON = 1_000, 0.05  # paths through the latent space, and the length of the step that is measured on each
 
 
+NO_STEPS = "this model's sampler has no `walk` from one image to another"
+
+
 class ImageSampler(Protocol):
     """A model that generates images, (n, size, size, channels) uint8, as an extractor takes them."""
+
+    @property
+    def walks(self) -> bool:
+        """Whether it has a way from one image to another."""
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray: ...
 
@@ -33,7 +40,8 @@ class GeneratedSamples:
 
     summary: (n, s) float32, of the images (views.py). labels: (n,) int32, the classes asked for; None for a model
     that takes none. steps: None where none were measured. pixels: (p, height, width, channels) uint8, small pictures of the
-    images `pixel_rows` (p,) int (views.py); None of samples that were kept before there were any.
+    images `pixel_rows` (p,) int (views.py); None of samples that were kept before there were any. no_steps: why there can be no
+    steps, empty where there can.
     """
 
     benchmark_id: str
@@ -44,13 +52,16 @@ class GeneratedSamples:
     steps: LatentSteps | None
     pixels: np.ndarray | None = None
     pixel_rows: np.ndarray | None = None
+    no_steps: str = ""
 
     def __len__(self) -> int:
         return len(self.summary)
 
     def as_features(self, approval: np.ndarray | None = None) -> GeneratedFeatures:
         """As metrics take them. approval: (n,) float64, how likely people like each."""
-        return GeneratedFeatures(self.features, self.labels, self.steps, approval, self.pixels, self.pixel_rows)
+        return GeneratedFeatures(
+            self.features, self.labels, self.steps, approval, self.pixels, self.pixel_rows, no_steps=self.no_steps
+        )
 
 
 def generate_samples(
@@ -64,14 +75,16 @@ def generate_samples(
 ) -> tuple[np.ndarray, GeneratedSamples]:
     """The images (n, size, size, channels) uint8 of `count` seeds from `first` on, and their features.
 
-    labels: (count,) int32; None for a model that takes none. with_steps: whether steps are measured, too.
+    labels: (count,) int32; None for a model that takes none. with_steps: whether steps are measured, too, of a model that has
+    some.
     """
     seeds = first + np.arange(count)
     images = model.draw(seeds, labels)
-    steps = walk(model, extractor, seeds, labels) if with_steps else None
+    no_steps = NO_STEPS if with_steps and not model.walks else ""
+    steps = walk(model, extractor, seeds, labels) if with_steps and not no_steps else None
     features, summary, rows = extractor.extract(images), views.summarise(images), views.pixel_rows(count)
     pixels = views.pixels(images[rows])
-    return images, GeneratedSamples(benchmark_id, first, features, summary, labels, steps, pixels, rows)
+    return images, GeneratedSamples(benchmark_id, first, features, summary, labels, steps, pixels, rows, no_steps)
 
 
 def walk(model: ImageSampler, extractor: Extractor, seeds: np.ndarray, labels: np.ndarray | None) -> LatentSteps:
@@ -141,6 +154,7 @@ def join(samples: GeneratedSamples, more: GeneratedSamples) -> GeneratedSamples:
         steps,
         pixels,
         pixel_rows,
+        samples.no_steps or more.no_steps,
     )
 
 
@@ -151,7 +165,9 @@ def concatenate(first: Features, second: Features) -> Features:
 
 def write(path: Path, samples: GeneratedSamples) -> None:
     steps, features = samples.steps, samples.features
-    arrays = {"here": steps.start.vectors, "there": steps.end.vectors, "epsilon": steps.epsilon} if steps else {}
+    arrays: dict[str, Any] = {"no_steps": samples.no_steps} if samples.no_steps else {}
+    if steps:
+        arrays |= {"here": steps.start.vectors, "there": steps.end.vectors, "epsilon": steps.epsilon}
     files.write_arrays(
         path,
         benchmark_id=samples.benchmark_id,
@@ -178,4 +194,5 @@ def read(path: Path) -> GeneratedSamples:
         features = Features(arrays["vectors"], arrays.get("probabilities"))
         identity, first = str(arrays["benchmark_id"]), int(arrays["first"])
         labels, pixels, pixel_rows = map(arrays.get, ("labels", "pixels", "pixel_rows"))
-        return GeneratedSamples(identity, first, features, arrays["summary"], labels, steps, pixels, pixel_rows)
+        no_steps = str(arrays.get("no_steps", ""))
+        return GeneratedSamples(identity, first, features, arrays["summary"], labels, steps, pixels, pixel_rows, no_steps)

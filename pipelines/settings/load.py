@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import io
 import re
-import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from pipelines.core import files
 from pipelines.core.errors import InputError
-from pipelines.settings.faults import describe, describe_yaml_error, duplicate_keys
+from pipelines.settings.faults import describe
 from pipelines.settings.key_types import types_at
 from pipelines.settings.schema import Params
+from pipelines.settings.yaml_files import check_mapping, parse_yaml, read_text, write_text
 
 
 def load_params(path: Path) -> Params:
     """The settings in `path`; raises InputError, which names every fault, where it has none that are allowed."""
-    return check_params(parse_yaml(read_text(path), str(path)), str(path))
+    return check_params(parse_yaml(read_text(path), str(path)), str(path), root=path.parent)
 
 
 def update_params(path: Path, overlays: Iterable[Path] = (), settings: Iterable[str] = ()) -> Params:
@@ -53,7 +49,7 @@ def update_params(path: Path, overlays: Iterable[Path] = (), settings: Iterable[
         keys.append(set_text(document, setting, Params, "train.steps=500"))
     text = io.StringIO()
     editor.dump(document, text)
-    params = check_params(parse_yaml(text.getvalue(), name), name, keys)
+    params = check_params(parse_yaml(text.getvalue(), name), name, keys, path.parent)
     if text.getvalue() != before:
         write_text(path, text.getvalue())
     return params
@@ -130,70 +126,14 @@ def key_parts(key: str) -> list[str | int]:
     return [int(part) if part.isascii() and part.isdigit() else part for part in key.split(".")]
 
 
-def read_text(path: Path) -> str:
-    """The text of a YAML file, its lines ended by a line feed, without a byte order mark."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: this is a folder; expected a file of settings") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(f"{path}: this is text in UTF-16; save it as UTF-8")
-    try:
-        text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
-    except UnicodeDecodeError as error:
-        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
-        raise InputError(f"{path}: line {line}: byte 0x{byte:02x} is no UTF-8 text; save the file as UTF-8") from None
-    return text.replace("\r\n", "\n")
+def check_params(settings: Any, name: str, keys: Sequence[str] = (), root: Path | None = None) -> Params:
+    """name: where the settings are from, for messages. keys: those that `--set` has set in them.
 
-
-def write_text(path: Path, text: str) -> None:
-    """Write a YAML file with the mode, line ends and byte order mark that it has. Where it is a link, its target changes."""
-    before = path.read_bytes()
-    if before.count(b"\r\n") * 2 > before.count(b"\n"):
-        text = text.replace("\n", "\r\n")
-    mark = codecs.BOM_UTF8 if before.startswith(codecs.BOM_UTF8) else b""
-    write_bytes(path, mark + text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace the content of a file, whose mode stays. Where it is a link, its target changes."""
-    path = path.resolve()
-    mode = path.stat().st_mode
-    files.write(path, content)
-    if path.stat().st_mode != mode:
-        path.chmod(stat.S_IMODE(mode))
-
-
-def parse_yaml(text: str, name: str, kind: Literal["safe", "base"] = "safe") -> Any:
-    """Plain YAML to plain Python: tags that would make objects are refused, and so are keys that stand twice.
-
-    kind: `base` leaves all values as text.
+    root: the folder of the project, which relative paths are looked for in; None for the working directory.
     """
-    try:
-        return YAML(typ=kind, pure=True).load(text)
-    except DuplicateKeyError:
-        lines = list(duplicate_keys(text)) or ["duplicate key: two keys of one mapping are the same value, as 1 and 0x1 are"]
-        raise InputError("\n".join(f"{name}: {line}" for line in lines)) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{name}: not usable YAML: {describe_yaml_error(error, text)}") from None
-
-
-def check_mapping(content: Any, name: str) -> None:
-    if content is None:
-        raise InputError(f"{name}: there are no settings in it; expected a mapping, as in `train: {{steps: 500}}`")
-    if not isinstance(content, dict):
-        raise InputError(f"{name}: expected a mapping of settings, came {type(content).__name__}")
-
-
-def check_params(settings: Any, name: str, keys: Sequence[str] = ()) -> Params:
-    """name: where the settings are from, for messages. keys: those that `--set` has set in them."""
     check_mapping(settings, name)
     try:
-        return Params.model_validate(settings)
+        return Params.model_validate(settings, context={"root": root})
     except ValidationError as error:
         lines, name_with_keys = [], f"{name} with --set {', '.join(keys)}" if keys else name
         for path, text in describe(error, Params):

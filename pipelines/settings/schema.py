@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -14,8 +16,8 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
+    PrivateAttr,
     SerializeAsAny,
     ValidationInfo,
     field_validator,
@@ -23,18 +25,18 @@ from pydantic import (
 )
 
 from pipelines import catalogue
+from pipelines.core.errors import InputError
 from pipelines.core.numbers import HOTTEST
 from pipelines.rules import copies
 from pipelines.rules.base import Rule
+from pipelines.settings import manifest
+from pipelines.settings.block import Block
 from pipelines.settings.faults import check_part, contradiction, fault
+from pipelines.settings.manifest import ExternalManifest
 from pipelines.sources.base import Source
 
 if TYPE_CHECKING:
     from pipelines.core.form import Form
-
-
-class Block(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def check_order(limits: list[Any]) -> list[Any]:
@@ -44,7 +46,7 @@ def check_order(limits: list[Any]) -> list[Any]:
     return limits
 
 
-def name_in(table: Mapping[str, str] | Callable[[], Mapping[str, Any]]) -> AfterValidator:
+def name_in(table: Collection[str] | Callable[[], Collection[str]]) -> AfterValidator:
     """A name of the table, or of what a function finds when there is a name to check."""
 
     def check(name: str) -> str:
@@ -85,6 +87,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+EXTERNAL_FOLDER = "examples/external/numpy"  # always a path, because dvc.yaml names it, whatever the family
 
 
 def check_colour(text: str) -> str:
@@ -162,50 +166,88 @@ class ReferenceParams(Block):
 
 
 class ModelParams(Block):
-    """change: laid over the numbers of the preset."""
+    """change: laid over the numbers of the preset. external: folder of the model where the family is `external`."""
 
-    family: Annotated[str, name_in(catalogue.MODELS)]
+    family: Annotated[str, name_in(catalogue.FAMILIES)]
+    external: Annotated[str, Field(min_length=1)] = EXTERNAL_FOLDER
     preset: str
     change: dict[str, Any] = {}
 
-    @field_validator("preset")
-    @classmethod
-    def known_preset(cls, preset: str, info: ValidationInfo) -> str:
-        family = info.data.get("family")
-        if family is not None:
-            presets = catalogue.get(catalogue.MODELS, family).presets
-            if preset not in presets:
-                raise fault(f"{catalogue.unknown_name(preset, presets)} (presets of {family})", "choice")
-        return preset
+    # The folder's whole path, and what its manifest says; None where another family is trained.
+    _folder: Path | None = PrivateAttr(None)
+    _manifest: ExternalManifest | None = PrivateAttr(None)
 
-    @field_validator("change")
-    @classmethod
-    def change_fits_preset(cls, change: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        family, preset = info.data.get("family"), info.data.get("preset")
-        if family is None or preset is None:
-            return change
-        numbers = catalogue.get(catalogue.MODELS, family).presets[preset]
-        for key, value in change.items():
-            if key not in numbers:
+    @model_validator(mode="after")
+    def fits_kind(self, info: ValidationInfo) -> ModelParams:
+        if self.family == catalogue.EXTERNAL:
+            root = (info.context or {}).get("root") or Path()
+            self._folder = Path(os.path.abspath(root / Path(self.external).expanduser()))
+            try:
+                self._manifest = manifest.read(self._folder)
+            except InputError as error:
+                raise contradiction(f"model.external: {error}") from None
+        presets = self.kind.presets
+        if self.preset not in presets:
+            raise contradiction(f"model.preset: {catalogue.unknown_name(self.preset, presets)} (presets of {self.title})")
+        usual = presets[self.preset]
+        for key, value in self.change.items():
+            if key not in usual:
+                words = catalogue.unknown_name(str(key), usual)
+                raise contradiction(f"model.change: {words} (of the preset {self.preset} of {self.title})")
+            if not self.fits_preset(value, usual[key]):
                 raise contradiction(
-                    f"model.change: {catalogue.unknown_name(str(key), numbers)} (of the preset {preset} of {family})"
+                    f"model.change.{key}: expected {self.expected(usual[key])}, as {usual[key]} is (came {value!r})"
                 )
-            usual = numbers[key]
-            if not fits_preset(value, usual):
-                raise contradiction(f"model.change.{key}: expected {EXPECTED[type(usual)]}, as {usual} is (came {value!r})")
-        return change
+        return self
+
+    @property
+    def kind(self) -> Any:
+        """The family's class, or the manifest of an external model: `presets`, `sizes`, `augmentations`, `conditional`."""
+        return self._manifest or catalogue.get(catalogue.MODELS, self.family)
+
+    @property
+    def manifest(self) -> ExternalManifest | None:
+        """That of an external model; None of a family of ours."""
+        return self._manifest
+
+    @property
+    def kind_is_ours(self) -> bool:
+        """Whether Keras trains it in our own process."""
+        return self._manifest is None
+
+    @property
+    def folder(self) -> Path:
+        """The external model's folder, absolute."""
+        assert self._folder is not None, self.family
+        return self._folder
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a training: of an external model there may be only a sampler."""
+        return self._manifest is None or self._manifest.train is not None
+
+    @property
+    def title(self) -> str:
+        """The family as messages name it."""
+        return self.family if self._manifest is None else f"the external model {self.external}"
 
     @property
     def numbers(self) -> dict[str, Any]:
         """What the family is built with."""
-        return {**catalogue.get(catalogue.MODELS, self.family).presets[self.preset], **self.change}
+        return {**self.kind.presets[self.preset], **self.change}
+
+    def fits_preset(self, value: Any, usual: Any) -> bool:
+        return (fits_preset if self._manifest is None else manifest.fits_preset)(value, usual)
+
+    def expected(self, usual: Any) -> str:
+        return (EXPECTED if self._manifest is None else manifest.EXPECTED)[type(usual)]
 
 
 EXPECTED = {int: "a whole number from 0 on", float: "a number from 0 on", list: "a list of whole numbers above 0"}
 
 
 def fits_preset(value: Any, usual: Any) -> bool:
-    """Whether `value` may replace a preset's number, which is `usual`."""
+    """Whether `value` may replace the number of a preset of ours, which is `usual`."""
     if isinstance(usual, list):
         return isinstance(value, list) and len(value) > 0 and all(type(one) is int and one > 0 for one in value)
     types = (int,) if isinstance(usual, int) else (int, float)
@@ -579,18 +621,22 @@ class Params(Block):
 
     @model_validator(mode="after")
     def fit_together(self) -> Params:
-        size, family = self.image.size, self.model.family
-        sizes = catalogue.get(catalogue.MODELS, family).sizes
-        if size not in sizes:
+        size, model = self.image.size, self.model
+        if size not in (sizes := model.kind.sizes):
             raise contradiction(
-                f"image.size: {size} does not fit model.family {family!r}, which generates sizes from {sizes.least} to "
+                f"image.size: {size} does not fit model.family {model.family!r}, which generates sizes from {sizes.least} to "
                 f"{sizes.most} that are a multiple of {sizes.multiple_of}"
+            )
+        if model.manifest is not None and self.image.channels not in model.manifest.channels:
+            raise contradiction(
+                f"image.channels: {self.image.channels} does not fit {model.title}, whose manifest has channels: "
+                f"{model.manifest.channels}"
             )
         augment = self.train.augment
         mode = "adaptive" if augment.adaptive else "fixed"
-        if augment.any and mode not in catalogue.get(catalogue.MODELS, family).augmentations:
+        if augment.any and mode not in model.kind.augmentations:
             families = {name: catalogue.get(catalogue.MODELS, name) for name in sorted(catalogue.MODELS)}
             allowed = ", ".join(name for name, other in families.items() if mode in other.augmentations)
             key = "train.augment.adaptive" if augment.adaptive else "train.augment"
-            raise contradiction(f"{key}: {family} cannot use it; model.family can be: {allowed}")
+            raise contradiction(f"{key}: {model.family} cannot use it; model.family can be: {allowed}")
         return self

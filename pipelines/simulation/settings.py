@@ -13,9 +13,11 @@ from pipelines import catalogue
 from pipelines.core import files
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
+from pipelines.settings.block import Block
 from pipelines.settings.faults import contradiction, faults
-from pipelines.settings.load import parse_yaml, read_text, set_text, update_params
-from pipelines.settings.schema import Block, Params, Positive, Seed, Share, member_of
+from pipelines.settings.load import set_text, update_params
+from pipelines.settings.schema import Params, Positive, Seed, Share, member_of
+from pipelines.settings.yaml_files import parse_yaml, read_text
 from pipelines.tastes.base import Taste
 
 Count = Annotated[int, Field(ge=0)]

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -23,14 +21,7 @@ from pipelines.core.progress import say
 from pipelines.models import base
 from pipelines.models.base import Family
 
-KEEP_FILES, KEEP_KEYS = 2, 3
-
-
-def key(settings: dict[str, Any], code: Iterable[Path]) -> str:
-    """A name for all that the course of a training depends on: a checkpoint of anything else must not be found."""
-    stamps = {path.name: files.sha256(path) for path in code}
-    text = json.dumps({"settings": settings, "code": stamps}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+KEEP_FILES = 2
 
 
 def write(folder: Path, family: Family, step: int, history: list[dict[str, float]]) -> None:
@@ -79,10 +70,3 @@ def digest(tensors: dict[str, np.ndarray]) -> str:
 
 def newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"), reverse=True)
-
-
-def prune(keep: Path) -> None:
-    """Remove the folders beside `keep`, of other trainings, all but the newest few: somebody may go back to those settings."""
-    folders = (path for path in keep.parent.glob("*/") if path != keep)
-    for old in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEEP_KEYS - 1 :]:
-        shutil.rmtree(old, ignore_errors=True)

@@ -129,20 +129,29 @@ class WeightFactors:
 
 
 def check(project: Project, params: Params, dataset: Dataset) -> None:
+    check_rows(project, params, len(dataset), dataset.unlabelled, dataset.images.shape[1:])
+    check_weights(project, dataset.weights)
+
+
+def check_rows(project: Project, params: Params, count: int, unlabelled: int, shape: tuple[int, ...]) -> None:
+    """Raises InputError where `count` rows are fewer than a batch, or `shape`, of their images, is not that of params."""
     batch = params.train.batch_size
-    if len(dataset) < batch:
-        left_out = f" ({dataset.unlabelled:,} more have no label)" if dataset.unlabelled else ""
+    if count < batch:
+        left_out = f" ({unlabelled:,} more have no label)" if unlabelled else ""
         raise InputError(
-            f"{project.relative(project.clean)} has {len(dataset):,} rows to train on{left_out}, fewer than train.batch_size: "
-            f"{batch}; add images, or set train.batch_size to {max(len(dataset), 2)} or less"
+            f"{project.relative(project.clean)} has {count:,} rows to train on{left_out}, fewer than train.batch_size: "
+            f"{batch}; add images, or set train.batch_size to {max(count, 2)} or less"
         )
-    shape = (params.image.size, params.image.size, params.image.channels)
-    if dataset.images.shape[1:] != shape:
+    expected = (params.image.size, params.image.size, params.image.channels)
+    if shape != expected:
         raise InputError(
-            f"{project.relative(project.clean)} has images of shape {dataset.images.shape[1:]}, expected {shape} "
+            f"{project.relative(project.clean)} has images of shape {shape}, expected {expected} "
             "(image.size, image.size, image.channels); run `clean` again (`genloop run`)"
         )
-    weights = dataset.weights
+
+
+def check_weights(project: Project, weights: np.ndarray) -> None:
+    """weights: (n,) float64. Raises InputError where they are no weights."""
     if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0):
         raise InputError(
             f"{project.relative(project.approval)}: weights from {weights.min()} to {weights.max()}, expected finite ones from "

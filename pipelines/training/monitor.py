@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
@@ -14,10 +13,9 @@ from pipelines.core.errors import GenloopError
 from pipelines.core.progress import Progress
 from pipelines.models import base
 from pipelines.training import checkpoint, collapse, preview
+from pipelines.training.divergence import check_losses, divergence_message
 from pipelines.training.tensorboard import TensorBoardWriter
 from pipelines.training.training_run import TrainingRun
-
-MOST_LOSS = 1e7  # far beyond every loss of a training that works
 
 
 class TrainingMonitor(keras.callbacks.Callback):
@@ -89,22 +87,8 @@ def numbers(logs: dict[str, Any] | None) -> dict[str, float]:
     return {name: float(value) for name, value in (logs or {}).items()}
 
 
-def check_losses(losses: dict[str, float], step: int) -> None:
-    if not all(abs(value) <= MOST_LOSS for value in losses.values()):
-        fault = "a loss is not finite" if not all(map(math.isfinite, losses.values())) else f"a loss is beyond {MOST_LOSS:.0e}"
-        raise GenloopError(divergence_message(step, losses, fault))
-
-
 def check_weights(family: base.Family, step: int, losses: dict[str, float]) -> None:
     """A step may spoil weights and still report the finite loss that it started from."""
     for name, variable in base.named_variables(family).items():
         if not np.isfinite(base.value(variable)).all():
             raise GenloopError(divergence_message(step, losses, f"weights of {name} are not finite"))
-
-
-def divergence_message(step: int, losses: dict[str, float], fault: str) -> str:
-    values = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
-    return (
-        f"the training diverged at step {step:,}: {fault} ({values}); nothing was saved. "
-        "Try another train.seed, a larger train.batch_size, or another model.preset"
-    )

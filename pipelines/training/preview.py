@@ -31,8 +31,12 @@ class PreviewSamples:
 
 def labels(dataset: Dataset) -> np.ndarray:
     """(n,) int32: a label for each image of a preview, from classes that have rows."""
-    classes = np.unique(dataset.labels)
-    return np.repeat(classes[:MOST_CLASSES], PER_CLASS if dataset.classes else WITHOUT_CLASSES).astype(np.int32)
+    return labels_of(np.unique(dataset.labels).tolist(), bool(dataset.classes))
+
+
+def labels_of(classes: Sequence[int], conditional: bool) -> np.ndarray:
+    """(n,) int32: the same for classes by their numbers, 0 alone for a model without any."""
+    return np.repeat(list(classes)[:MOST_CLASSES], PER_CLASS if conditional else WITHOUT_CLASSES).astype(np.int32)
 
 
 def generate(family: base.Family, labels: np.ndarray) -> PreviewSamples:

@@ -25,12 +25,22 @@ def check(params: Params) -> None:
     Raises:
         InputError: one is not allowed, or there is nothing to choose; the key is named.
     """
+    if not params.model.kind_is_ours:
+        raise external_fault(params)
     if not params.tune.space:
         raise InputError("tune.space is empty: name what to try, as in train.batch_size: [32, 64]; docs/tuning.md")
     if params.train.init != "scratch":
         params = with_values(params, {"train.init": "scratch"})
     for values in combinations(params):
-        with_values(params, values)
+        if not (chosen := with_values(params, values)).model.kind_is_ours:
+            raise external_fault(chosen)
+
+
+def external_fault(params: Params) -> InputError:
+    return InputError(
+        f"genloop tune trains families of Genloop in its own process, and {params.model.title} is trained by its own command; "
+        "set model.family to one of ours, or try presets of yours by `genloop run --set model.preset=NAME`"
+    )
 
 
 def combinations(params: Params) -> Iterator[dict[str, Any]]:

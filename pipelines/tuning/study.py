@@ -144,7 +144,7 @@ class Study:
             # By the number of trials: a sampler that went on from the seed would begin anew with each process.
             self.study.sampler = sampler(self.params, len(self.study.get_trials(deepcopy=False)))
             trial = self.study.ask(space.distributions(self.params))
-            trial.set_user_attr(WORKER, asdict(Worker.this()))
+            trial.set_user_attr(WORKER, asdict(TrialProcess.this()))
             return Claim(trial, torn)
 
     def tear_abandoned(self) -> list[int]:
@@ -159,7 +159,7 @@ class Study:
         """Whether the trial's process is dead."""
         worker = trial.user_attrs.get(WORKER)
         if worker and worker["host"] == socket.gethostname():
-            return not Worker(**worker).is_alive()
+            return not TrialProcess(**worker).is_alive()
         if worker is None and self.address.drivername == "sqlite":
             return True  # killed before it could name itself; no other process is asking now, because we hold the lock
         assert trial.datetime_start is not None
@@ -270,7 +270,7 @@ def storage(project: Project) -> optuna.storages.RDBStorage:
 
 
 @dataclass(frozen=True)
-class Worker:
+class TrialProcess:
     """A process. Another one may get its number after it, but not with the same time of birth."""
 
     host: str
@@ -278,7 +278,7 @@ class Worker:
     born: float
 
     @classmethod
-    def this(cls) -> Worker:
+    def this(cls) -> TrialProcess:
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
     def is_alive(self) -> bool:

@@ -98,6 +98,7 @@ class FamilySampler:
     """A model in memory, with the methods of one in a folder."""
 
     family: base.Family
+    walks: bool = True
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return base.draw(self.family, seeds, labels)

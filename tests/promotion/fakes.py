@@ -30,7 +30,7 @@ def pixels(seeds: Sequence[int] | np.ndarray, light: float, side: int = SIDE) ->
 class Painter:
     """Draws noise, `light` bright. asked: counts the images. labels: all that it was asked for, by its own numbers."""
 
-    conditional = True
+    conditional = walks = True
 
     def __init__(self, light: float, classes: list[str] | None = None, side: int = SIDE) -> None:
         self.light, self.classes, self.side, self.asked = light, classes or CLASSES, side, 0
@@ -43,6 +43,9 @@ class Painter:
 
     def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return pixels(seeds, self.light, self.side)
+
+    def close(self) -> None:
+        pass
 
 
 class Cells:

@@ -11,6 +11,7 @@ from pipelines.core import files
 from pipelines.core.project import Project
 from pipelines.feedback.curated import CuratedSummary
 from pipelines.registration import card
+from pipelines.registry.versions import DETERMINISTIC
 from pipelines.settings.schema import Params
 from tests.conftest import MakeParams
 
@@ -127,3 +128,18 @@ def test_a_short_card_is_its_own_description(reported: Project, params: Params) 
     text = card.write(reported, params, CuratedSummary([], 0, 0), {})
     assert "By class" in card.shorten(text)
     assert "artifact of the version's run" not in card.shorten(text)
+
+
+def test_an_external_model_s_card_names_what_it_is_made_of(reported: Project, params: Params) -> None:
+    manifest = {"card": {"base": "stable-diffusion <v1>", "licence": "openrail", "adapter": None}}
+    external = {"manifest": manifest, "content": "ab12"}
+    text = card.write(reported, params, CuratedSummary([], 0, 0), {DETERMINISTIC: "false"}, external)
+    assert "sha256 of its content `ab12`" in text
+    assert "**Training**: from scratch" in text
+    sampler = {"manifest": {**manifest, "train": None}, "content": "ab12"}
+    only = card.write(reported, params, CuratedSummary([], 0, 0), {}, sampler)
+    assert "**Training**: none by Genloop, which has only its sampler\n- **Generation**" in only
+    assert "- **Base**, as its owner says: stable-diffusion \\<v1\\>\n- **Licence**, as its owner says: openrail\n" in text
+    assert "- **Not deterministic**: the same seed may give another picture each time" in text
+    assert "Adapter" not in text
+    assert "Not deterministic" not in card.write(reported, params, CuratedSummary([], 0, 0), {})

@@ -307,7 +307,7 @@ def test_what_links_share_with_the_original_is_named(original: Path, open_in: Op
     ]
 
 
-@pytest.mark.parametrize("name", ["model.json", "code/base.py", "code/flat.py"])
+@pytest.mark.parametrize("name", ["model.json", "code/__init__.py", "code/generator.py"])
 def test_a_version_that_lacks_a_file_is_an_error_in_words(original: Path, open_in: Open, name: str) -> None:
     (file,) = (original / "mlruns").rglob(name)
     file.unlink()

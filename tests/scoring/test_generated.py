@@ -11,14 +11,17 @@ import pytest
 
 from pipelines.core.errors import InputError
 from pipelines.features.base import Features
+from pipelines.metrics.base import Comparison
 from pipelines.metrics.inputs import Benchmark
-from pipelines.scoring import approval, generated, views
+from pipelines.scoring import approval, generated, scores, views
 from pipelines.scoring.approval import ApprovalModel
 from pipelines.scoring.generated import GeneratedSamples
 
 
 class Seeded:
     """A model whose images are their seeds, and an extractor that reads them off."""
+
+    walks = True
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return np.broadcast_to(seeds[:, None, None, None], (len(seeds), 4, 4, 1)).astype(np.uint8)
@@ -139,3 +142,24 @@ def test_held_out_rows_have_the_weights_that_people_give_them_now(tmp_path: Path
     place.write_bytes(b"text")
     with pytest.raises(InputError, match="run `approval` again"):
         generated.comparison(draws, pinned, tmp_path)
+
+
+class Standing(Seeded):
+    """The same model without a way from one image to another."""
+
+    walks = False
+
+
+def test_a_model_that_cannot_walk_says_so_in_place_of_a_path_length(tmp_path: Path) -> None:
+    extractor: Any = Seeded()
+    images, samples = generated.generate_samples(Standing(), extractor, "b", 0, 60, None, with_steps=True)
+    generated.write(tmp_path / "drawn.npz", samples)
+    kept = generated.read(tmp_path / "drawn.npz")
+    assert kept.steps is None
+    assert generated.join(kept, replace(kept, first=60)).no_steps == samples.no_steps
+    holdout = extractor.extract(images)
+    found = scores.measure(Comparison(kept.as_features(), Benchmark("b", [], holdout, np.zeros(60, np.int32))), ["path_length"])
+    assert found.flat()["not_enough"] == {
+        "path_length": "path_length is not to be had: this model's sampler has no `walk` from one image to another"
+    }
+    assert found.nothing == {"path_length"}  # so a limit on it has nothing to limit

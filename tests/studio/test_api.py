@@ -179,6 +179,14 @@ def test_a_way_from_one_picture_to_another(shop: httpx.Client) -> None:
     assert shop.get("/api/v1/interpolations/1/1/2/1/4/4.png").status_code == 404
 
 
+def test_a_version_without_such_a_way_says_so(studio: Studio, shop: httpx.Client, registry: StudioRegistry) -> None:
+    registry.samplers[1].walks = False
+    answer = shop.post("/api/v1/interpolate", json={"first": 1, "last": 2, "label": "b", "steps": 4})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("version 1 has no pictures between two others, because its sampler has no `walk`")
+    assert shop.get("/api/v1/interpolations/1/1/2/1/4/0.png").status_code == 422
+
+
 def test_scopes_are_kept_apart(studio: Studio) -> None:
     writer, boss, nobody = studio.client(WRITER), studio.client(BOSS), studio.client("nobody's key-0123456")
     assert writer.post("/api/v1/generate", json={"count": 1}).status_code == 403

@@ -193,3 +193,21 @@ def test_who_has_gone_away_does_not_stop_the_batcher() -> None:
         batcher.submit(whole, np.array([seed]), None).cancel()
     assert batcher.submit(whole, np.array([1]), None).result(10).shape == (1, 8, 8, 1)
     batcher.close()
+
+
+def test_versions_that_are_let_go_are_closed(registry: StudioRegistry, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version may have a process of its own."""
+    closed: list[int] = []
+    monkeypatch.setattr(FakeSampler, "close", lambda self: closed.append(self.version))
+    monkeypatch.setattr("studio.painter.VERSIONS", 1)
+    for version in (2, 3, 4):
+        registry.add(version, 60.0)
+    studio.painter.sampler(2)
+    assert closed == []
+    studio.painter.sampler(3)
+    assert closed == [2]
+    registry.set_alias(CHAMPION, 4)
+    wait_for(lambda: studio.painter.guide.version == 4)
+    wait_for(lambda: closed == [2, 1])
+    studio.painter.close()
+    assert closed == [2, 1, 4, 3]

@@ -18,24 +18,29 @@ from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 
-def describe(folder):
-    stored = json.loads((Path(folder) / "model.json").read_text())
-    spec = SimpleNamespace(shape=(4, 4, 1), classes=len(stored["classes"]))
-    return SimpleNamespace(module="flat", class_name="Flat", classes=stored["classes"], spec=spec)
+def open_generator(folder):
+    return Flat(json.loads((Path(folder) / "model.json").read_text())["classes"])
 
-def load(folder, kind):
-    return kind()
+class Flat:
+    walks, deterministic, failures = True, True, ()
 
-def draw(family, seeds, labels):
-    labels = 9 if labels is None else np.asarray(labels)
-    grey = (np.asarray(seeds) % 10 + 10 * labels).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(grey[:, None, None, None], (len(grey), 4, 4, 1)))
+    def __init__(self, classes):
+        self.classes, self.conditional = classes, bool(classes)
+        self.spec = SimpleNamespace(shape=(4, 4, 1), classes=len(classes))
 
-def interpolate(family, a, b, steps, label):
-    return draw(family, np.linspace(a, b, steps).astype(int), np.full(steps, label or 0))
+    def draw(self, seeds, labels):
+        labels = 9 if labels is None else np.asarray(labels)
+        grey = (np.asarray(seeds) % 10 + 10 * labels).astype(np.uint8)
+        return np.ascontiguousarray(np.broadcast_to(grey[:, None, None, None], (len(grey), 4, 4, 1)))
 
-def variations(family, seed, strength, count, label):
-    return draw(family, np.full(count, seed), np.full(count, label or 0))
+    def interpolate(self, a, b, steps, label):
+        return self.draw(np.linspace(a, b, steps).astype(int), np.full(steps, label or 0))
+
+    def variations(self, seed, strength, count, label):
+        return self.draw(np.full(count, seed), np.full(count, label or 0))
+
+    def close(self):
+        pass
 """
 
 
@@ -45,8 +50,7 @@ def write(folder: Path, classes: list[str]) -> None:
     spec = {"size": 4, "channels": 1, "classes": len(classes)}
     (folder / "model.json").write_text(json.dumps({"family": "flat", "classes": classes, "spec": spec}))
     (folder / "code/__init__.py").touch()
-    (folder / "code/base.py").write_text(CODE)
-    (folder / "code/flat.py").write_text("class Flat:\n    conditional = True\n")
+    (folder / "code/generator.py").write_text(CODE)
 
 
 def save(folder: Path, classes: list[str] = CLASSES) -> str:

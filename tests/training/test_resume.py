@@ -21,7 +21,7 @@ from tests.training import killed, rows
 
 backend.load()
 
-from pipelines.training import checkpoint, monitor  # noqa: E402
+from pipelines.training import checkpoint, checkpoint_folders, monitor  # noqa: E402
 
 FAMILIES = [pytest.param(name, marks=[pytest.mark.slow] if name != "gan" else []) for name in sorted(catalogue.MODELS)]
 
@@ -133,7 +133,7 @@ def test_only_the_newest_few_trainings_are_kept(tmp_path: Path) -> None:
         folder = tmp_path / f"key-{number}"
         folder.mkdir()
         os.utime(folder, (number, number))
-    checkpoint.prune(tmp_path / "key-0")
+    checkpoint_folders.prune(tmp_path / "key-0")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key-0", "key-4", "key-5"]
 
 

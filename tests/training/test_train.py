@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import catalogue, train
+from pipelines import catalogue
 from pipelines.core import backend
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
@@ -19,7 +19,7 @@ from tests.training import rows
 backend.load()
 
 from pipelines.models import base  # noqa: E402
-from pipelines.training import checkpoint, collapse, dataset, monitor  # noqa: E402
+from pipelines.training import checkpoint_folders, collapse, dataset, family_training, monitor  # noqa: E402
 
 
 def test_it_leaves_a_model_that_draws_and_says_how_it_went(project: Project, make_params) -> None:
@@ -177,7 +177,7 @@ def test_code_and_settings_are_in_the_key(project: Project, make_params) -> None
     def key(changes) -> str:
         values = make_params({**rows.TINY, **changes})
         family = catalogue.get(catalogue.MODELS, values.model.family)
-        return checkpoint.key(train.fixed_by(project, values), train.code(family))
+        return checkpoint_folders.key(family_training.fixed_by(project, values), family_training.code(family))
 
     assert key({}) == key({"evaluate.samples": 77})
     assert (

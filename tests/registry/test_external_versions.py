@@ -1,0 +1,164 @@
+"""Versions that somebody else's code samples: registered, drawn anywhere, refused where they are not what they say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from operations.rebuild import compare
+from pipelines import register
+from pipelines.core.errors import GenloopError, InputError
+from pipelines.core.project import Project
+from pipelines.models import base
+from pipelines.registry import publish, sampler
+from pipelines.registry.client import Registry
+from pipelines.registry.publish import Publication
+from pipelines.settings.schema import Params
+from tests.conftest import MakeParams, project_in
+from tests.support import external_model
+from tests.support.external_model import SAMPLER, expected
+
+SEEDS, LABELS = np.arange(70), (np.arange(70) % 3).astype(np.int32)
+ALTERNATING = SAMPLER.replace("return np.stack", "self.shift += 1\n        return np.stack")
+BY_BATCH = SAMPLER.replace("for pair in zip(seeds, labels)", "for pair in zip(seeds + len(seeds), labels)")
+
+
+@pytest.fixture
+def params(make_params: MakeParams) -> Params:
+    return make_params()
+
+
+def publication(folder: Path) -> Publication:
+    folder.mkdir(exist_ok=True)
+    (folder / "metrics.json").write_text("{}")
+    return Publication("key", {"fid": 1.0}, {}, folder)
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose champion is an external model; its environment is `python: env/python` of the model's own folder."""
+    from pipelines.settings.load import load_params
+    from tests.conftest import REPOSITORY
+
+    project = project_in(tmp_path_factory.mktemp("registered"))
+    python = project.root / "examples/external/tiny/env/python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    external_model.write(project.model, shift=3, python="env/python", requirements=["numpy", "some-package>=2"])
+    (project.model / "external/code").mkdir()
+    (project.model / "external/code/more.txt").write_text("more")
+    params = load_params(REPOSITORY / "params.yaml")
+    registry = Registry.open(project, params.registry)
+    assert publish.log_and_register(params, registry, publication(project.root / "kept")) == 1
+    return project
+
+
+def test_a_version_generates_what_the_model_did(registered: Project, params: Params) -> None:
+    version = Registry.open(registered, params.registry).load()
+    assert (version.version, version.classes, version.conditional) == (1, external_model.CLASSES, True)
+    assert np.array_equal(version.draw(SEEDS, LABELS), expected(SEEDS, LABELS, 3))
+    assert not version.walks
+    with pytest.raises(InputError, match="no images between two others: this model's sampler has no `walk`"):
+        version.walk(SEEDS, SEEDS, np.zeros(70), LABELS)
+    version.close()
+
+
+def test_its_own_files_are_all_fetched_and_compared(registered: Project, params: Params, tmp_path: Path) -> None:
+    fetched = tmp_path / "fetched"
+    assert Registry.open(registered, params.registry).fetch(fetched) == 1
+    assert (fetched / "external/code/more.txt").is_file()
+    assert not (fetched / "code").exists()
+    assert compare.compare_weights(fetched, registered.model).equal
+    np.save(fetched / "weights/shift.npy", np.array(4))
+    assert compare.compare_weights(fetched, registered.model) == compare.WeightsMatch(False, None)
+
+
+def test_it_generates_without_genloop_and_without_keras(registered: Project, params: Params, tmp_path: Path) -> None:
+    registry = Registry.open(registered, params.registry)
+    blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in ("keras", "tensorflow", "safetensors", "pipelines"))
+    program = (
+        f"import sys\n{blocked}"
+        "import mlflow\n"
+        "model = mlflow.pyfunc.load_model('models:/genloop-digits@champion')\n"
+        "images = model.predict({'count': 3, 'seed': 5, 'label': 'c'})\n"
+        "print(images.shape, images.dtype, int(images.sum()))\n"
+    )
+    environment = {"MLFLOW_TRACKING_URI": registry.uri, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=environment, check=True
+    )
+    wanted = expected(np.arange(5, 8), np.full(3, 2), 3)
+    assert done.stdout.split("\n")[0] == f"(3, 8, 8, 1) uint8 {int(wanted.sum())}"
+    (requirements,) = (registered.root / "mlruns").rglob("requirements.txt")
+    lines = requirements.read_text().split()
+    assert [line.partition("==")[0] for line in lines[:2]] == ["mlflow", "pandas"]
+    assert lines[2:] == ["numpy", "some-package>=2"]
+
+
+def test_on_a_machine_without_its_environment_it_says_what_to_set(registered: Project, params: Params) -> None:
+    moved = registered.root / "examples/moved"
+    (registered.root / "examples/external").rename(moved)
+    try:
+        with pytest.raises(
+            GenloopError, match=r"python: env/python.*with numpy, some-package>=2, and set GENLOOP_EXTERNAL_PYTHON"
+        ):
+            Registry.open(registered, params.registry).load().draw(SEEDS, LABELS)
+    finally:
+        moved.rename(registered.root / "examples/external")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(ALTERNATING, "generates other images for the same seeds"), (BY_BATCH, "for 3 and 5 at once instead of 8")],
+)
+def test_one_that_is_not_deterministic_has_to_say_so(
+    code: str, message: str, project: Project, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry.open(project, params.registry)
+    monkeypatch.setattr(registry, "load_model", lambda uri: sampler.load(project.model))
+    external_model.write(project.model, code)
+    with pytest.raises(GenloopError, match=f"{message}.*`deterministic: false`"):
+        publish.smoke_test(registry, "models:/m")
+    external_model.write(project.model, code, deterministic=False)
+    publish.smoke_test(registry, "models:/m")
+    assert not base.describe(project.model).deterministic
+
+
+def test_what_is_too_large_or_not_the_trained_one_is_not_registered(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    external_model.write(project.model, limits={"disk_gb": 1e-8})
+    with pytest.raises(GenloopError, match=r"more than the 0.0 GiB that its manifest allows"):
+        publish.log_model(project.model, "m")
+    external_model.write(project.model)
+    (project.model / "weights/shift.npy").write_bytes(b"other")
+    with pytest.raises(GenloopError, match="has the sha256"):
+        publish.log_model(project.model, "m")
+    monkeypatch.setattr(publish, "CODE_BYTES", 10)
+    with pytest.raises(GenloopError, match="let the training write what is large into its result folder"):
+        publish.log_model(project.model, "m")
+
+
+def test_a_model_is_known_by_all_its_files(project: Project) -> None:
+    external_model.write(project.model)
+    project.reports.mkdir(parents=True)
+    (project.reports / "metrics.json").write_text("{}")
+    first = register.identity(project)
+    (project.model / "external/__pycache__").mkdir()
+    (project.model / "external/__pycache__/sampler.pyc").touch()
+    assert register.identity(project) == first
+    (project.model / "external/notes.txt").touch()
+    assert register.identity(project) != first
+
+
+def test_a_model_of_keras_is_known_by_what_it_was(project: Project) -> None:
+    """Or every version would be registered again."""
+    for folder in (project.model, project.reports):
+        folder.mkdir(parents=True)
+    about = base.Description("gan", "gan", "Gan", {}, base.ImageSpec(8, 1, 0), [])
+    (project.model / "model.json").write_text(about.as_text())
+    (project.model / "weights.safetensors").write_bytes(b"weights")
+    (project.reports / "metrics.json").write_text("{}")
+    assert register.identity(project) == "3bb4d41bb9395fcef4b259d04cad19fa"
