@@ -79,7 +79,7 @@ def test_a_folder_without_a_manifest_is_told_how_to_get_one(elsewhere: Path) -> 
             "twice",
             "deterministic: false",
         ),
-        ("sampler.py", "default_rng(seed)", "default_rng(1)", "variety", "does not use the seed"),
+        ("sampler.py", "default_rng(seed)", "default_rng(1)", "training", "the model collapsed"),
     ],
 )
 def test_each_fault_is_named_with_its_remedy(mine: Path, file: str, old: str, new: str, check: str, words: str) -> None:
@@ -102,21 +102,42 @@ def test_what_the_manifest_does_not_take_is_refused(mine: Path, arguments: list[
     assert words in failures("mine", *arguments)["manifest"]
 
 
-def test_a_sampler_alone_is_enough(mine: Path) -> None:
+SAMPLER = """
+import numpy as np
+
+
+class Sampler:
+    def __init__(self, weights, about):
+        self.shape = about["size"], about["size"], about["channels"]
+
+    def draw(self, seeds, labels):
+        return np.stack([self.image(seed, label) for seed, label in zip(seeds, labels)])
+
+    def image(self, seed, label):
+        return np.random.default_rng([seed, label]).integers(0, 256, self.shape, np.uint8)
+"""
+
+
+@pytest.fixture
+def sampler_alone(mine: Path) -> Path:
+    """The file of a sampler that nobody trains."""
     manifest = (mine / "manifest.yaml").read_text().replace("train: python train.py", "train: null")
     (mine / "manifest.yaml").write_text(manifest)
     (mine / "train.py").unlink()
-    (mine / "sampler.py").write_text(
-        "import numpy as np\n\n\nclass Sampler:\n"
-        "    def __init__(self, weights, about):\n        self.shape = about['size'], about['size'], about['channels']\n\n"
-        "    def draw(self, seeds, labels):\n"
-        "        return np.stack([np.random.default_rng([s, l]).integers(0, 256, self.shape, np.uint8)"
-        " for s, l in zip(seeds, labels)])\n"
-    )
+    (mine / "sampler.py").write_text(SAMPLER)
+    return mine / "sampler.py"
+
+
+def test_a_sampler_alone_is_enough(sampler_alone: Path) -> None:
     found = call("check", "mine", "--json")
     assert found.code == 0, found
     states = {one["name"]: one["state"] for one in json.loads(found.out)}
     assert states["training"] == states["walk"] == "not to be had"
+
+
+def test_one_that_ignores_the_seed_is_found_out_though_its_classes_differ(sampler_alone: Path) -> None:
+    sampler_alone.write_text(SAMPLER.replace("[seed, label]", "[1, label]"))
+    assert "does not use the seed" in failures("mine")["variety"]
 
 
 def test_the_picture_must_have_a_place(mine: Path) -> None:
