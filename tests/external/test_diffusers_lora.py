@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import struct
 from pathlib import Path
 
@@ -61,7 +60,6 @@ def test_the_loop_turns_once(python: str, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, value)
     folder = tmp_path / "project"
     copy_project(folder)
-    shutil.copytree(EXAMPLES, folder / "examples/external", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     git(folder, "init", "--quiet")
     update_params(folder / "params.yaml", settings=(*TINY, *SETTINGS))
     git(folder, "add", ".")
