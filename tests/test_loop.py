@@ -17,7 +17,8 @@ from pipelines.settings.load import update_params
 from tests.conftest import NO_FEEDBACK, REPOSITORY
 
 COPIED = ("commands", "examples/external", "flows", "operations", "pipelines", "workspace", ".dvc/config", ".dvc/.gitignore",
-          ".dvcignore", ".gitignore", "dvc.yaml", "genloop.py", "params.yaml", "pyproject.toml", "requirements.lock")  # fmt: skip
+          ".dvcignore", ".gitignore", "dvc.yaml", "genloop.py", "params.yaml", "pyproject.toml",
+          "requirements.lock")  # fmt: skip
 TINY = ("image.size=8", "model.preset=tiny", "train.steps=40", "train.preview_every=20", "reference.steps=30",
         "evaluate.samples=250")  # fmt: skip
 
