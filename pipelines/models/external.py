@@ -49,7 +49,7 @@ class ExternalGenerator:
         self.manifest: dict[str, Any] = self.external["manifest"]
         self.deterministic = about.deterministic
         self.conditional = bool(self.manifest.get("condition", "none") != "none" and self.spec.classes)
-        self.verified: dict[str, tuple[int, ...]] = {}  # by path, what told the file from another one when it was hashed
+        self.weights = WeightFiles(folder / WEIGHTS, self.external.get("files") or {})
         self._worker: Worker | None = None
 
     @property
@@ -74,7 +74,7 @@ class ExternalGenerator:
                     limits["start"],
                     limits["draw"],
                     int(limits["memory_gb"] * 2**30),
-                    self.check_weights,
+                    self.weights.check,
                 )
             )
         return self._worker
@@ -183,8 +183,22 @@ class ExternalGenerator:
 
     def check_weights(self) -> None:
         """Raises WorkerError where the weights are not those that were trained."""
-        expected: dict[str, str] = self.external.get("files") or {}
-        folder = self.folder / WEIGHTS
+        self.weights.check()
+
+
+class WeightFiles:
+    """Files that were trained, in a folder. expected: their sha256 by relative path. Nothing else may lie there.
+
+    The worker holds this and not the generator: no circle keeps a generator, and with it a process, that nobody uses any more.
+    """
+
+    def __init__(self, folder: Path, expected: dict[str, str]) -> None:
+        self.folder, self.expected = folder, expected
+        self.verified: dict[str, tuple[int, ...]] = {}  # by path, what told the file from another one when it was hashed
+
+    def check(self) -> None:
+        """Raises WorkerError where one of them is missing or another one, or there is one too many."""
+        folder, expected = self.folder, self.expected
         found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         for title, names in (("missing", expected.keys() - found.keys()), ("unknown", found.keys() - expected.keys())):
             if names:

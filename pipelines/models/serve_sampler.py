@@ -212,6 +212,9 @@ def relatives(mark: str, root: int) -> list[int]:
 def end_all(mark: str, root: int) -> None:
     """End every process that carries the mark or descends from `root`, also those that are started meanwhile."""
     for _ in range(ROUNDS):
+        with contextlib.suppress(ChildProcessError):
+            while os.getpid() == root and os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         found = relatives(mark, root)
         if not found:
             return
@@ -219,9 +222,6 @@ def end_all(mark: str, root: int) -> None:
             with contextlib.suppress(OSError):  # it has ended meanwhile
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.005)
-        with contextlib.suppress(ChildProcessError):
-            while os.getpid() == root and os.waitpid(-1, os.WNOHANG)[0]:
-                pass
 
 
 def guard(child: int, life: int, mark: str, folder: str) -> None:

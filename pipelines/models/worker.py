@@ -32,6 +32,7 @@ from .serve_sampler import LENGTH, MARK, MOST_HEADER
 
 TICK = 0.25  # seconds between two looks at the memory while an answer is waited for, and at whether the process still runs
 BETWEEN = 2.0  # seconds between two looks at the memory of a process whose calls are shorter than that
+ROOM = 0.8  # of its memory that it may hold then; the rest is for the next call
 GRACE = 10.0  # seconds in which a process has ended that was told to
 TAIL, LINES, LINE = 2**14, 6, 300  # bytes of its output that are kept; lines, and characters of each, that a message shows
 PREFIX = "genloop-tmp-"  # of folders that `genloop gc` removes when no process uses them
@@ -197,11 +198,12 @@ class Worker:
         return running
 
     def outgrown(self, running: RunningWorker) -> bool:
-        """Whether a process that has answered many short calls has come to hold more memory than it may."""
+        """Whether a process that has answered many short calls has come to hold about as much memory as it may."""
         if time.monotonic() - self.measured < BETWEEN:
             return False
         self.measured = time.monotonic()
-        return held_by(running, self.program.memory) > self.program.memory
+        most = int(ROOM * self.program.memory)
+        return held_by(running, most) > most
 
     def end(self) -> None:
         if self.finalizer is not None:

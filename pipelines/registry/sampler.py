@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ class Sampler:
         self.conditional: bool = model.conditional
         self.deterministic: bool = getattr(model, "deterministic", True)  # older versions all are, and all walk
         self.failures: tuple[type[Exception], ...] = getattr(model, "failures", ())
+        if hasattr(model, "close"):  # MLflow keeps the model that it has loaded last, and with it a process, for nobody
+            weakref.finalize(self, model.close)
         generator: Any = getattr(model, "generator", None)
         if root is not None and hasattr(generator, "root"):
             generator.root = root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +15,16 @@ from pipelines import register
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.models import base
+from pipelines.models.serve_sampler import relatives
 from pipelines.registry import publish, sampler
 from pipelines.registry.client import Registry
 from pipelines.registry.publish import Publication
 from pipelines.settings.schema import Params
-from tests.conftest import MakeParams, project_in
+from tests.conftest import VERSIONS, MakeParams, project_in
 from tests.support import external_model
 from tests.support.external_model import SAMPLER, expected
 
+NUMBER = VERSIONS + 1
 SEEDS, LABELS = np.arange(70), (np.arange(70) % 3).astype(np.int32)
 ALTERNATING = SAMPLER.replace("return np.stack", "self.shift += 1\n        return np.stack")
 BY_BATCH = SAMPLER.replace("for pair in zip(seeds, labels)", "for pair in zip(seeds + len(seeds), labels)")
@@ -39,8 +42,8 @@ def publication(folder: Path) -> Publication:
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose champion is an external model; its environment is `python: env/python` of the model's own folder."""
+def registered(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Project:
+    """A project whose last version is an external model; its environment is `python: env/python` of the model's own folder."""
     from pipelines.settings.load import load_params
     from tests.conftest import REPOSITORY
 
@@ -53,13 +56,14 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (project.model / "external/code/more.txt").write_text("more")
     params = load_params(REPOSITORY / "params.yaml")
     registry = Registry.open(project, params.registry)
-    assert publish.log_and_register(params, registry, publication(project.root / "kept")) == 1
+    shutil.copy(empty_registry, project.root)
+    assert publish.log_and_register(params, registry, publication(project.root / "kept")) == NUMBER
     return project
 
 
 def test_a_version_generates_what_the_model_did(registered: Project, params: Params) -> None:
-    version = Registry.open(registered, params.registry).load()
-    assert (version.version, version.classes, version.conditional) == (1, external_model.CLASSES, True)
+    version = Registry.open(registered, params.registry).load(NUMBER)
+    assert (version.version, version.classes, version.conditional) == (NUMBER, external_model.CLASSES, True)
     assert np.array_equal(version.draw(SEEDS, LABELS), expected(SEEDS, LABELS, 3))
     assert not version.walks
     with pytest.raises(InputError, match="no images between two others: this model's sampler has no `walk`"):
@@ -69,7 +73,7 @@ def test_a_version_generates_what_the_model_did(registered: Project, params: Par
 
 def test_its_own_files_are_all_fetched_and_compared(registered: Project, params: Params, tmp_path: Path) -> None:
     fetched = tmp_path / "fetched"
-    assert Registry.open(registered, params.registry).fetch(fetched) == 1
+    assert Registry.open(registered, params.registry).fetch(fetched, NUMBER) == NUMBER
     assert (fetched / "external/code/more.txt").is_file()
     assert not (fetched / "code").exists()
     assert compare.compare_weights(fetched, registered.model).equal
@@ -83,7 +87,7 @@ def test_it_generates_without_genloop_and_without_keras(registered: Project, par
     program = (
         f"import sys\n{blocked}"
         "import mlflow\n"
-        "model = mlflow.pyfunc.load_model('models:/genloop-digits@champion')\n"
+        f"model = mlflow.pyfunc.load_model('models:/genloop-digits/{NUMBER}')\n"
         "images = model.predict({'count': 3, 'seed': 5, 'label': 'c'})\n"
         "print(images.shape, images.dtype, int(images.sum()))\n"
     )
@@ -106,7 +110,7 @@ def test_on_a_machine_without_its_environment_it_says_what_to_set(registered: Pr
         with pytest.raises(
             GenloopError, match=r"python: env/python.*with numpy, some-package>=2, and set GENLOOP_EXTERNAL_PYTHON"
         ):
-            Registry.open(registered, params.registry).load().draw(SEEDS, LABELS)
+            Registry.open(registered, params.registry).load(NUMBER).draw(SEEDS, LABELS)
     finally:
         moved.rename(registered.root / "examples/external")
 
@@ -162,3 +166,14 @@ def test_a_model_of_keras_is_known_by_what_it_was(project: Project) -> None:
     (project.model / "weights.safetensors").write_bytes(b"weights")
     (project.reports / "metrics.json").write_text("{}")
     assert register.identity(project) == "3bb4d41bb9395fcef4b259d04cad19fa"
+
+
+def test_its_process_ends_when_nobody_has_the_version_any_more(registered: Project, params: Params) -> None:
+    """Whoever goes through many versions has one process at a time."""
+    registry = Registry.open(registered, params.registry)
+    version = registry.load(NUMBER)
+    version.draw(SEEDS, LABELS)
+    mark = version.model.generator.worker.running.mark
+    assert relatives(mark, -1)
+    del version
+    assert relatives(mark, -1) == []
