@@ -55,7 +55,7 @@ def record(lineage: RowLineage) -> dict[str, Any]:
         "approval": lineage.approval,
         "removed": lineage.removed,
         "reported": lineage.flagged,
-        "sample": lineage.sample and {**lineage.sample.model_dump(), "liked": lineage.liked},
+        "sample": lineage.sample and {**sample_fields(lineage.sample), "liked": lineage.liked},
         "events": [
             {
                 **entry.event.model_dump(mode="json", exclude_none=True),
@@ -111,8 +111,15 @@ def origin(lineage: RowLineage) -> str:
     return "an upload" if row["origin"] == "upload" else f"the source {row['source']}"
 
 
+def sample_fields(sample: Sample) -> dict[str, Any]:
+    """`prompt` only where there is one."""
+    fields = sample.model_dump()
+    return fields if sample.prompt else {name: value for name, value in fields.items() if name != "prompt"}
+
+
 def sample_name(sample: Sample) -> str:
-    return f"version {sample.version}, seed {sample.seed}" + ("" if sample.label is None else f", label {sample.label}")
+    label = "" if sample.label is None else f", label {sample.label}"
+    return f"version {sample.version}, seed {sample.seed}{label}" + (f", prompt {sample.prompt!r}" if sample.prompt else "")
 
 
 def class_name(lineage: RowLineage, label: int | None) -> str:

@@ -19,7 +19,6 @@ from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.numbers import SEEDS
 from pipelines.core.project import Project
 from pipelines.feedback.events import Report, Sample
-from pipelines.feedback.store.event_store import sample_of
 from pipelines.registry.client import open_registry
 from pipelines.registry.versions import CHALLENGER, CHAMPION, NoVersionError
 from studio import memory
@@ -256,7 +255,7 @@ class Painter:
 
     def kept(self, key: Key) -> bytes | None:
         """The picture, if it is there already. Raises WithheldError."""
-        if self.flagged and sample_of(*key) in self.flagged:
+        if self.flagged and Sample.of_key(*key) in self.flagged:
             raise WithheldError("this picture was flagged, and is not shown again")
         return self.pictures.get(key)
 
@@ -279,7 +278,7 @@ class Painter:
         sampler, samples = self.sampler(version)
         require_walk(sampler)
         check_label(sampler, label)
-        if not self.flagged.isdisjoint(sample_of(version, seed, label) for seed in (first, last)):
+        if not self.flagged.isdisjoint(Sample.of_key(version, seed, label) for seed in (first, last)):
             raise WithheldError("a picture at an end of this way was flagged, and is not shown again")
         labels = np.array([max(label, 0)], np.int32)
         ends = np.array([first], np.int64), np.array([last], np.int64)

@@ -70,7 +70,7 @@ def judge(project: Project, count: int, likes: Callable[[np.ndarray], np.ndarray
     liked = likes(drawn)
     samples: dict[str, Any] = {
         "version": [1] * count, "seed": numbers, "label": numbers % 3, "version_label": numbers % 3, "generation": [1] * count,
-        "liked": np.where(liked, 0.95, 0.05),
+        "liked": np.where(liked, 0.95, 0.05), "prompt": [None] * count,
         "image": [png.encode(image) for image in drawn],
     }  # fmt: skip
     curated.write_table(project.curated, "samples", samples)

@@ -7,6 +7,7 @@ from numbers import Integral
 SEEDS = 2**31  # all seeds are below
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 HOTTEST = 100.0  # temperature of guided generation; hardly any image is not accepted there
+LONGEST_PROMPT = 500  # characters; an index of PostgreSQL's takes no more than 2,700 bytes
 
 
 def three_digits(value: float | Integral) -> str:

@@ -14,9 +14,11 @@ from pipelines.curation.candidates import RowCandidate, accepted, reject
 from pipelines.curation.events import CONFLICTING_LABELS, UNKNOWN_LABEL
 from pipelines.curation.existing_rows import ExistingRows
 from pipelines.curation.flagged import Flags
+from pipelines.feedback.events import Sample
 from pipelines.rules.base import NOT_REFUSED, first_refusals
 from pipelines.settings.schema import Expectations, Params
 
+BY_PROMPT = "asked for by a prompt, of no class"
 VISIBLE = ("brightness", "contrast", "sharpness")  # expectations about the content of an image, whatever its size
 
 
@@ -45,16 +47,16 @@ def own_reason(candidate: RowCandidate, classes: int, params: Params) -> str | N
     """The first reason that does not depend on any other image.
 
     A loop that is fed on what it generated from what it generated forgets the data; Alemohammad et al., 2023. An upload may
-    come without a label, as a row of any source; a generated image without one cannot be counted to a class. Expectations on
-    size and format are about images from outside.
+    come without a label, as a row of any source; a generated image without one cannot be counted to a class, and what somebody
+    asked for by a prompt is of none. Expectations on size and format are about images from outside.
     """
     image, label = candidate.image, candidate.label
     if image.generation > params.feedback.max_generation:
         return "too deep"
     if label is not None and label >= classes:
         return UNKNOWN_LABEL
-    if label is None and classes and not candidate.uploaded:
-        return "no label"
+    if label is None and classes and isinstance(candidate.origin, Sample):
+        return "no label" if candidate.origin.prompt is None else BY_PROMPT
     measured, names = (image.original, ("side", "modes", *VISIBLE)) if candidate.uploaded else (image.facts, VISIBLE)
     hard, soft = params.validate_.hard, params.validate_.soft
     return first_broken(measured, hard, names) or first_broken(measured, soft, names)

@@ -108,7 +108,8 @@ def corrected_rows(outcome: CurationOutcome) -> Iterator[tuple[MeasuredImage, st
 
 def name(sample: Sample) -> str:
     label = "" if sample.label is None else f", label {sample.label}"
-    return f"version {sample.version}, seed {sample.seed}{label}"
+    prompt = "" if sample.prompt is None else f", prompt {sample.prompt!r}"
+    return f"version {sample.version}, seed {sample.seed}{label}{prompt}"
 
 
 def class_name(outcome: CurationOutcome, label: int | None) -> str:

@@ -45,6 +45,7 @@ def tables(outcome: CurationOutcome) -> dict[str, dict[str, Sequence[Any]]]:
             "seed": [sample.seed for sample in samples],
             "label": [label if label in known else None for label in labels],
             "version_label": [sample.label for sample in samples],
+            "prompt": [sample.prompt for sample in samples],
             "generation": [image.generation for image in images],
             "image": [image.content for image in images],
             "liked": [credibility.liked[sample] for sample in samples],

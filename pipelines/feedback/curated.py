@@ -28,6 +28,7 @@ SCHEMAS = {
             ("seed", pa.int64()),
             ("label", pa.int32()),  # among the present classes; null: of none of them
             ("version_label", pa.int32()),  # that its version was given; null: generated without one
+            ("prompt", pa.string()),  # that its version was given instead; null: generated without one
             ("generation", pa.int32()),  # 1 + that of its version
             ("image", pa.binary()),  # PNG of params.image's size and channels
             ("liked", pa.float32()),  # probability that it is right to like it, by the votes; near 0.5 where there are none

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from pipelines.core.numbers import LONGEST_PROMPT
+
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # a clock that was never set says 1970
 AHEAD = timedelta(days=1)  # by which a client's clock may be fast
 LABELS = 99_999  # as MOST_LABEL in pipelines/sources/base.py
@@ -63,6 +65,16 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ClassIndex = Annotated[int, Field(ge=0, le=LABELS)]
 # No control characters but tab and line breaks; PostgreSQL could not store a NUL.
 Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
+# A line without control characters and line breaks, and with more than blanks in it.
+Prompt = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_PROMPT,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f\u2028\u2029][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$",
+    ),
+]
+SampleKey = tuple[int, int, int, str]
 
 
 class EventModel(BaseModel):
@@ -70,16 +82,31 @@ class EventModel(BaseModel):
 
 
 class Sample(EventModel):
-    """What a version generated, and can generate again. `label` is missing where the model knows no classes."""
+    """What a version generated, and can generate again.
+
+    `label` is missing where the model knows no classes, and where the sample was asked for by a prompt of somebody's own.
+    """
 
     version: Annotated[int, Field(ge=1, lt=2**31)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     label: ClassIndex | None = None
+    prompt: Prompt | None = None
+
+    @model_validator(mode="after")
+    def by_one_of_them(self) -> Sample:
+        if self.label is not None and self.prompt is not None:
+            raise PydanticCustomError("both", "expected either a label or a prompt, came both")
+        return self
 
     @property
-    def key(self) -> tuple[int, int, int]:
-        """By which samples are sorted and stored: -1 stands for no label."""
-        return self.version, self.seed, -1 if self.label is None else self.label
+    def key(self) -> SampleKey:
+        """By which samples are sorted and stored: -1 stands for no label, and an empty text for no prompt."""
+        return self.version, self.seed, -1 if self.label is None else self.label, self.prompt or ""
+
+    @classmethod
+    def of_key(cls, version: int, seed: int, label: int, prompt: str = "") -> Sample:
+        """The sample with this key."""
+        return cls(version=version, seed=seed, label=None if label < 0 else label, prompt=prompt or None)
 
 
 class BaseEvent(EventModel):
@@ -154,7 +181,24 @@ class Erase(BaseEvent):
 
 Event = Vote | Choice | Upload | Label | Report | Erase
 TYPES: dict[str, type[Event]] = {model.__name__.lower(): model for model in get_args(Event)}
+PROMPT: TypeAdapter[str] = TypeAdapter(Prompt)
 ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def prompt_fault(text: str) -> str | None:
+    """What is wrong with a prompt, without what came; None where it is one."""
+    try:
+        PROMPT.validate_python(text)
+    except ValidationError:
+        return f"expected a line of 1 to {LONGEST_PROMPT} characters, more than blanks, without control characters"
+    return None
+
+
+def samples_of(event: Event) -> list[Sample]:
+    """The samples that an event is about."""
+    if isinstance(event, Choice):
+        return [event.winner, event.loser]
+    return [event.sample] if isinstance(event, Vote | Report) and event.sample else []
 
 
 def parse(record: Any, now: datetime | None = None) -> Event:

@@ -149,9 +149,10 @@ def judgements(folder: Path, sample: Sample | None) -> tuple[float | None, dict[
     if sample is None or not curated.path(folder, "samples").is_file():
         return None, {}
     read = partial(curated.read_table, folder)
-    key = sample.version, sample.seed, sample.label
-    samples = read("samples").select(["version", "seed", "version_label", "liked"]).to_pylist()
-    numbers = [n for n, one in enumerate(samples) if (one["version"], one["seed"], one["version_label"]) == key]
+    key = sample.version, sample.seed, sample.label, sample.prompt
+    names = "version", "seed", "version_label", "prompt"
+    samples = read("samples").select([*names, "liked"]).to_pylist()
+    numbers = [n for n, one in enumerate(samples) if tuple(map(one.get, names)) == key]
     if not numbers:
         return None, {}
     votes, choices = read("votes"), read("choices")

@@ -27,7 +27,7 @@ from pipelines.feedback.events import Choice, Event, Sample, Vote
 from pipelines.metrics.intervals import Estimate
 from pipelines.preference import fit, newton
 from pipelines.preference.fit import CHANCE, FittedPreference, Spread
-from pipelines.preference.judgements import LEAST, Judgements, gather, shortage
+from pipelines.preference.judgements import LEAST, UNIT, Judgements, gather, shortage
 from pipelines.preference.model import PreferenceModel
 from pipelines.scoring.approval import ApprovalModel
 
@@ -203,8 +203,8 @@ class LiveModel:
         samples = sorted(credible.liked, key=attrgetter("key"))
         columns = judgement_columns(credible, {sample: number for number, sample in enumerate(samples)})
         votes, choices = (curated.build_table(name, columns[name]) for name in ("votes", "choices"))
-        seeds, labels = (pa.array([sample.key[part] for sample in samples], pa.int64()) for part in (1, 2))
-        keys = pa.table({"seed": seeds, "label": labels})
+        schema = pa.schema([curated.SCHEMAS["samples"].field(name) for name in UNIT])
+        keys = pa.table({name: [getattr(sample, name) for sample in samples] for name in UNIT}, schema=schema)
         judgements, numbers = gather(keys, votes, choices)
         liked = np.array([credible.liked[sample] for sample in samples], np.float32)[numbers]
         found = self.learn_from([samples[number] for number in numbers], judgements, liked)

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 LEAST = 100  # judgements: the interval of an AUC is then 0.1 to either side, about
 LEAST_EACH = 20  # samples that were preferred, and that were not: fewer hardly fill the folds of cross-validation
 THRESHOLD = -1  # in place of a sample's row, before samples are numbered
+UNIT = ("seed", "label", "prompt")  # columns; samples that have all of them in common are one unit
 LARGEST = 0.2  # share of the samples that one unit may have; more would not fit into one of five folds
 
 
@@ -108,7 +109,8 @@ def gather(samples: pa.Table, votes: pa.Table, choices: pa.Table) -> tuple[Judge
     pairs = np.stack([winners, losers])[:, counted]
     rows = np.unique(pairs[pairs != THRESHOLD])
     winners, losers = np.where(pairs == THRESHOLD, len(rows), np.searchsorted(rows, pairs))
-    keys = np.stack([samples["seed"].to_numpy(), samples["label"].fill_null(-1).to_numpy()], axis=1)[rows]
+    prompts = samples["prompt"].fill_null("").combine_chunks().dictionary_encode().indices.to_numpy()
+    keys = np.stack([samples["seed"].to_numpy(), samples["label"].fill_null(-1).to_numpy(), prompts], axis=1)[rows]
     judgements = Judgements(np.arange(len(rows)), winners, losers, weights[counted])
     return replace(judgements, units=units(judgements, keys)), rows
 
@@ -121,7 +123,7 @@ def units(judgements: Judgements, keys: np.ndarray) -> np.ndarray:
     that joins too many.
 
     Args:
-        keys: (n, 2) int, seed and label of each sample.
+        keys: (n, 3) int, seed, label and prompt of each sample; equal prompts have equal numbers.
     """
     by_key = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
     first, second = (by_key[samples[judgements.choices]] for samples in (judgements.winners, judgements.losers))

@@ -41,12 +41,21 @@ class Feedback:
         self.events.append(event)
         return str(event.id)
 
-    def sample(self, pixels: np.ndarray | None, label: int | None = 0, generation: int = 1, version: int = 1) -> Sample:
-        sample = Sample(version=version, seed=len(self.generated), label=label)
+    def sample(
+        self,
+        pixels: np.ndarray | None,
+        label: int | None = 0,
+        generation: int = 1,
+        version: int = 1,
+        prompt: str | None = None,
+    ) -> Sample:
+        """A sample with a prompt has no label, whatever it is."""
+        label = None if prompt else label
+        sample = Sample(version=version, seed=len(self.generated), label=label, prompt=prompt)
         image = None if pixels is None else png.encode(pixels)
         name = self.classes[label] if self.classes and label is not None and label < len(self.classes) else None
         missing = None if image else "gone"
-        self.generated[sample] = EventImage(version, sample.seed, label, None, generation, image, missing, name)
+        self.generated[sample] = EventImage(version, sample.seed, label, None, generation, image, missing, name, prompt=prompt)
         return sample
 
     def vote(self, rater: str, sample: Sample, value: int = 1, at: datetime | None = None) -> str:

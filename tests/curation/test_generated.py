@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.core import facts, images
+from pipelines.feedback import curated
 from tests.curation.data import Curation
 
 PEOPLE = ("ann", "bob", "eve")
@@ -138,6 +140,36 @@ def test_classes_ask_for_a_label_that_there_is(curation: Curation) -> None:
         curation.feedback.like(curation.feedback.sample(image, label=label), *PEOPLE)
     report = curation.curate()
     assert (report["rows_generated"], report["refused"]) == (1, {"no label": 1, "unknown label": 1})
+
+
+def test_what_was_asked_for_by_a_prompt_is_evidence_and_no_row_of_a_class(curation: Curation) -> None:
+    first, second = curation.new(2)
+    for sample in (curation.feedback.sample(first, prompt="a fox"), curation.feedback.sample(second)):
+        curation.feedback.like(sample, *PEOPLE)
+    report = curation.curate()
+    assert (report["samples_liked"], report["rows_generated"]) == (2, 1)
+    assert report["refused"] == {"asked for by a prompt, of no class": 1}
+    assert [(row["prompt"], row["label"], row["version_label"]) for row in curation.table("samples")] == [
+        ("a fox", None, None),
+        (None, 0, 0),
+    ]
+    assert len(curation.table("votes")) == 6
+
+
+def test_tables_of_before_there_were_prompts_are_read(curation: Curation) -> None:
+    curation.feedback.like(curation.feedback.sample(curation.new(1)[0]), *PEOPLE)
+    curation.curate()
+    path, before = curated.path(curation.project.curated, "samples"), curation.table("samples")
+    pq.write_table(pq.read_table(path).drop_columns(["prompt"]), path)
+    assert curation.table("samples") == before
+
+
+def test_without_classes_it_becomes_a_row_as_any_other(without_classes: Curation) -> None:
+    sample = without_classes.feedback.sample(without_classes.new(1)[0], prompt="a fox")
+    without_classes.feedback.like(sample, *PEOPLE)
+    report = without_classes.curate()
+    assert (report["rows_generated"], report["refused"]) == (1, {})
+    assert [row["label"] for row in without_classes.rows()] == [None]
 
 
 def test_without_classes_there_is_one_budget(without_classes: Curation) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import alembic.command
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -17,6 +18,8 @@ from sqlalchemy import create_engine, inspect, text
 
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
+from pipelines.feedback.events import Sample
+from pipelines.feedback.shown import ShownSample
 from pipelines.feedback.store import database, inspection, tables
 from pipelines.feedback.store.event_store import EventCounts, EventStore
 from tests.conftest import REPOSITORY
@@ -163,6 +166,31 @@ def test_a_migration_that_fails_half_way_leaves_nothing(url: str, monkeypatch: p
         store.add([vote("a")])
 
 
+def test_samples_and_favourites_of_before_there_were_prompts_stay(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_engine(database.address(url))
+    monkeypatch.setattr(tables, "REVISION", "0005")
+    monkeypatch.setattr(alembic.command, "upgrade", lambda config, _, upgrade=alembic.command.upgrade: upgrade(config, "0005"))
+    database.connect(url).dispose()
+    monkeypatch.undo()
+    with engine.begin() as connection:
+        assert "prompt" not in {column["name"] for column in inspect(connection).get_columns("samples")}
+        columns, rows = "version, seed, label, guided, tries", "(1, 7, -1, true, 3), (1, 8, 2, false, 1)"
+        connection.execute(text(f"INSERT INTO samples ({columns}) VALUES {rows}"))
+        connection.execute(text("INSERT INTO favourites (rater, version, seed, label, at) VALUES ('ann', 1, 8, 2, '2026')"))
+    engine.dispose()
+    plain, labelled = Sample(version=1, seed=7), Sample(version=1, seed=8, label=2)
+    with EventStore.open(url) as store:
+        assert store.shown([plain, labelled]) == {
+            plain: ShownSample(plain, guided=True, tries=3),
+            labelled: ShownSample(labelled, tries=1),
+        }
+        assert store.favourites("ann") == [labelled]
+        assert store.add_samples([ShownSample(plain), ShownSample(Sample(version=1, seed=7, prompt="a fox"))]) == 1
+        with store.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
+            assert compare_metadata(context, tables.metadata) == []
+
+
 def test_a_database_of_a_newer_genloop_is_refused(url: str) -> None:
     with EventStore.open(url) as store, store.writer.begin() as connection:
         connection.execute(text(f"UPDATE {tables.VERSION_TABLE} SET version_num = '9999'"))
@@ -256,7 +284,7 @@ def test_a_database_that_cannot_be_written_is_read(project: Project, closed: Cal
         assert [event.id for event in store.events_in("x")] == ["e0", "e1"]
         with pytest.raises(GenloopError, match=r"feedback\.db: attempt to write a readonly database: it can only be read here"):
             store.add(votes(9, 1))
-    assert inspection.describe(url).endswith("tables of revision 0005, the newest")
+    assert inspection.describe(url).endswith("tables of revision 0006, the newest")
     assert read_only.names(project.data) == before
 
 

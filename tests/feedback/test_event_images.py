@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import pytest
 from pipelines.core import images, png
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
-from pipelines.feedback.events import Event, Sample, parse
+from pipelines.feedback.events import Event, Sample, Vote, parse
 from pipelines.feedback.sealed import event_images, seal, uploads
 from pipelines.feedback.sealed.event_images import EventImage, LoadVersion, UnknownVersionError
+from pipelines.feedback.shown import ShownSample
 
 
 class Flat:
     """Draws a flat image whose grey is its label, or 200 without one; in the first pixel its seed."""
+
+    accepts_prompts = False
 
     def __init__(self, version: int, classes: int = 3) -> None:
         self.classes, self.conditional, self.generation = [str(label) for label in range(classes)], classes > 0, version
@@ -33,6 +37,18 @@ class Flat:
         drawn = np.full((len(seeds), 4, 4, 1), 200, np.uint8)
         if labels is not None:
             drawn[...] = 10 * labels[:, None, None, None]
+        drawn[:, 0, 0, 0] = seeds % 256
+        return drawn
+
+
+class OfPrompts(Flat):
+    """Also draws by a prompt: a flat image whose grey is the prompt's length."""
+
+    accepts_prompts = True
+
+    def draw_prompts(self, seeds: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        assert seeds.dtype == np.int64
+        drawn = np.full((len(seeds), 4, 4, 1), [[[[len(prompt)]]] for prompt in prompts], np.uint8)
         drawn[:, 0, 0, 0] = seeds % 256
         return drawn
 
@@ -138,6 +154,55 @@ def test_a_model_without_classes_draws_what_has_no_label(folder: Path) -> None:
         3: "version 1 knows no classes, and no label 1",
     }
     assert registry[1].calls == [([2], [0]), ([1], None)]
+
+
+def of_prompt(number: int, seed: int, prompt: str, version: int = 1) -> Event:
+    return event(number, "vote", sample={"version": version, "seed": seed, "prompt": prompt}, value=1)
+
+
+def test_what_was_asked_for_by_a_prompt_is_drawn_again_by_it(folder: Path) -> None:
+    votes = [
+        of_prompt(1, 5, "a fox"),
+        vote(2, 5, 1),
+        of_prompt(3, 5, "a boat"),
+        of_prompt(4, 5, "a fox", version=2),
+        vote(5, 6, None),
+    ]
+    seal.write(folder, "a", votes)
+    registry = Registry(2)
+    registry[1] = OfPrompts(1)
+    complete(folder, registry)
+    drawn = {picture.sample: picture for picture in found(folder)}
+    assert set(drawn) == {one.sample for one in votes if isinstance(one, Vote)}
+    for prompt in ("a fox", "a boat"):
+        picture = drawn[Sample(version=1, seed=5, prompt=prompt)]
+        assert picture.image is not None
+        assert images.decode_pixels(picture.image)[..., 0].ravel().tolist() == [5, *[len(prompt)] * 15]
+        assert (picture.class_name, picture.generation, picture.identity) == (None, 2, "made of 1")
+    assert drawn[Sample(version=2, seed=5, prompt="a fox")].missing == "version 2 takes no prompts"
+
+
+def test_images_that_were_sealed_before_there_were_prompts_are_read(folder: Path) -> None:
+    seal.write(folder, "a", [vote(1, 5), vote(2, 6)])
+    complete(folder, Registry(1))
+    path = event_images.images_file(folder, "a")
+    before = found(folder)
+    pq.write_table(pq.read_table(path).drop_columns(["prompt"]), path)
+    assert found(folder) == before
+    assert event_images.guided(folder, "a") == set()
+    assert event_images.prune(folder, "a", [vote(1, 5)])
+    assert [picture.seed for picture in found(folder)] == [5]
+
+
+def test_of_two_prompts_the_one_goes_that_no_event_names(folder: Path) -> None:
+    seal.write(folder, "a", [of_prompt(1, 5, "a fox"), of_prompt(2, 5, "a boat")])
+    registry = Registry()
+    registry[1] = OfPrompts(1)
+    fox = Sample(version=1, seed=5, prompt="a fox")
+    event_images.complete(folder, folder.with_name("uploads"), registry, lambda _: {fox: ShownSample(fox, guided=True)})
+    assert event_images.guided(folder, "a") == {fox}
+    assert event_images.prune(folder, "a", [of_prompt(2, 5, "a boat")])
+    assert [picture.prompt for picture in found(folder)] == ["a boat"]
 
 
 def test_each_sample_has_the_name_of_its_class_by_its_own_version(folder: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.feedback import events
-from pipelines.feedback.events import RecordError, load, parse, to_json
+from pipelines.feedback.events import RecordError, Sample, load, parse, to_json
 
 SAMPLE = {"version": 3, "seed": 17, "label": 5}
 OTHER = {"version": 3, "seed": 18, "label": 5}
@@ -63,6 +63,54 @@ def test_labels_may_be_missing_where_the_model_knows_no_classes() -> None:
     event = parse(changed(VOTE, {"sample": {"version": 3, "seed": 17}}))
     assert '"sample":{"version":3,"seed":17}' in to_json(event)
     parse(changed({**SAID, "type": "upload", "image": ROW}, {}))
+
+
+def test_a_sample_may_have_a_prompt_in_place_of_a_label() -> None:
+    event = parse(changed(VOTE, {"sample": {"version": 3, "seed": 17, "prompt": "ein Fuchs, 狐狸 🦊 <b>"}}))
+    assert '"sample":{"version":3,"seed":17,"prompt":"ein Fuchs, 狐狸 🦊 <b>"}' in to_json(event)
+    assert load(to_json(event)) == event
+
+
+def test_a_sample_is_another_one_by_another_prompt() -> None:
+    samples = [
+        Sample(version=3, seed=17),
+        Sample(version=3, seed=17, label=0),
+        Sample(version=3, seed=17, prompt="a fox"),
+        Sample(version=3, seed=17, prompt="a Fox"),
+    ]
+    assert len(set(samples)) == len({sample.key for sample in samples}) == 4
+    assert [Sample.of_key(*sample.key) for sample in samples] == samples
+    assert Sample.of_key(3, 17, -1) == samples[0]
+    assert sorted(samples, key=lambda sample: sample.key) == [samples[0], samples[3], samples[2], samples[1]]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        ("", "wrong value"),
+        ("   ", "wrong value"),
+        ("x" * 501, "wrong value"),
+        ("a\nb", "wrong value"),
+        ("a\tb", "wrong value"),
+        ("a\0b", "wrong value"),
+        ("a\x1b[31mb", "wrong value"),
+        ("a\x85b", "wrong value"),
+        ("a\u2028b", "wrong value"),
+        ("a\ud800b", "wrong value"),
+        (5, "wrong type"),
+        (["a"], "wrong type"),
+        ({"a": 1}, "wrong type"),
+    ],
+)
+def test_a_prompt_is_a_line_of_text(prompt: Any, reason: str) -> None:
+    fault = refused(changed(VOTE, {"sample": {"version": 3, "seed": 17, "prompt": prompt}}))
+    assert fault.reason == reason or isinstance(prompt, str)
+    assert "sample.prompt: " in fault.detail
+
+
+def test_a_prompt_and_a_label_are_too_much() -> None:
+    fault = refused(changed(VOTE, {"sample": {**SAMPLE, "prompt": "a fox"}}))
+    assert (fault.reason, fault.detail[:58]) == ("wrong value", "sample: expected either a label or a prompt, came both (ca")
 
 
 @pytest.mark.parametrize(

@@ -305,6 +305,15 @@ def test_records_of_argilla_1_and_of_a_server_say_the_same(configured: Project) 
     assert numbers(imported(configured, "f.jsonl")) == (0, 4, 5)
 
 
+def test_a_prompt_tells_a_sample_where_no_label_does() -> None:
+    fox = {"version": 3, "seed": "17", "prompt": "42"}
+    assert event_fields(fox, "like", AnswerWords())["sample"] == {"version": 3, "seed": 17, "prompt": "42"}
+    beside = {**SAMPLE, "prompt": "a photo of a 5"}  # the tool's own
+    assert event_fields(beside, "like", AnswerWords())["sample"] == SAMPLE
+    pair = {**PAIR, "left_prompt": "beside its label", "right_prompt": "a boat"}
+    assert event_fields(pair, "right", AnswerWords())["winner"] == {"version": 3, "seed": 2, "prompt": "a boat"}
+
+
 def test_classes_are_named_as_in_the_project_s_data(configured: Project) -> None:
     write_rows(configured.clean, pictures(2, 8, 1), [0, 1], classes=["cat", "1"])
     names = ["cat", "1", "0", "2", "dog"]

@@ -15,7 +15,7 @@ import pytest
 from pipelines import catalogue
 from pipelines.core.errors import InputError
 from pipelines.core.project import Project
-from pipelines.feedback.imports import json_text
+from pipelines.feedback.imports import columns, json_text
 from pipelines.feedback.imports.base import Format, ImportFile, Record, recognise
 from pipelines.feedback.imports.lines import LINE_BYTES
 
@@ -51,6 +51,14 @@ def unusable(path: Path, content: str | bytes, words: str, kind: str | None = No
 @pytest.mark.parametrize("name", ["f.jsonl", "f.ndjson", "f.JSONL", "f.txt", "f"])
 def test_json_lines(project: Project, name: str) -> None:
     assert read(project.root / name, lines(RECORDS)) == [(1, RECORDS[0]), (2, RECORDS[1]), (3, RECORDS[2])]
+
+
+def test_a_prompt_in_a_table_stays_the_text_that_it_is() -> None:
+    row = {"type": "vote", "version": "3", "seed": "17", "label": "", "prompt": "42", "value": "1"}
+    assert columns.nest(row) == {"type": "vote", "sample": {"version": 3, "seed": 17, "prompt": "42"}, "value": 1}
+    pair = {"type": "choice", "winner_version": 3.0, "winner_seed": 1.0, "winner_prompt": "1.0", "loser_label": 2.0}
+    expected = {"winner": {"version": 3, "seed": 1, "prompt": "1.0"}, "loser": {"label": 2}}
+    assert columns.nest(pair) == {"type": "choice", **expected}
 
 
 def test_json_lines_with_a_mark_blank_lines_and_no_end(project: Project) -> None:

@@ -238,6 +238,43 @@ def test_a_sample_stays_as_it_was_first_shown(store: EventStore) -> None:
     assert store.shown([]) == {}
 
 
+FOX, BOAT = (Sample(version=1, seed=0, prompt=words) for words in ("a fox", "a boat"))
+
+
+def test_samples_of_one_seed_differ_by_their_prompts(store: EventStore) -> None:
+    fox = ShownSample(FOX, True, "abc", 0.5, 0.75, 3, 0.625)
+    assert store.add_samples([fox, *shown(BOAT, Sample(version=1, seed=0), Sample(version=1, seed=0, label=0))]) == 4
+    assert store.add_samples(shown(FOX, BOAT)) == 0
+    assert store.shown([FOX, Sample(version=1, seed=0, prompt="A fox")]) == {FOX: fox}
+    assert store.guided() == {FOX}
+
+
+def test_favourites_differ_by_their_prompts(store: EventStore) -> None:
+    plain = Sample(version=1, seed=0)
+    for sample in (FOX, plain, FOX):
+        store.add_favourite("ann", sample)
+    assert set(store.favourites("ann")) == {FOX, plain}
+    store.remove_favourite("ann", BOAT)
+    store.remove_favourite("ann", plain)
+    assert store.favourites("ann") == [FOX]
+
+
+def test_prompts_go_with_the_last_who_named_them(store: EventStore) -> None:
+    car, tree = (Sample(version=1, seed=0, prompt=words) for words in ("a car", "a tree"))
+    plain = Sample(version=1, seed=0, label=1)
+    store.add_samples(shown(FOX, BOAT, car, tree, plain))
+
+    def about(name: str, rater: str, sample: Sample) -> Event:
+        record = {"id": name, "type": "vote", "rater": rater, "at": "2026-01-31T12:00:00Z", "value": 1}
+        return parse({**record, "sample": sample.model_dump(exclude_none=True)})
+
+    store.add([about("1", "ann", FOX), about("2", "ann", BOAT), about("3", "bob", BOAT)])
+    store.add_favourite("ann", car)
+    store.add_favourite("bob", tree)
+    store.erase("ann")
+    assert set(store.shown([FOX, BOAT, car, tree, plain])) == {BOAT, tree, plain}
+
+
 @pytest.fixture
 def files_of(store: EventStore, url: str) -> Callable[[], bytes]:
     """All that the database has on the disk, but for PostgreSQL's log of writes."""

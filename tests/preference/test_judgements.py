@@ -32,6 +32,15 @@ def gather(
     )
 
 
+def test_samples_of_one_seed_and_prompt_are_one_unit() -> None:
+    samples = table("samples", seed=[7, 7, 7, 7, 8], prompt=["a fox", "a boat", "a fox", None, "a fox"], label=[None] * 5)
+    votes = table("votes", sample=range(5), value=[1] * 5, weight=[1.0] * 5)
+    judgements, _ = gather_tables(samples, votes, table("choices"))
+    fox, boat, again, plain, other = judgements.units.tolist()
+    assert fox == again
+    assert len({fox, boat, plain, other}) == 4
+
+
 def test_a_vote_is_a_comparison_with_the_threshold() -> None:
     judgements, rows = gather([(0, 1, 0.5), (2, -1, 0.25)], [(4, 2, 1.0)], [10, 11, 12, 13, 14])
     assert rows.tolist() == [0, 2, 4]  # nobody judged the others

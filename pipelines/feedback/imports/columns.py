@@ -13,10 +13,10 @@ from pipelines.core.errors import InputError
 from pipelines.feedback.imports import foreign
 
 ALWAYS = ("type", "rater", "at")
-SAMPLE = ("version", "seed", "label")
+SAMPLE = ("version", "seed", "label", "prompt")
 PLAIN = ("id", *ALWAYS, "value", "image", "row", "reason")
 COLUMNS = (*PLAIN, *SAMPLE, *(f"{side}_{part}" for side in ("winner", "loser") for part in SAMPLE))
-WHOLE = {"value", *SAMPLE}
+WHOLE = {"value", "version", "seed", "label"}  # columns of whole numbers
 OWN_LABEL = ("upload", "label")  # types whose label is not their sample's
 
 NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")

@@ -64,7 +64,7 @@ def event_fields(about: Mapping[str, Any], answer: Any, words: AnswerWords) -> d
         `right_` of two, or the `row` of one.
     answer: a text, a number, or a ranking as a list of {"value", "rank"}.
     """
-    known = {name: whole_number(value) for name, value in question_keys(about).items()}
+    known = {name: value if is_prompt(name) else whole_number(value) for name, value in question_keys(about).items()}
     sample, left, right = ({part: known[part] for part in SAMPLE if part in known}, *(side(name, known) for name in SIDES))
     if (("version" in sample) + ("row" in known) + bool(left or right)) != 1:
         raise RecordError(
@@ -81,8 +81,16 @@ def event_fields(about: Mapping[str, Any], answer: Any, words: AnswerWords) -> d
 
 
 def question_keys(about: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells which images were shown, of all that a tool knows about its question."""
-    return {name: about[name] for name in KEYS if about.get(name) not in (None, "")}
+    """What tells which images were shown, of all that a tool knows about its question.
+
+    A prompt beside a label is the tool's own: a sample has one of the two.
+    """
+    known = {name: about[name] for name in KEYS if about.get(name) not in (None, "")}
+    return {name: value for name, value in known.items() if not is_prompt(name) or f"{name[:-6]}label" not in known}
+
+
+def is_prompt(name: str) -> bool:
+    return name.endswith("prompt")
 
 
 def vote_value(answer: Any, words: AnswerWords) -> int:

@@ -6,7 +6,7 @@ With them the sealed folder needs no other place: the registry may lose a versio
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, groupby
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipelines.core import files, png
 from pipelines.core.errors import GenloopError
 from pipelines.core.parallel import batches
 from pipelines.core.progress import Progress
-from pipelines.feedback.events import Choice, Event, Report, Sample, Upload, Vote
+from pipelines.feedback.events import Event, Sample, Upload, samples_of
 from pipelines.feedback.sealed import seal, uploads
 from pipelines.feedback.shown import ShownSample
 
@@ -40,13 +40,14 @@ SCHEMA = pa.schema(
         ("missing", pa.string()),
         ("identity", pa.string()),
         ("guided", pa.bool_()),
+        ("prompt", pa.string()),
     ]
 )
 
 
 @dataclass(frozen=True)
 class EventImage:
-    """The image of a sample (version, seed, and label where the model was given one) or of an upload (sha256 of its bytes).
+    """The image of a sample (version, seed, and the label or the prompt that was given) or of an upload (sha256 of its bytes).
 
     class_name: of the label, by the version's own classes; None where it knows none, and in files of an older form.
     identity: of the version, what it was made of: in registries that know nothing of each other one number may be two models.
@@ -54,6 +55,7 @@ class EventImage:
     generation: 1 + that of the version; 0 of uploads, and where there is no image.
     guided: whether a sample was shown because it was chosen by what people like; None where that is not known, and in files of
         an older form.
+    prompt: None of samples without one, and in files of an older form.
     image: PNG of a sample, or the upload as it came. None where there is none, and `missing` says why.
     """
 
@@ -67,12 +69,13 @@ class EventImage:
     class_name: str | None = None
     identity: str | None = None
     guided: bool | None = None
+    prompt: str | None = None
 
     @property
     def sample(self) -> Sample | None:
         if self.version is None or self.seed is None:
             return None
-        return Sample(version=self.version, seed=self.seed, label=self.label)
+        return Sample(version=self.version, seed=self.seed, label=self.label, prompt=self.prompt)
 
 
 class UnknownVersionError(Exception):
@@ -83,14 +86,18 @@ class VersionSampler(Protocol):
     """A version that can generate.
 
     generation: its own, 0 where it has learned from real images alone. identity: see EventImage.
+    accepts_prompts: whether it can be asked for what somebody writes.
     """
 
     classes: list[str]
     conditional: bool
+    accepts_prompts: bool
     generation: int
     identity: str | None
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray: ...
+
+    def draw_prompts(self, seeds: np.ndarray, prompts: Sequence[str]) -> np.ndarray: ...
 
 
 LoadVersion = Callable[[int], VersionSampler]  # raises UnknownVersionError where the registry has no such version
@@ -134,8 +141,9 @@ def guided(folder: Path, batch: str) -> set[Sample]:
     with seal.open_file(path) as file:
         if "guided" not in file.schema_arrow.names:
             return set()
-        rows = file.read(["version", "seed", "label", "guided"]).to_pylist()
-    return {Sample(version=row["version"], seed=row["seed"], label=row["label"]) for row in rows if row["guided"]}
+        present = [name for name in (*Sample.model_fields, "guided") if name in file.schema_arrow.names]
+        rows = file.read(present).to_pylist()
+    return {Sample(**row) for row in rows if row.pop("guided")}
 
 
 def prune(folder: Path, batch: str, events: Iterable[Event]) -> bool:
@@ -176,14 +184,19 @@ def subjects(events: Iterable[Event]) -> tuple[list[Sample], list[str]]:
     samples: set[Sample] = set()
     digests: set[str] = set()
     for event in events:
-        if isinstance(event, Choice):
-            samples |= {event.winner, event.loser}
-        elif isinstance(event, Upload):
+        samples |= set(samples_of(event))
+        if isinstance(event, Upload):
             digests.add(event.image)
-        elif isinstance(event, Vote | Report) and event.sample:
-            samples.add(event.sample)
-    # By version, and within it those with a label apart from those without, because a call has either.
-    return sorted(samples, key=lambda one: (one.version, one.label is None, one.label or 0, one.seed)), sorted(digests)
+    return sorted(samples, key=order), sorted(digests)
+
+
+def order(sample: Sample) -> tuple[int, bool, bool, int, str, int]:
+    """By version, and within it those with a label, those without, and those with a prompt apart, because a call has either."""
+    return (*kind(sample), sample.label or 0, sample.prompt or "", sample.seed)
+
+
+def kind(sample: Sample) -> tuple[int, bool, bool]:
+    return sample.version, sample.label is None, sample.prompt is not None
 
 
 def sample_images(samples: list[Sample], load_version: LoadVersion) -> Iterator[EventImage]:
@@ -196,8 +209,11 @@ def sample_images(samples: list[Sample], load_version: LoadVersion) -> Iterator[
             except UnknownVersionError as unknown:
                 yield from (EventImage(**sample.model_dump(), missing=str(unknown)) for sample in own)
             else:
-                for with_labels, group in groupby(own, lambda sample: sample.label is not None):
-                    yield from version_images(list(group), with_labels, sampler, progress)
+                for (_, without_labels, with_prompts), group in groupby(own, kind):
+                    if with_prompts:
+                        yield from prompt_images(list(group), sampler, progress)
+                    else:
+                        yield from version_images(list(group), not without_labels, sampler, progress)
 
 
 def with_choice(generated: Iterable[EventImage], shown: Mapping[Sample, ShownSample]) -> Iterator[EventImage]:
@@ -223,18 +239,37 @@ def version_images(
                 image = png.encode(next(pixels))
                 named = sampler.conditional and sample.label is not None
                 name = sampler.classes[sample.label or 0] if named else None
-                yield EventImage(
-                    **sample.model_dump(),
-                    generation=sampler.generation + 1,
-                    image=image,
-                    class_name=name,
-                    identity=sampler.identity,
-                )
+                yield generated_image(sample, image, sampler, name)
             else:
                 knows = f"{classes} classes" if sampler.conditional else "no classes"
                 reason = f"version {sample.version} knows {knows}, and no label {sample.label}"
                 yield EventImage(**sample.model_dump(), missing=reason)
         progress.advance(len(some))
+
+
+def prompt_images(samples: list[Sample], sampler: VersionSampler, progress: Progress) -> Iterator[EventImage]:
+    """Images of one version's samples, which all have prompts."""
+    for start in range(0, len(samples), AT_ONCE):
+        some = samples[start : start + AT_ONCE]
+        if sampler.accepts_prompts:
+            seeds = np.array([sample.seed for sample in some], np.int64)
+            pixels = sampler.draw_prompts(seeds, [sample.prompt or "" for sample in some])
+            for sample, image in zip(some, pixels, strict=True):
+                yield generated_image(sample, png.encode(image), sampler)
+        else:
+            reason = f"version {some[0].version} takes no prompts"
+            yield from (EventImage(**sample.model_dump(), missing=reason) for sample in some)
+        progress.advance(len(some))
+
+
+def generated_image(sample: Sample, image: bytes, sampler: VersionSampler, class_name: str | None = None) -> EventImage:
+    return EventImage(
+        **sample.model_dump(),
+        generation=sampler.generation + 1,
+        image=image,
+        class_name=class_name,
+        identity=sampler.identity,
+    )
 
 
 def upload_image(folder: Path, digest: str) -> EventImage:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, select, text, true
+from sqlalchemy import ColumnElement, Connection, Engine, delete, select, text, true
 
 from pipelines.core.errors import GenloopError
-from pipelines.feedback.events import Upload, load
+from pipelines.feedback.events import Upload, load, samples_of
 from pipelines.feedback.store import database
-from pipelines.feedback.store.tables import events
+from pipelines.feedback.store.tables import events, favourites, samples
 
 
 def images_of_one(connection: Connection, rater: str) -> set[str]:
@@ -24,6 +24,16 @@ def upload_images(connection: Connection, where: ColumnElement[bool] = true()) -
     """sha256 of the uploads among the events that fit `where`."""
     uploads = select(events.c.body).where(events.c.type == "upload", where)
     return {event.image for event in map(load, connection.execute(uploads).scalars()) if isinstance(event, Upload)}
+
+
+def remove_prompts(connection: Connection) -> None:
+    """Remove the shown samples with prompts that no event and no favourite names: who is forgotten may have written them."""
+    named = set(connection.execute(select(favourites.c.prompt).distinct()).scalars())
+    bodies = connection.execute(select(events.c.body).where(events.c.body.contains('"prompt":'))).scalars()
+    named |= {sample.prompt for event in map(load, bodies) for sample in samples_of(event)}
+    shown = connection.execute(select(samples.c.prompt).where(samples.c.prompt != "").distinct()).scalars().all()
+    for prompt in sorted(set(shown) - named):
+        connection.execute(delete(samples).where(samples.c.prompt == prompt))
 
 
 @contextmanager
@@ -50,7 +60,7 @@ def vacuum(engine: Engine) -> None:
     """Write the files anew, without what earlier moves within pages left behind; SQLite's log beside its file is emptied."""
     if engine.dialect.name != "sqlite":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM (FULL, ANALYZE) events, favourites"))
+            connection.execute(text("VACUUM (FULL, ANALYZE) events, favourites, samples"))
         return
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection

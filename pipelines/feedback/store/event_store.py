@@ -38,6 +38,7 @@ from pipelines.feedback.store.tables import ERASE, batches, digest, events, favo
 
 AT_ONCE = 1000  # ids in one statement; both databases have a limit
 LIKED = '"value":1'  # in the JSON form of a vote
+KEY = tuple(column for column in samples.columns if column.primary_key)  # as `Sample.key`
 HOW = tuple(column.name for column in samples.columns if not column.primary_key)  # a sample was chosen
 
 T = TypeVar("T")
@@ -129,20 +130,18 @@ class EventStore:
         """Those of these samples that are known to have been shown."""
         by_key = {sample.key: sample for sample in wanted}
         found: dict[Sample, ShownSample] = {}
-        columns = samples.c.version, samples.c.seed, samples.c.label
         with self._reading() as connection:
             for chunk in chunks(sorted(by_key)):
-                for row in connection.execute(select(samples).where(tuple_(*columns).in_(chunk))).mappings():
-                    sample = by_key[row["version"], row["seed"], row["label"]]
+                for row in connection.execute(select(samples).where(tuple_(*KEY).in_(chunk))).mappings():
+                    sample = by_key[row["version"], row["seed"], row["label"], row["prompt"]]
                     found[sample] = ShownSample(sample, **{name: row[name] for name in HOW})
         return found
 
     def guided(self) -> set[Sample]:
         """Shown samples that were chosen by what people like."""
-        columns = samples.c.version, samples.c.seed, samples.c.label
         with self._reading() as connection:
-            rows = connection.execute(select(*columns).where(samples.c.guided)).all()
-        return {sample_of(*row) for row in rows}
+            rows = connection.execute(select(*KEY).where(samples.c.guided)).all()
+        return {Sample.of_key(*row) for row in rows}
 
     def counts(self) -> EventCounts:
         count = select(func.count()).select_from(events)
@@ -244,25 +243,24 @@ class EventStore:
             return connection.execute(delete(events).where(own)).rowcount > 0
 
     def add_favourite(self, rater: str, sample: Sample) -> None:
-        version, seed, label = sample.key
         now = timestamps.iso(timestamps.now(), "microseconds")
-        row = {"rater": rater, "version": version, "seed": seed, "label": label, "at": now}
+        row = {"rater": rater, **key_columns(sample), "at": now}
         with self._writing() as connection:
             self._insert(connection, favourites, [row])
 
     def remove_favourite(self, rater: str, sample: Sample) -> None:
         table = favourites.c
-        same = tuple_(table.rater, table.version, table.seed, table.label).in_([(rater, *sample.key)])
+        same = tuple_(table.rater, table.version, table.seed, table.label, table.prompt).in_([(rater, *sample.key)])
         with self._writing() as connection:
             connection.execute(delete(favourites).where(same))
 
     def favourites(self, rater: str) -> list[Sample]:
         """The newest first."""
         table = favourites.c
-        columns = table.version, table.seed, table.label
+        columns = table.version, table.seed, table.label, table.prompt
         own = select(*columns).where(table.rater == rater).order_by(table.at.desc(), *columns)
         with self._reading() as connection:
-            return [sample_of(*row) for row in connection.execute(own)]
+            return [Sample.of_key(*row) for row in connection.execute(own)]
 
     def images(self) -> set[str]:
         """sha256 of every upload that an event in the database holds."""
@@ -282,7 +280,8 @@ class EventStore:
         """Remove everything of these raters so that its bytes are gone from the database's files; nothing of theirs comes back.
 
         Both databases are written anew for that, so it takes a time that grows with their size. Backups, and PostgreSQL's
-        own log of writes, are not ours to clean. Returns the ids of the events. Which uploads are left to remove, because no
+        own log of writes, are not ours to clean. Prompts that no event and no favourite names any more go as well, because
+        nobody knows who wrote them. Returns the ids of the events. Which uploads are left to remove, because no
         event holds them any more, is in `tombstones`, until `finish`.
         """
         deleted: list[Any] = []
@@ -294,6 +293,7 @@ class EventStore:
                     deleted += connection.execute(own).all()
                 connection.execute(delete(favourites).where(favourites.c.rater == rater))
                 self._add_tombstone(connection, digest(rater), images)
+            erasure.remove_prompts(connection)
             for batch in sorted({batch for _, batch in deleted if batch}):
                 self._count(connection, batch)
         with database.database_errors(self.engine.url):
@@ -371,12 +371,11 @@ def event_row(event: Event, body: str, now: str) -> dict[str, Any]:
 
 
 def sample_row(shown: ShownSample) -> dict[str, Any]:
-    version, seed, label = shown.sample.key
-    return {"version": version, "seed": seed, "label": label, **{name: getattr(shown, name) for name in HOW}}
+    return {**key_columns(shown.sample), **{name: getattr(shown, name) for name in HOW}}
 
 
-def sample_of(version: int, seed: int, label: int) -> Sample:
-    return Sample(version=version, seed=seed, label=None if label < 0 else label)
+def key_columns(sample: Sample) -> dict[str, Any]:
+    return dict(zip((column.name for column in KEY), sample.key, strict=True))
 
 
 def chunks(ids: Iterable[T]) -> Iterator[list[T]]:

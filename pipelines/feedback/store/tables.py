@@ -6,7 +6,9 @@ import hashlib
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false, literal_column
 
-REVISION = "0005"  # the newest migration; a test holds it against the folder
+from pipelines.core.numbers import LONGEST_PROMPT
+
+REVISION = "0006"  # the newest migration; a test holds it against the folder
 VERSION_TABLE = "genloop_version"  # a name of our own: other tools of Alembic's may share the database
 
 metadata = MetaData()
@@ -34,13 +36,14 @@ Index("events_erase", events.c.rater, sqlite_where=ERASE, postgresql_where=ERASE
 # How many events each fold took, so that nobody has to count them again.
 batches = Table("batches", metadata, Column("batch", String(64), primary_key=True), Column("events", Integer, nullable=False))
 
-# Samples that were shown; with these three an image can be generated again.
+# Samples that were shown; with these four an image can be generated again.
 samples = Table(
     "samples",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("seed", Integer, primary_key=True, autoincrement=False),
     Column("label", Integer, primary_key=True, autoincrement=False),  # -1: generated without one
+    Column("prompt", String(LONGEST_PROMPT), primary_key=True, server_default=""),  # of somebody's own; empty: without one
     # How it was chosen; pipelines/feedback/shown.py.
     Column("guided", Boolean, nullable=False, server_default=false()),
     Column("approval_id", String(64)),
@@ -58,6 +61,7 @@ favourites = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("seed", Integer, primary_key=True, autoincrement=False),
     Column("label", Integer, primary_key=True, autoincrement=False),  # -1: generated without one
+    Column("prompt", String(LONGEST_PROMPT), primary_key=True, server_default=""),  # empty: without one
     Column("at", String(27), nullable=False),  # UTC, when it became one
 )
 
