@@ -21,12 +21,14 @@ from .worker import SamplerProgram, Worker, WorkerError
 CODE, WEIGHTS = "external", "weights"
 PYTHON = "GENLOOP_EXTERNAL_PYTHON"
 LIMITS = {"start": 300.0, "draw": 300.0, "memory_gb": 8.0}  # of a manifest that names none
+NO_PROMPTS = "this model takes no prompts"
 NO_WALK = "its sampler has no `walk`, which generates the images between two others"
 
 
 class ExternalGenerator:
     """Generates with a worker, which is started at the first question about images.
 
+    accepts_prompts: whether it can be asked for what somebody writes, beside its classes, whose prompts come from the manifest.
     walks: whether there are images between two others. deterministic: whether a seed is always the same image. failures: what
     is raised where no images come.
     """
@@ -50,6 +52,7 @@ class ExternalGenerator:
         self.deterministic = about.deterministic
         self.conditional = bool(self.manifest.get("condition", "none") != "none" and self.spec.classes)
         self.weights = WeightFiles(folder / WEIGHTS, self.external.get("files") or {})
+        self.accepts_prompts = self.manifest.get("condition") == "prompts"
         self._worker: Worker | None = None
 
     @property
@@ -98,6 +101,21 @@ class ExternalGenerator:
         seeds = np.asarray(seeds, np.int64)
         return self.ask("draw", {"seeds": seeds}, base.labels_for(self.spec, seeds, labels))
 
+    def draw_prompts(self, seeds: Sequence[int] | np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        """One image for each seed and its prompt, as `draw`.
+
+        Raises:
+            ValueError: as `base.draw`, or the model takes no prompts.
+            WorkerError: no images came.
+        """
+        seeds = np.asarray(seeds, np.int64)
+        if len(seeds) != len(prompts):
+            raise ValueError(f"expected as many prompts as seeds, came {len(prompts)} prompts and {len(seeds)} seeds")
+        base.check(self.spec, seeds, np.zeros(len(seeds), np.int32))
+        if not self.accepts_prompts:
+            raise ValueError(NO_PROMPTS)
+        return self.ask("draw", {"seeds": seeds}, list(prompts))
+
     def walk(
         self,
         starts: Sequence[int] | np.ndarray,
@@ -131,18 +149,20 @@ class ExternalGenerator:
         if self._worker is not None:
             self._worker.close()
 
-    def ask(self, call: str, arrays: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """As many images at once as Keras' families generate."""
+    def ask(self, call: str, arrays: dict[str, np.ndarray], wanted: np.ndarray | list[str]) -> np.ndarray:
+        """As many images at once as Keras' families generate. wanted: labels, or prompts for a model that accepts some."""
         size, channels = self.spec.size, self.spec.channels
-        images = np.empty((len(labels), size, size, channels), np.uint8)
-        for first in range(0, len(labels), base.DRAW_BATCH):
+        if self.accepts_prompts and not isinstance(wanted, list):
+            wanted = [self.prompt(label) for label in wanted.tolist()]
+        images = np.empty((len(wanted), size, size, channels), np.uint8)
+        for first in range(0, len(wanted), base.DRAW_BATCH):
             part = slice(first, first + base.DRAW_BATCH)
             given = {name: array[part] for name, array in arrays.items()}
-            condition = self.manifest.get("condition", "none")
-            if condition == "prompts":
-                images[part] = self.worker.call(call, given, prompts=[self.prompt(label) for label in labels[part].tolist()])
-            elif condition == "classes" and self.spec.classes:
-                images[part] = self.worker.call(call, {**given, "labels": labels[part]})
+            some = wanted[part]
+            if isinstance(some, list):
+                images[part] = self.worker.call(call, given, prompts=some)
+            elif self.conditional:
+                images[part] = self.worker.call(call, {**given, "labels": some})
             else:
                 images[part] = self.worker.call(call, given)
         return images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,13 +15,15 @@ from .lazy import np
 class Generator(Protocol):
     """What generates images.
 
-    classes: names of the classes. conditional: whether it can be asked for one of them. deterministic: whether a seed is always
-    the same image. failures: exceptions that say, for people, why no images came.
+    classes: names of the classes. conditional: whether it can be asked for one of them.
+    accepts_prompts: whether it can be asked for what somebody writes.
+    deterministic: whether a seed is always the same image. failures: exceptions that say, for people, why no images came.
     """
 
     spec: ImageSpec
     classes: list[str]
     conditional: bool
+    accepts_prompts: bool
     deterministic: bool
     failures: tuple[type[Exception], ...]
 
@@ -30,6 +33,9 @@ class Generator(Protocol):
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """As `base.draw`."""
+
+    def draw_prompts(self, seeds: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        """An image for each seed and its prompt; ValueError where it accepts none."""
 
     def walk(self, starts: np.ndarray, ends: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """As `base.walk`; ValueError where it does not walk."""
@@ -50,7 +56,7 @@ class Generator(Protocol):
 class KerasGenerator:
     """A family of Keras' with its weights, in this process."""
 
-    walks, deterministic = True, True
+    walks, deterministic, accepts_prompts = True, True, False
     failures: tuple[type[Exception], ...] = ()
 
     def __init__(self, folder: Path, family_class: type[Family]) -> None:
@@ -61,6 +67,9 @@ class KerasGenerator:
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return base.draw(self.family, seeds, labels)
+
+    def draw_prompts(self, seeds: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        raise ValueError("this model takes no prompts")
 
     def walk(self, starts: np.ndarray, ends: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return base.walk(self.family, starts, ends, at, labels)

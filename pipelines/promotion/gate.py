@@ -293,6 +293,9 @@ class BenchmarkSampler:
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return self.in_form(self.sampler.draw(seeds, self.own_labels(labels)))
 
+    def draw_prompts(self, seeds: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        return self.in_form(self.sampler.draw_prompts(seeds, prompts))
+
     def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return self.in_form(self.sampler.walk(seeds, others, at, self.own_labels(labels)))
 

@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,6 +41,7 @@ class Registered(PythonModel):
         self.generator = package(self.folder / "code").open_generator(self.folder)
         self.conditional: bool = self.generator.conditional
         self.classes: list[str] = self.generator.classes
+        self.accepts_prompts: bool = self.generator.accepts_prompts
         self.deterministic: bool = self.generator.deterministic
         self.failures: tuple[type[Exception], ...] = self.generator.failures  # of `draw` and `walk`, with messages for people
         self.most = max(1, ANSWER // int(np.prod(self.generator.spec.shape)))  # images in one answer
@@ -104,6 +105,11 @@ class Registered(PythonModel):
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """One image for each seed, uint8; an image depends on its seed and its label only."""
         images: np.ndarray = self.generator.draw(seeds, labels)
+        return images
+
+    def draw_prompts(self, seeds: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        """One image for each seed and its prompt, uint8; ValueError where the version accepts no prompts."""
+        images: np.ndarray = self.generator.draw_prompts(seeds, prompts)
         return images
 
     def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:

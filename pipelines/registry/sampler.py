@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ NO_WALK = "this model's sampler has no `walk`"
 
 class Sampler:
     """classes: names of the classes. conditional: whether it can be asked for one of them. deterministic: whether a seed is
-    always the same image."""
+    always the same image. accepts_prompts: whether it can be asked for what somebody writes."""
 
     def __init__(self, model: Any, root: Path | None = None) -> None:
         """model: a generator (pipelines/models/generator.py), or what a version brings along (pyfunc.py as it was).
@@ -27,6 +28,7 @@ class Sampler:
         self.model = model
         self.classes: list[str] = model.classes
         self.conditional: bool = model.conditional
+        self.accepts_prompts: bool = getattr(model, "accepts_prompts", False)
         self.deterministic: bool = getattr(model, "deterministic", True)  # older versions all are, and all walk
         self.failures: tuple[type[Exception], ...] = getattr(model, "failures", ())
         if hasattr(model, "close"):  # MLflow keeps the model that it has loaded last, and with it a process, for nobody
@@ -51,6 +53,21 @@ class Sampler:
         """
         try:
             images: np.ndarray = self.model.draw(seeds, labels)
+        except self.failures as error:
+            raise GenloopError(str(error)) from error
+        return images
+
+    def draw_prompts(self, seeds: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        """One image for each seed and its prompt: (n, size, size, channels) uint8.
+
+        Raises:
+            InputError: the model accepts no prompts.
+            GenloopError: as `draw`.
+        """
+        if not self.accepts_prompts:
+            raise InputError("this model takes no prompts")
+        try:
+            images: np.ndarray = self.model.draw_prompts(seeds, prompts)
         except self.failures as error:
             raise GenloopError(str(error)) from error
         return images

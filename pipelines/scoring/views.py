@@ -23,7 +23,7 @@ def compute(features: Features, images: np.ndarray, labels: np.ndarray | None, o
     heavy strokes are, say), and people do not; its appearance in a few numbers, by which little has to be learned; and the log
     odds of the wanted class against the next one, because people see an image under its label.
 
-    images: (n, size, size, channels) uint8. labels: (n,) int32, -1 for none; None for a model that takes none.
+    images: (n, size, size, channels) uint8. labels: (n,) int32, -1 for none; None where none has one, which is the same.
     of_classes: whether the features' probabilities are over the labels' classes.
     """
     return combine(features, summarise(images), labels, of_classes)
@@ -32,7 +32,8 @@ def compute(features: Features, images: np.ndarray, labels: np.ndarray | None, o
 def combine(features: Features, summary: np.ndarray, labels: np.ndarray | None, of_classes: bool) -> np.ndarray:
     """The same for images of which only the summary is at hand, (n, s) float32."""
     parts = [features.vectors, summary]
-    if of_classes and features.probabilities is not None and labels is not None:
+    if of_classes and features.probabilities is not None:
+        labels = np.full(len(summary), -1, np.int32) if labels is None else labels
         parts.append(label_margins(features.probabilities, labels)[:, None])
     return np.concatenate(parts, axis=1, dtype=np.float32)
 

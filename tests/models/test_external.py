@@ -90,6 +90,20 @@ def test_prompts_in_place_of_labels(model: Open) -> None:
     assert np.array_equal(generator.draw(SEEDS, LABELS), expected(SEEDS, LABELS))
 
 
+def test_prompts_that_somebody_writes(model: Open) -> None:
+    lengths = "labels = [len(text) % 3 for text in labels]"
+    generator = model(draw_with(lengths), condition="prompts")
+    prompts = ["a fox", "", "狐狸", "a\u200bb", "x" * 500] * 30
+    seeds = np.arange(150)
+    images = generator.draw_prompts(seeds, prompts)
+    assert np.array_equal(images, expected(seeds, np.array([len(one) % 3 for one in prompts])))
+    assert np.array_equal(images[5:7], generator.draw_prompts(seeds[5:7], prompts[5:7]))
+    with pytest.raises(ValueError, match="expected as many prompts as seeds, came 149 prompts"):
+        generator.draw_prompts(seeds, prompts[:-1])
+    with pytest.raises(ValueError, match="this model takes no prompts"):
+        model(SAMPLER).draw_prompts(SEEDS, prompts[:5])
+
+
 def test_a_model_without_classes_is_given_none(model: Open) -> None:
     generator = model(draw_with("assert labels is None\nlabels = [0] * len(seeds)"), classes=[], condition="none")
     assert not generator.conditional

@@ -31,6 +31,7 @@ class Painter:
     """Draws noise, `light` bright. asked: counts the images. labels: all that it was asked for, by its own numbers."""
 
     conditional = walks = True
+    accepts_prompts = False
 
     def __init__(self, light: float, classes: list[str] | None = None, side: int = SIDE) -> None:
         self.light, self.classes, self.side, self.asked = light, classes or CLASSES, side, 0
@@ -40,6 +41,11 @@ class Painter:
         self.asked += len(seeds)
         self.labels += [] if labels is None else labels.tolist()
         return pixels(seeds, self.light, self.side)
+
+    def draw_prompts(self, seeds: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        """Brighter by a longer prompt."""
+        self.asked += len(seeds)
+        return np.stack([pixels([seed], self.light + len(one), self.side)[0] for seed, one in zip(seeds, prompts, strict=True)])
 
     def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return pixels(seeds, self.light, self.side)

@@ -33,7 +33,13 @@ def test_labels_count_only_where_the_extractor_knows_their_classes() -> None:
     widths = [
         views.compute(features, images, some, known).shape[1] for some, known in ((labels, True), (labels, False), (None, True))
     ]
-    assert widths == [5 + 16 + 16 + 1, 5 + 16 + 16, 5 + 16 + 16]
+    assert widths == [5 + 16 + 16 + 1, 5 + 16 + 16, 5 + 16 + 16 + 1]
+
+
+def test_images_of_no_class_have_as_many_numbers_as_those_of_one() -> None:
+    images, none = pictures(3, 8, 1), np.full(3, -1)
+    features = Features(np.ones((3, 5), np.float32), np.full((3, 2), 0.5, np.float32))
+    assert np.array_equal(views.compute(features, images, None, True), views.compute(features, images, none, True))
 
 
 @pytest.mark.parametrize(("channels", "wanted"), [(1, 0), (1, 1), (3, 1)])
