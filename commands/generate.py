@@ -26,6 +26,9 @@ def generate(
     count: Annotated[int, typer.Option(help="How many images.")],
     out: Annotated[Path, typer.Option(resolve_path=True, help="A picture (.png) or the arrays (.npz).")],
     label: Annotated[str | None, typer.Option(help="A class, by name or index; without it all in turn.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="In place of a class: what to generate, in words, by a model that takes prompts.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first image; each has its own.")] = 0,
     version: Annotated[int | None, typer.Option(help="Version of the model; without it the champion.")] = None,
     guided: Annotated[bool, typer.Option("--guided", help="Images that people will like, by all their votes so far.")] = False,
@@ -50,9 +53,9 @@ def generate(
         from operations.guide import Guide
 
         with Guide.open(project, params, registry, version, say) as guide:
-            generated = guide.generate(count, label, rater, temperature, seed)
+            generated = guide.generate(count, label, rater, temperature, seed, True, prompt)
     else:
-        generated = generate(project, params, registry, count, label, seed, version)
+        generated = generate(project, params, registry, count, label, seed, version, prompt)
     if out.suffix == ".png":  # people may vote on its images; an archive holds its seeds itself
         files.write(out, generated.picture())
         if guided:  # whose seeds nobody could know

@@ -16,7 +16,7 @@ from pipelines.core.numbers import SEEDS
 from pipelines.core.progress import Progress
 from pipelines.core.project import Project
 from pipelines.feedback import all_events
-from pipelines.feedback.events import Sample
+from pipelines.feedback.events import Sample, prompt_fault
 from pipelines.feedback.shown import ShownSample
 from pipelines.feedback.store import database
 from pipelines.feedback.store.event_store import EventStore
@@ -55,9 +55,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class GeneratedImages:
-    """images: (n, height, width, channels) uint8. labels: (n,) int32, indices into `classes`. seeds: (n,) int64.
-    withheld: how many other images were not shown. conditional: whether the model takes labels.
-    selection: how they were chosen, None where they were not."""
+    """images: (n, height, width, channels) uint8. labels: (n,) int32, indices into `classes`; -1 where there is a prompt.
+    seeds: (n,) int64. withheld: how many other images were not shown. conditional: whether the model takes labels.
+    selection: how they were chosen, None where they were not. prompt: by which they were asked for in place of a class."""
 
     version: int
     images: np.ndarray
@@ -67,16 +67,20 @@ class GeneratedImages:
     classes: list[str]
     conditional: bool
     selection: Selection | None = None
+    prompt: str | None = None
 
     def picture(self) -> bytes:
         """PNG of all images, a row for each class."""
-        if self.conditional:
+        if self.conditional and self.prompt is None:
             return grids.png(grids.by_class(self.images, self.labels, self.classes))
         return grids.png(grids.grid(self.images, columns=min(16, len(self.images))))
 
     def archive(self) -> bytes:
-        """NPZ of images, labels and seeds; of guided images also their approval and tries, and whether each was chosen."""
+        """NPZ of images, labels and seeds, with a prompt also of prompts; of guided images also their approval and tries, and
+        whether each was chosen."""
         arrays: dict[str, Any] = {"images": self.images, "labels": self.labels, "seeds": self.seeds}
+        if self.prompt is not None:
+            arrays["prompts"] = np.full(len(self.seeds), self.prompt)
         if (how := self.selection) is not None and how.approval is not None and how.tries is not None:
             arrays |= {"approval": how.approval, "tries": how.tries, "guided": how.guided}
         content = io.BytesIO()
@@ -96,9 +100,7 @@ class GeneratedImages:
         return "\n".join(lines) + "\n"
 
     def samples(self) -> list[Sample]:
-        labels = self.labels.tolist() if self.conditional else [None] * len(self.labels)
-        pairs = zip(self.seeds.tolist(), labels, strict=True)
-        return [Sample(version=self.version, seed=seed, label=label) for seed, label in pairs]
+        return name_samples(self, self.seeds, self.labels, self.prompt)
 
     def shown(self) -> list[ShownSample]:
         """The samples, and how each was chosen."""
@@ -113,38 +115,54 @@ class GeneratedImages:
 
 
 def generate(
-    project: Project, params: Params, registry: Registry, count: int, label: str | None, seed: int, version: int | None
+    project: Project,
+    params: Params,
+    registry: Registry,
+    count: int,
+    label: str | None,
+    seed: int,
+    version: int | None,
+    prompt: str | None = None,
 ) -> GeneratedImages:
-    """Images of `count` seeds from `seed` on. label: a class, by name or index; None for all in turn.
+    """Images of `count` seeds from `seed` on. label: a class, by name or index; None for all in turn. prompt: in its place.
 
     The next seeds after the last one replace what is withheld, in order and with its label, so that equal
     requests give equal images as long as no other image is flagged. GenloopError where too many seeds in a row are withheld.
     What the model cannot generate is an InputError before it is loaded, which takes some seconds.
     """
-    check_request(registry.description(version), count, label)
+    check_request(registry.description(version), count, label, prompt)
     sampler = registry.load(version)
     seeds = np.arange(seed, seed + count, dtype=np.int64)
-    labels = choose_labels(label, seeds, sampler.classes, sampler.conditional)
+    labels = choose_labels(label, seeds, sampler.classes, sampler.conditional, prompt)
     withheld_filter = SampleFilter(sampler, WithheldFilter.read(project, params), all_events.flagged_samples(project))
-    images = sample(sampler, seeds, labels)
-    waiting = np.flatnonzero(withheld_filter.mask(images, seeds, labels))
+    images = sample(sampler, seeds, labels, prompt)
+    waiting = np.flatnonzero(withheld_filter.mask(images, seeds, labels, prompt))
     following, withheld = seed + count, len(waiting)
     for _ in range(TRIES):
         if not len(waiting) or following + len(waiting) > SEEDS:
             break
         seeds[waiting] = following + np.arange(len(waiting))
         following += len(waiting)
-        images[waiting] = sample(sampler, seeds[waiting], labels[waiting])
-        waiting = waiting[withheld_filter.mask(images[waiting], seeds[waiting], labels[waiting])]
+        images[waiting] = sample(sampler, seeds[waiting], labels[waiting], prompt)
+        waiting = waiting[withheld_filter.mask(images[waiting], seeds[waiting], labels[waiting], prompt)]
         withheld += len(waiting)
     if len(waiting):
         raise withheld_error(sampler, withheld, labels[waiting[0]])
-    return GeneratedImages(sampler.version, images, labels, seeds, withheld, sampler.classes, sampler.conditional)
+    return GeneratedImages(
+        sampler.version, images, labels, seeds, withheld, sampler.classes, sampler.conditional, prompt=prompt
+    )
+
+
+def name_samples(model: Any, seeds: np.ndarray, labels: np.ndarray, prompt: str | None) -> list[Sample]:
+    """What images of these seeds are called. model: has their `version`, and says whether it is `conditional`."""
+    known = labels.tolist() if model.conditional and prompt is None else [None] * len(labels)
+    pairs = zip(seeds.tolist(), known, strict=True)
+    return [Sample(version=model.version, seed=seed, label=label, prompt=prompt) for seed, label in pairs]
 
 
 def withheld_error(sampler: Any, withheld: int, label: int) -> GenloopError:
-    """label: of an image for which nothing was found that may be shown."""
-    of_class = f", of the class {sampler.classes[label]}" if sampler.conditional and sampler.classes else ""
+    """label: of an image for which nothing was found that may be shown; -1 where there is a prompt."""
+    of_class = f", of the class {sampler.classes[label]}" if sampler.conditional and sampler.classes and label >= 0 else ""
     return GenloopError(
         f"{withheld} images, as this model makes them, are too near to flagged images{of_class}; lower "
         "feedback.report_reach, take another --seed, or train a model that has learned from the reports (`genloop run`)"
@@ -160,8 +178,12 @@ def store_samples(project: Project, generated: GeneratedImages) -> bool:
     return True
 
 
-def choose_labels(label: str | None, seeds: np.ndarray, classes: list[str], conditional: bool) -> np.ndarray:
-    """(n,) int32: the class asked for, else the classes in turn."""
+def choose_labels(
+    label: str | None, seeds: np.ndarray, classes: list[str], conditional: bool, prompt: str | None = None
+) -> np.ndarray:
+    """(n,) int32: the class asked for, else the classes in turn; -1 where there is a prompt."""
+    if prompt is not None:
+        return np.full(len(seeds), -1, np.int32)
     if label is None:
         return (seeds % max(1, len(classes) if conditional else 1)).astype("int32")
     if not conditional:
@@ -181,7 +203,7 @@ def class_index(label: str, classes: list[str]) -> int:
     )
 
 
-def check_request(description: Mapping[str, Any], count: int, label: str | None) -> None:
+def check_request(description: Mapping[str, Any], count: int, label: str | None, prompt: str | None = None) -> None:
     """Raises InputError for what a model cannot generate, or is too much at once.
 
     description: what the model's model.json says.
@@ -190,6 +212,8 @@ def check_request(description: Mapping[str, Any], count: int, label: str | None)
     most = MAX_BYTES // (spec["size"] ** 2 * spec["channels"])
     if count > most:
         raise InputError(f"--count {count}: expected at most {most:,} images of {spec['size']}x{spec['size']} at once")
+    if prompt is not None:
+        check_prompt(description, label, prompt)
     if label is None:
         return
     known = family not in catalogue.MODELS or catalogue.get(catalogue.MODELS, family).conditional
@@ -198,12 +222,33 @@ def check_request(description: Mapping[str, Any], count: int, label: str | None)
     class_index(label, classes)
 
 
-def sample(sampler: Any, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n, height, width, channels), uint8."""
+def check_prompt(description: Mapping[str, Any], label: str | None, prompt: str) -> None:
+    if label is not None:
+        raise InputError("--prompt: expected either a prompt or a class; leave --label out, or the prompt")
+    if not accepts_prompts(description):
+        raise InputError(
+            "--prompt: this model takes no prompts; leave it out, or take a model whose manifest says `condition: prompts`"
+        )
+    if fault := prompt_fault(prompt):
+        raise InputError(f"--prompt: {fault}")
+
+
+def accepts_prompts(description: Mapping[str, Any]) -> bool:
+    """Whether the model can be asked for what somebody writes. description: as in `check_request`."""
+    external = description.get("external")
+    return external is not None and external["manifest"].get("condition") == "prompts"
+
+
+def sample(sampler: Any, seeds: np.ndarray, labels: np.ndarray, prompt: str | None = None) -> np.ndarray:
+    """(n, height, width, channels), uint8. labels: only where there is no prompt."""
     batches = []
     with Progress("generate", total=len(seeds), unit="images") as progress:
         for start in range(0, len(seeds), BATCH):
-            batches.append(sampler.draw(seeds[start : start + BATCH], labels[start : start + BATCH]))
+            part = slice(start, start + BATCH)
+            if prompt is None:
+                batches.append(sampler.draw(seeds[part], labels[part]))
+            else:
+                batches.append(sampler.draw_prompts(seeds[part], [prompt] * len(seeds[part])))
             progress.advance(len(batches[-1]))
     return np.concatenate(batches)
 
@@ -219,12 +264,9 @@ class SampleFilter:
     lookalikes: WithheldFilter
     flagged: set[Sample]
 
-    def mask(self, images: np.ndarray, seeds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def mask(self, images: np.ndarray, seeds: np.ndarray, labels: np.ndarray, prompt: str | None = None) -> np.ndarray:
         """(n,) bool: which of n images must not be shown."""
-        conditional, version = self.sampler.conditional, self.sampler.version
-        pairs = zip(seeds.tolist(), labels.tolist(), strict=True)
-        named = [
-            bool(self.flagged) and Sample(version=version, seed=seed, label=label if conditional else None) in self.flagged
-            for seed, label in pairs
-        ]
-        return self.lookalikes.mask(images) | np.array(named, bool)
+        alike = self.lookalikes.mask(images)
+        if not self.flagged:
+            return alike
+        return alike | np.array([one in self.flagged for one in name_samples(self.sampler, seeds, labels, prompt)], bool)

@@ -192,8 +192,8 @@ class Guide:
         if not self.project.curated.is_dir():
             return
         table = curated.read_table(self.project.curated, "samples")
-        names = zip(*(table[name].to_pylist() for name in ("version", "seed", "version_label")), strict=True)
-        known = [Sample(version=version, seed=seed, label=label) for version, seed, label in names]
+        names = zip(*(table[name].to_pylist() for name in ("version", "seed", "version_label", "prompt")), strict=True)
+        known = [Sample(version=version, seed=seed, label=label, prompt=prompt) for version, seed, label, prompt in names]
         wanted = [place for place, sample in enumerate(known) if sample in samples]
         if wanted:
             labels = table["label"].fill_null(-1).to_numpy()[wanted]
@@ -215,16 +215,30 @@ class Guide:
             except GenloopError:
                 continue
             adapted = BenchmarkSampler(sampler, self.conditions)
-            most = len(sampler.classes) if sampler.conditional else 0
-            own = [sample for sample in own if (sample.label is not None) == sampler.conditional]
-            own = [sample for sample in own if sample.label is None or sample.label < most]
-            if not own:
-                continue
+            self.recall_of(adapted, [sample for sample in own if sample.prompt is None])
+            if sampler.accepts_prompts:
+                self.recall_prompts(adapted, [sample for sample in own if sample.prompt is not None])
+
+    def recall_of(self, adapted: BenchmarkSampler, samples: Sequence[Sample]) -> None:
+        """Of samples of one version without prompts."""
+        sampler = adapted.sampler
+        most = len(sampler.classes) if sampler.conditional else 0
+        own = [sample for sample in samples if (sample.label is not None) == sampler.conditional]
+        own = [sample for sample in own if sample.label is None or sample.label < most]
+        if not own:
+            return
+        seeds = np.array([sample.seed for sample in own], np.int64)
+        labels = np.array([sample.label for sample in own], np.int32) if sampler.conditional else None
+        pictures = adapted.in_form(sampler.draw(seeds, labels))
+        found = self.views_of(pictures, self.benchmark_labels(adapted, labels))
+        self.live.remember(own, found, thumbnails_of(pictures))
+
+    def recall_prompts(self, adapted: BenchmarkSampler, own: Sequence[Sample]) -> None:
+        """Of samples of one version, all with prompts."""
+        if own:
             seeds = np.array([sample.seed for sample in own], np.int64)
-            labels = np.array([sample.label for sample in own], np.int32) if sampler.conditional else None
-            pictures = adapted.in_form(sampler.draw(seeds, labels))
-            found = self.views_of(pictures, self.benchmark_labels(adapted, labels))
-            self.live.remember(own, found, thumbnails_of(pictures))
+            pictures = adapted.draw_prompts(seeds, [sample.prompt or "" for sample in own])
+            self.live.remember(own, self.views_of(pictures, None), thumbnails_of(pictures))
 
     def benchmark_labels(self, adapted: BenchmarkSampler, labels: np.ndarray | None) -> np.ndarray | None:
         """The labels of a version, (n,) int32, among the benchmark's classes; -1 where it has no such class."""
@@ -234,7 +248,7 @@ class Guide:
         return np.array([places.get(label, -1) for label in labels.tolist()], np.int32)
 
     def views_of(self, pictures: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        """(n, v) float32 of images in the benchmark's form; labels: among its classes."""
+        """(n, v) float32 of images in the benchmark's form; labels: among its classes, None for images of none."""
         features = self.conditions.extractor.extract(pictures)
         return views.compute(features, pictures, labels, self.conditions.pinned.of_classes)
 
@@ -295,6 +309,7 @@ class Guide:
         temperature: float | None = None,
         seed: int = 0,
         guided: bool = True,
+        prompt: str | None = None,
     ) -> GeneratedImages:
         """`count` pictures that people will like; as the version generates them, where it is not known what they like.
 
@@ -304,22 +319,23 @@ class Guide:
             temperature: lower is stricter; by default params.studio.temperature. It is raised where variety would suffer.
             seed: says which pictures are tried, and equal requests give equal pictures while nobody votes.
             guided: False for pictures as the version generates them; only those that were flagged are replaced.
+            prompt: what they are asked for by, in place of a class.
 
         Raises:
             InputError: the version cannot generate that, or there is no such temperature.
             GenloopError: too many pictures in a row are withheld, because people have flagged such pictures.
         """
-        check_request(self.description, count, label)
+        check_request(self.description, count, label, prompt)
         if temperature is not None and not temperature > 0:
             raise InputError(f"temperature {temperature}: expected more than 0")
         guidance = self.guidance(rater, temperature) if guided else Guidance("nobody asked for it")
         asked = seed + np.arange(count, dtype=np.int64)
-        labels = choose_labels(label, asked, self.sampler.classes, self.sampler.conditional)
+        labels = choose_labels(label, asked, self.sampler.classes, self.sampler.conditional, prompt)
         chosen = []
         with Progress("generate", total=count, unit="images") as progress:
             for start in range(0, count, PICTURES):
                 part = slice(start, start + PICTURES)
-                chosen.append(Choosing(self, guidance, asked[part], labels[part]).run(progress.advance))
+                chosen.append(Choosing(self, guidance, asked[part], labels[part], prompt).run(progress.advance))
         found = join(chosen)
         selection = self.selection(guidance, found, labels)
         generated = GeneratedImages(
@@ -331,6 +347,7 @@ class Guide:
             self.sampler.classes,
             self.sampler.conditional,
             selection,
+            prompt,
         )
         self.keep(generated.samples(), zip(found.views, thumbnails_of(self.in_form.in_form(found.images)), strict=True))
         return generated
@@ -355,8 +372,11 @@ class Guide:
                 self.ahead.popitem(last=False)
         return len(new)
 
-    def make(self, seeds: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, size, size, channels) uint8 and their views (n, v) float32; none is made twice."""
+    def make(self, seeds: np.ndarray, labels: np.ndarray, prompt: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Images (n, size, size, channels) uint8 and their views (n, v) float32; of a class, none is made twice."""
+        if prompt is not None:
+            made = self.sampler.draw_prompts(seeds, [prompt] * len(seeds))
+            return made, self.views_of(self.in_form.in_form(made), None)
         known = [self.ahead.get(name) for name in zip(seeds.tolist(), labels.tolist(), strict=True)]
         new = [place for place, one in enumerate(known) if one is None]
         if new:
@@ -369,29 +389,40 @@ class Guide:
 
     def like(self, sample: Sample, count: int, seed: int, tries: int = CANDIDATES) -> GeneratedImages:
         """`count` pictures of this version that look like a sample of any version, each with its own seed: of `tries` others of
-        the sample's class, those whose features are nearest.
+        the sample's class or prompt, those whose features are nearest. Where this version takes no prompts, of all classes.
 
         Raises:
             InputError: there is no such version.
             GenloopError: as `generate`.
         """
-        label = sample.label if sample.label is not None and sample.label < max(1, len(self.sampler.classes)) else 0
-        labels, seeds = np.full(tries, label, np.int32), np.random.default_rng([sample.seed, seed]).integers(SEEDS, size=tries)
-        made, seen = self.make(seeds, labels)
+        seeds = np.random.default_rng([sample.seed, seed]).integers(SEEDS, size=tries)
+        prompt = sample.prompt if self.sampler.accepts_prompts else None
+        if sample.prompt is None:
+            label = sample.label if sample.label is not None and sample.label < max(1, len(self.sampler.classes)) else 0
+            labels = np.full(tries, label, np.int32)
+        else:
+            labels = choose_labels(None, seeds, self.sampler.classes, self.sampler.conditional, prompt)
+        made, seen = self.make(seeds, labels, prompt)
         adapted = self.in_form if sample.version == self.version else None
         adapted = adapted or BenchmarkSampler(self.load_version(sample.version), self.conditions)
-        given = None if sample.label is None else np.array([sample.label], np.int32)
-        wanted = adapted.in_form(adapted.sampler.draw(np.array([sample.seed], np.int64), given))
+        wanted = draw_one(adapted, sample)
         extract = self.conditions.extractor.extract
         vectors, centre = (extract(some).vectors.astype(np.float64) for some in (self.in_form.in_form(made), wanted))
         far = ((vectors - centre) ** 2).sum(axis=1)
-        far[self.filter.mask(made, seeds, labels)] = np.inf
+        far[self.filter.mask(made, seeds, labels, prompt)] = np.inf
         nearest = np.argsort(far, kind="stable")[:count]
         nearest = nearest[np.isfinite(far[nearest])]
         if not len(nearest):
-            raise withheld_error(self.sampler, tries, label)
+            raise withheld_error(self.sampler, tries, int(labels[0]))
         found = GeneratedImages(
-            self.version, made[nearest], labels[nearest], seeds[nearest], 0, self.sampler.classes, self.sampler.conditional
+            self.version,
+            made[nearest],
+            labels[nearest],
+            seeds[nearest],
+            0,
+            self.sampler.classes,
+            self.sampler.conditional,
+            prompt=prompt,
         )
         self.keep(found.samples(), zip(seen[nearest], thumbnails_of(self.in_form.in_form(found.images)), strict=True))
         return found
@@ -451,6 +482,15 @@ class Guide:
                 self.live.forget(event.rater)
 
 
+def draw_one(adapted: BenchmarkSampler, sample: Sample) -> np.ndarray:
+    """(1, size, size, channels) uint8, a sample in the benchmark's form."""
+    seed = np.array([sample.seed], np.int64)
+    if sample.prompt is not None:
+        return adapted.draw_prompts(seed, [sample.prompt])
+    given = None if sample.label is None else np.array([sample.label], np.int32)
+    return adapted.in_form(adapted.sampler.draw(seed, given))
+
+
 def thumbnails_of(pictures: np.ndarray) -> np.ndarray:
     """(n, t) float32, 0..1, from (n, size, size, channels) uint8."""
     return (views.cell_means(pictures, THUMBNAIL).reshape(len(pictures), -1) / 255).astype(np.float32)
@@ -500,8 +540,10 @@ class Choosing:
     itself. So they do not depend on the other pictures.
     """
 
-    def __init__(self, guide: Guide, guidance: Guidance, asked: np.ndarray, labels: np.ndarray) -> None:
-        self.guide, self.guidance, self.labels = guide, guidance, labels
+    def __init__(
+        self, guide: Guide, guidance: Guidance, asked: np.ndarray, labels: np.ndarray, prompt: str | None = None
+    ) -> None:
+        self.guide, self.guidance, self.labels, self.prompt = guide, guidance, labels, prompt
         count, self.most = len(asked), TRIES if guidance.model is None else max(TRIES, guide.params.studio.max_tries)
         self.candidates = np.empty((count, self.most), np.int64)
         self.chance = np.empty((count, self.most))
@@ -550,8 +592,8 @@ class Choosing:
         ]
         places, numbers = (np.array(column) for column in zip(*pairs, strict=True))
         seeds, labels = self.candidates[places, numbers], self.labels[places]
-        made, seen = self.guide.make(seeds, labels)
-        hidden = self.guide.filter.mask(made, seeds, labels)
+        made, seen = self.guide.make(seeds, labels, self.prompt)
+        hidden = self.guide.filter.mask(made, seeds, labels, self.prompt)
         model = self.guidance.model
         approval = np.full(len(seeds), np.nan) if model is None else model.predict(seen)
         accepted = self.chance[places, numbers] < self.guidance.acceptance(approval)

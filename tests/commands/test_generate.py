@@ -68,6 +68,61 @@ def draw(*arguments: str) -> tuple[SimpleNamespace, dict[str, Any]]:
     return SimpleNamespace(code=result.exit_code, err=result.stderr), arrays
 
 
+class PromptSampler(GreySampler):
+    """Also by a prompt: the second pixel is its length."""
+
+    accepts_prompts = True
+
+    def draw_prompts(self, seeds: np.ndarray, prompts: list[str]) -> np.ndarray:
+        return self.draw(seeds, np.array([len(prompt) for prompt in prompts]))
+
+
+@pytest.fixture
+def takes_prompts(withhold: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    monkeypatch.setattr(Registry, "load", lambda self, number=None: PromptSampler())
+    about = {**DESCRIPTION, "family": "external", "external": {"manifest": {"condition": "prompts"}}}
+    monkeypatch.setattr(Registry, "description", lambda self, number=None: about)
+    return withhold
+
+
+def test_a_prompt_takes_the_place_of_a_class(takes_prompts: Callable[..., None], project: Project) -> None:
+    takes_prompts(lambda seeds: np.isin(seeds, [11]))
+    found, arrays = draw("--count", "3", "--seed", "10", "--prompt", "狐狸 a fox")
+    assert found.code == 0, found.err
+    assert arrays["seeds"].tolist() == [10, 13, 12]
+    assert arrays["prompts"].tolist() == ["狐狸 a fox"] * 3
+    assert arrays["labels"].tolist() == [-1] * 3
+    assert (arrays["images"][:, 0, 1, 0] == 8).all()
+    picture = CliRunner().invoke(genloop.app, ["generate", "--count", "2", "--prompt", "a fox", "--out", "some.png"])
+    assert picture.exit_code == 0, picture.stderr
+    shown = [Sample(version=7, seed=seed, prompt="a fox") for seed in (0, 1)]
+    with EventStore.open(project.database_url) as store:
+        assert list(store.shown(shown)) == shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--prompt", "a fox", "--label", "one"], "--prompt: expected either a prompt or a class"),
+        (["--prompt", ""], "--prompt: expected a line of 1 to 500 characters"),
+        (["--prompt", "a\nb"], "--prompt: expected a line of 1 to 500 characters"),
+        (["--prompt", "x" * 501], "--prompt: expected a line of 1 to 500 characters"),
+    ],
+)
+def test_what_is_no_prompt_is_said(takes_prompts: Callable[..., None], arguments: list[str], words: str) -> None:
+    takes_prompts(lambda seeds: np.zeros(len(seeds), bool))
+    found, _ = draw("--count", "1", *arguments)
+    assert found.code == 2
+    assert words in " ".join(found.err.split())
+
+
+def test_a_model_that_takes_no_prompts_says_so(withhold: Callable[..., None]) -> None:
+    withhold(lambda seeds: np.zeros(len(seeds), bool))
+    found, _ = draw("--count", "1", "--prompt", "a fox")
+    assert found.code == 2
+    assert "--prompt: this model takes no prompts; leave it out" in " ".join(found.err.split())
+
+
 def test_the_next_seeds_take_the_places_with_the_same_labels(withhold: Callable[..., None]) -> None:
     withhold(lambda seeds: np.isin(seeds, [11, 13, 15, 16]))
     said, arrays = draw("--count", "5", "--seed", "10")
