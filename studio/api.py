@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as FromPath
 
-from pipelines.core.numbers import SEEDS
+from pipelines.core.numbers import LONGEST_PROMPT, SEEDS
+from pipelines.feedback.events import prompt_fault
 from studio import bodies
 from studio.authentication import Access, Caller
 from studio.bodies import (
@@ -37,6 +38,7 @@ PICTURE_HEADERS = {"cache-control": CACHED, "cross-origin-resource-policy": "cro
 
 Version = Annotated[int, FromPath(ge=1, lt=2**31)]
 Seed = Annotated[int, FromPath(ge=0, lt=SEEDS)]
+PromptText = Annotated[str | None, Query(max_length=LONGEST_PROMPT)]
 LabelText = Annotated[str, FromPath(pattern=rf"^{LABEL.pattern}$")]
 
 EXAMPLE = {
@@ -73,6 +75,7 @@ def make(service: StudioService, access: Access) -> APIRouter:
     @router.post(
         "/generate",
         response_model=SamplesOut,
+        response_model_exclude_unset=True,  # a prompt that there is not
         responses=problems(401, 403, 503, *BODY),
         openapi_extra={**body_of(GenerateBody, {"count": 4, "guided": True, "visitor": "alice"}), "security": KEYS},
     )
@@ -83,13 +86,14 @@ def make(service: StudioService, access: Access) -> APIRouter:
         visitor = visitor_of(caller, body.visitor)
         rater = visitor if body.guided and body.visitor else None
         shown = await service.show(
-            visitor, service.painter.grid, body.count, body.label, rater, body.temperature, body.guided, body.seed
+            visitor, service.painter.grid, body.count, body.label, rater, body.temperature, body.guided, body.seed, body.prompt
         )
         return samples_out(shown)
 
     @router.post(
         "/variations",
         response_model=SamplesOut,
+        response_model_exclude_unset=True,
         responses=problems(401, 403, 404, 503, *BODY),
         openapi_extra={
             **body_of(VariationsBody, {"sample": {"version": 3, "seed": 17, "label": 5}, "count": 4}),
@@ -146,9 +150,13 @@ def make(service: StudioService, access: Access) -> APIRouter:
         return Response(picture, media_type="image/png", headers={"cache-control": CACHED})
 
     @router.get(PICTURE, response_class=Response, responses={200: PNG, **problems(404, 422, 503)})
-    async def sample(version: Version, seed: Seed, label: LabelText) -> Response:
-        """The picture of a sample, the same one whenever and wherever it is asked for. `-` stands for no label."""
-        picture = await service.picture((version, seed, number_of(label)))
+    async def sample(version: Version, seed: Seed, label: LabelText, prompt: PromptText = None) -> Response:
+        """The picture of a sample, the same one whenever and wherever it is asked for. `-` stands for no label.
+
+        With `-` a prompt may follow, of a sample that was shown to somebody: what was not has no address.
+        """
+        check_prompt(label, prompt)
+        picture = await service.picture((version, seed, number_of(label), prompt or ""))
         return Response(picture, media_type="image/png", headers=PICTURE_HEADERS)
 
     @router.post(
@@ -256,6 +264,16 @@ def make(service: StudioService, access: Access) -> APIRouter:
 PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The picture."}
 
 
+def check_prompt(label: str, prompt: str | None) -> None:
+    """Raises Problem for a prompt in an address that is none, or that comes with a label."""
+    if prompt is None:
+        return
+    if label != "-":
+        raise Problem(422, "prompt: expected either a label or a prompt, came both")
+    if fault := prompt_fault(prompt):
+        raise Problem(422, f"prompt: {fault}")
+
+
 def number_of(label: str) -> int:
     return -1 if label == "-" else int(label)
 
@@ -270,6 +288,7 @@ def samples_out(shown: Shown) -> SamplesOut:
             token=one.token,
             guided=one.guided,
             approval=None if one.approval is None or one.approval != one.approval else one.approval,
+            **({} if one.sample.prompt is None else {"prompt": one.sample.prompt}),
         )
         for one in shown.pictures
     ]

@@ -68,14 +68,14 @@ def make(project: Project, settings: StudioSettings, log: Callable[[str], None])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @functools.lru_cache(maxsize=1)
-    def described(classes: tuple[str, ...] | None) -> dict[str, Any]:
-        return description.describe(app, classes)
+    def described(classes: tuple[str, ...] | None, longest: int) -> dict[str, Any]:
+        return description.describe(app, classes, longest)
 
     @app.get("/api/v1/openapi.json", include_in_schema=False)
     async def openapi() -> dict[str, Any]:
         guide = painter.guide
         classes = tuple(guide.sampler.classes if guide.sampler.conditional else ()) if guide else None
-        return described(classes)
+        return described(classes, painter.longest_prompt)
 
     add_handlers(app)
     app.add_middleware(GZipMiddleware, minimum_size=1000)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +28,15 @@ class NotReadyError(GenloopError):
 
 @dataclass(frozen=True)
 class Request:
-    """seeds: (n,) int64. labels: (n,) int32 or None. images: will be (n, size, size, channels) uint8."""
+    """seeds: (n,) int64. labels: (n,) int32 or None. prompts: n in their place, or None.
+
+    images: will be (n, size, size, channels) uint8.
+    """
 
     sampler: Any
     seeds: np.ndarray
     labels: np.ndarray | None
+    prompts: list[str] | None
     images: Future[np.ndarray]
 
 
@@ -43,9 +48,11 @@ class Batcher:
         self.thread = threading.Thread(target=self.run, name="batcher", daemon=True)
         self.thread.start()
 
-    def submit(self, sampler: Any, seeds: np.ndarray, labels: np.ndarray | None) -> Future[np.ndarray]:
+    def submit(
+        self, sampler: Any, seeds: np.ndarray, labels: np.ndarray | None, prompts: Sequence[str] | None = None
+    ) -> Future[np.ndarray]:
         """The images will be in the future, or NotReadyError after the end."""
-        request = Request(sampler, seeds, labels, Future())
+        request = Request(sampler, seeds, labels, None if prompts is None else list(prompts), Future())
         with self.lock:  # whatever comes after the last entry of the queue would be waited for for ever
             if self.closed:
                 request.images.set_exception(NotReadyError("the studio ends; it is started again in a moment"))
@@ -74,18 +81,16 @@ class Batcher:
             self.generate(together)
 
     def generate(self, together: list[Request]) -> None:
-        groups: dict[tuple[int, bool], list[Request]] = {}
+        groups: dict[tuple[int, bool, bool], list[Request]] = {}  # a call has either labels, or prompts, or none
         for request in together:
             if not request.images.set_running_or_notify_cancel():  # who asked has gone away
                 continue
-            groups.setdefault((id(request.sampler), request.labels is None), []).append(request)
+            kind = id(request.sampler), request.labels is None, request.prompts is None
+            groups.setdefault(kind, []).append(request)
         for group in groups.values():
             try:
                 seeds = np.concatenate([one.seeds for one in group])
-                labels = (
-                    None if group[0].labels is None else np.concatenate([one.labels for one in group if one.labels is not None])
-                )
-                images = group[0].sampler.draw(seeds, labels)
+                images = draw_together(group, seeds)
             except Exception as error:  # of the version's own code; who asked gets it
                 for one in group:
                     one.images.set_exception(error)
@@ -96,18 +101,33 @@ class Batcher:
                 place += len(one.seeds)
 
 
+def draw_together(group: Sequence[Request], seeds: np.ndarray) -> np.ndarray:
+    """The images of requests of one kind, whose seeds are all of `seeds`."""
+    sampler = group[0].sampler
+    if group[0].prompts is not None:
+        images: np.ndarray = sampler.draw_prompts(seeds, [prompt for one in group for prompt in one.prompts or ()])
+        return images
+    labels = [one.labels for one in group if one.labels is not None]
+    images = sampler.draw(seeds, np.concatenate(labels) if labels else None)
+    return images
+
+
 class BatchedSampler:
     """A version's sampler, whose images the batcher generates."""
 
     def __init__(self, sampler: Any, batcher: Batcher) -> None:
         self.sampler, self.batcher = sampler, batcher
         self.version, self.classes, self.conditional = sampler.version, sampler.classes, sampler.conditional
+        self.accepts_prompts: bool = sampler.accepts_prompts
 
-    def submit(self, seeds: np.ndarray, labels: np.ndarray | None) -> Future[np.ndarray]:
-        return self.batcher.submit(self.sampler, seeds, labels)
+    def submit(self, seeds: np.ndarray, labels: np.ndarray | None, prompts: Sequence[str] | None = None) -> Future[np.ndarray]:
+        return self.batcher.submit(self.sampler, seeds, labels, prompts)
 
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return self.submit(seeds, labels).result()
+
+    def draw_prompts(self, seeds: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        return self.submit(seeds, None, prompts).result()
 
     @property
     def walks(self) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from pipelines.core.numbers import HOTTEST, SEEDS
-from pipelines.feedback.events import Id, Sample
+from pipelines.feedback.events import Id, Prompt, Sample
 from studio.problems import Problem
 
 MOST_SAMPLES, MOST_STEPS, MOST_EVENTS = 64, 32, 1000
@@ -26,14 +27,24 @@ class Body(BaseModel):
 
 
 class GenerateBody(Body):
-    """`visitor`: whom the samples are shown to, as your own product names them; only with an API key."""
+    """`visitor`: whom the samples are shown to, as your own product names them; only with an API key.
+
+    `prompt`: in place of a label, where the studio lets visitors write some (studio.prompts) and the version takes them.
+    """
 
     count: Count
     label: Label | None = None
+    prompt: Prompt | None = None
     seed: Seed | None = None
     guided: bool = False
     temperature: Temperature | None = None
     visitor: Id | None = None
+
+    @model_validator(mode="after")
+    def by_one_of_them(self) -> GenerateBody:
+        if self.label is not None and self.prompt is not None:
+            raise PydanticCustomError("both", "expected either a label or a prompt, came both")
+        return self
 
 
 class VariationsBody(Body):
@@ -67,6 +78,8 @@ class WithdrawBody(Body):
 
 
 class ShownOut(BaseModel):
+    """`prompt` is missing where there is none."""
+
     version: int
     seed: int
     label: int | None
@@ -74,6 +87,7 @@ class ShownOut(BaseModel):
     token: str
     guided: bool
     approval: float | None = None
+    prompt: str | None = None
 
 
 class SamplesOut(BaseModel):

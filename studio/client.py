@@ -34,7 +34,8 @@ class StudioError(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A sample that was shown. token: by which its visitor votes on it. approval: how likely people like it, if known."""
+    """A sample that was shown. token: by which its visitor votes on it. approval: how likely people like it, if known.
+    prompt: by which it was asked for, in place of a label."""
 
     version: int
     seed: int
@@ -43,6 +44,7 @@ class Picture:
     token: str
     guided: bool
     approval: float | None = None
+    prompt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,11 @@ class Client:
         guided: bool = False,
         temperature: float | None = None,
         visitor: str | None = None,
+        prompt: str | None = None,
     ) -> list[Picture]:
-        """visitor: whom the pictures are shown to, as your product names them; guided pictures go by their taste."""
-        asked = {"label": label, "seed": seed, "temperature": temperature, "visitor": visitor}
+        """visitor: whom the pictures are shown to, as your product names them; guided pictures go by their taste.
+        prompt: in place of a label, where the studio and its version take prompts."""
+        asked = {"label": label, "seed": seed, "temperature": temperature, "visitor": visitor, "prompt": prompt}
         body = {"count": count, "guided": guided, **{name: value for name, value in asked.items() if value is not None}}
         return [Picture(**sample) for sample in self.ask("POST", "/api/v1/generate", body)["samples"]]
 
@@ -152,6 +156,10 @@ def detail_of(answer: httpx.Response) -> str:
         return answer.reason_phrase
 
 
-def sample_of(picture: Picture) -> dict[str, int]:
-    label = {} if picture.label is None else {"label": picture.label}
-    return {"version": picture.version, "seed": picture.seed, **label}
+def sample_of(picture: Picture) -> dict[str, Any]:
+    given = {"label": picture.label, "prompt": picture.prompt}
+    return {
+        "version": picture.version,
+        "seed": picture.seed,
+        **{name: value for name, value in given.items() if value is not None},
+    }

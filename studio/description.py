@@ -9,17 +9,19 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from pipelines.feedback.events import Choice, Erase, Label, Report, Sample, Upload, Vote
+from pipelines.feedback.events import PROMPT, Choice, Erase, Label, Report, Sample, Upload, Vote
 from studio import api
 from studio.bodies import MOST_EVENTS
 
 REFERENCE = "#/components/schemas/{model}"
+NO_BOTH = {"required": ["label", "prompt"], "properties": {name: {"not": {"type": "null"}} for name in ("label", "prompt")}}
 OWN = {"id", "rater", "at"}  # that a sender may leave out
 TOKEN = {"type": "string", "description": "Of the sample, as it came with it."}
 
 
-def describe(app: FastAPI, classes: Sequence[str] | None) -> dict[str, Any]:
-    """classes: of the version that is shown; None where no version is, [] where it has none."""
+def describe(app: FastAPI, classes: Sequence[str] | None, longest: int = 0) -> dict[str, Any]:
+    """classes: of the version that is shown; None where no version is, [] where it has none. longest: characters of a prompt; 0
+    where none is taken."""
     found = get_openapi(title=app.title, version=app.version, routes=app.routes, description=api.__doc__)
     components = found.setdefault("components", {})
     components["securitySchemes"] = {
@@ -33,11 +35,27 @@ def describe(app: FastAPI, classes: Sequence[str] | None) -> dict[str, Any]:
         schemas[model.__name__] = schema
         if classes is not None and "label" in schema["properties"] and model is not Sample:
             schema["properties"]["label"] = {"enum": [None, *classes, *range(len(classes))]}
+    generate = schemas["GenerateBody"]
+    if longest:
+        generate["properties"]["prompt"] = {**prompt_schema(), "maxLength": longest}
+        generate["not"] = NO_BOTH
+        body = found["paths"]["/api/v1/generate"]["post"]["requestBody"]["content"]["application/json"]
+        body["examples"] = {
+            "of classes": {"value": body.pop("example")},
+            "by a prompt": {"value": {"count": 4, "guided": True, "visitor": "alice", "prompt": "a fox in the snow"}},
+        }
+    else:
+        del generate["properties"]["prompt"], schemas["Sample"]["properties"]["prompt"]
     events = event_schemas()
     schemas["Event"] = {"oneOf": events}
     several = {"type": "array", "maxItems": MOST_EVENTS, "description": "Of events; each is stored or rejected by itself."}
     body = found["paths"]["/api/v1/events"]["post"]["requestBody"]["content"]["application/json"]
     body["schema"] = {"oneOf": [*events, several]}
+    return found
+
+
+def prompt_schema() -> dict[str, Any]:
+    found: dict[str, Any] = PROMPT.json_schema()
     return found
 
 
@@ -51,6 +69,7 @@ def event_schemas() -> list[dict[str, Any]]:
     shown = {**schema_of(Sample), "title": "ShownSample"}
     shown["properties"] = {**shown["properties"], "token": TOKEN}
     shown["required"] = [*shown["required"], "token"]
+    shown["not"] = NO_BOTH
     for model in (Vote, Choice, Upload, Label, Report, Report, Erase):
         schema = schema_of(model)
         schema.pop("$defs", None)

@@ -81,7 +81,7 @@ class Incoming:
             if (content := fields.get(name)) is None:
                 continue
             if not isinstance(content, dict):
-                raise Rejected(422, f"{name}: expected a mapping with version, seed and label")
+                raise Rejected(422, f"{name}: expected a mapping with version, seed and label or prompt")
             fields[name] = {key: value for key, value in content.items() if key != "token"}
             try:
                 found.append(self.tokens.read(content.get("token", token), Sample.model_validate(fields[name])))

@@ -19,20 +19,22 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from operations.generate import class_index
-from pipelines.core.numbers import HOTTEST, SEEDS
+from pipelines.core.numbers import HOTTEST, LONGEST_PROMPT, SEEDS
 from pipelines.feedback.events import Sample
 from pipelines.feedback.store.event_store import EventStore
 from studio import bodies, chart, translations
+from studio.api import PromptText, check_prompt
 from studio.authentication import OF_VISITORS, Access, Caller
 from studio.overview import Overview
 from studio.problems import Problem
-from studio.service import ShownPicture, StudioService, url_of
+from studio.service import ShownPicture, StudioService, page_of, url_of
 from studio.tokens import new_visitor
 
 CHANCE = secrets.SystemRandom()  # Keras seeds Python's own as it builds a model
 HISTORY = 120  # votes of a visitor that Mine shows
 SAME_SEEDS = 12  # pictures of every version that Progress shows
 SCORES = {"approval": "what people like", "fid": "distance to real images"}
+MOST_TYPED = 2 * LONGEST_PROMPT  # characters of a prompt that is read, to say that it is too long
 MOST_FILES, MOST_FIELDS, MOST_FIELD = 20, 10, 64 * 1024  # of a form; the last one bytes of a field that is no file
 
 Version = Annotated[int, Query(ge=1, lt=2**31)]
@@ -59,6 +61,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self.templates.filters["log10"] = math.log10
+        self.templates.filters["page_of"] = page_of
         self.overview = Overview(service.project, service.painter.registry)
 
     async def page(self, request: Request, name: str, remember: bool = True, **content: Any) -> HTMLResponse:
@@ -111,9 +114,12 @@ def make(service: StudioService, access: Access) -> APIRouter:
     pages = Pages(service, access)
     painter, params = service.painter, service.painter.params.studio
 
-    async def grid(visitor: str, count: int, label: str | None, taste: str, temperature: float | None) -> list[ShownPicture]:
-        rater = visitor if taste == "mine" else None
-        shown = await service.show(visitor, painter.grid, count, label or None, rater, temperature, taste != "off")
+    async def grid(
+        visitor: str, count: int, label: str | None, taste: str, temperature: float | None, prompt: str = ""
+    ) -> list[ShownPicture]:
+        rater, guided = visitor if taste == "mine" else None, taste != "off"
+        asked = prompt if prompt.strip() else None
+        shown = await service.show(visitor, painter.grid, count, label or None, rater, temperature, guided, prompt=asked)
         return shown.pictures
 
     async def present(visitor: str, sample: Sample) -> ShownPicture:
@@ -137,6 +143,7 @@ def make(service: StudioService, access: Access) -> APIRouter:
             favourites=set(favourites),
             classes=painter.guide.sampler.classes if painter.guide.sampler.conditional else [],
             temperature=params.temperature,
+            longest=painter.longest_prompt,
             **await pages.state(),
         )
 
@@ -147,14 +154,18 @@ def make(service: StudioService, access: Access) -> APIRouter:
         taste: Taste = "everyone",
         temperature: Annotated[float | None, Query(gt=0, le=HOTTEST, allow_inf_nan=False)] = None,
         count: Annotated[int, Query(ge=1, le=64)] = params.grid,
+        prompt: Annotated[str, Query(max_length=MOST_TYPED)] = "",
     ) -> Response:
         visitor = pages.visitor(request)
-        found = await grid(visitor, count, label, taste, temperature)
+        found = await grid(visitor, count, label, taste, temperature, prompt)
         return await pages.page(request, "_cards.html", pictures=found, favourites=set())
 
     @router.get("/grid/like")
-    async def like(request: Request, version: Version, seed: Seed, label: Label = None, turn: Seed = 0) -> Response:
-        sample = Sample(version=version, seed=seed, label=label)
+    async def like(
+        request: Request, version: Version, seed: Seed, label: Label = None, prompt: PromptText = None, turn: Seed = 0
+    ) -> Response:
+        check_prompt("-" if label is None else str(label), prompt)
+        sample = Sample(version=version, seed=seed, label=label, prompt=prompt)
         visitor = pages.visitor(request)
         shown = await service.show(visitor, painter.like, sample, params.grid - 1, turn)
         found = [await present(visitor, sample), *shown.pictures]  # first the one that they look like
@@ -175,9 +186,11 @@ def make(service: StudioService, access: Access) -> APIRouter:
         version: Annotated[int, FromPath(ge=1, lt=2**31)],
         seed: Annotated[int, FromPath(ge=0, lt=SEEDS)],
         label: Annotated[str, FromPath(pattern="^(-|[0-9]{1,5})$")],
+        prompt: PromptText = None,
     ) -> Response:
         """A picture by its link; whoever opens it may vote on it, for then it was shown to them."""
-        sample = Sample(version=version, seed=seed, label=None if label == "-" else int(label))
+        check_prompt(label, prompt)
+        sample = Sample(version=version, seed=seed, label=None if label == "-" else int(label), prompt=prompt)
         visitor = access.welcome(request)
         shown = await present(visitor, sample)
         favourites = set(await service.ask(lambda store: store.favourites(visitor)))
@@ -240,6 +253,8 @@ def make(service: StudioService, access: Access) -> APIRouter:
     async def favourite(request: Request) -> Response:
         visitor = pages.visitor(request)
         body = await bodies.read(request, FavouriteBody)
+        if body.on and body.sample.prompt is not None:
+            await service.require_shown(body.sample)
         change = EventStore.add_favourite if body.on else EventStore.remove_favourite
         await service.ask(lambda store: change(store, visitor, body.sample))
         return Response(status_code=204)

@@ -18,11 +18,12 @@ from pipelines.core import png
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.numbers import SEEDS
 from pipelines.core.project import Project
-from pipelines.feedback.events import Report, Sample
+from pipelines.feedback.events import Report, Sample, SampleKey
 from pipelines.registry.client import open_registry
 from pipelines.registry.versions import CHALLENGER, CHAMPION, NoVersionError
 from studio import memory
 from studio.batcher import BatchedSampler, Batcher, NotReadyError
+from studio.prompts import PromptRules
 from studio.recorder import Change
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ VERSIONS = 8  # others than the champion that are held ready
 PICTURES, OVERHEAD = 2**25, 400  # bytes of encoded pictures that are kept, and what each takes beside its own
 AHEAD = 2  # grids that are made ahead
 
-Key = tuple[int, int, int]  # version, seed and label of a sample, -1 for no label
-
 
 class Painter:
     """log: gets a line about what happens."""
@@ -44,6 +43,7 @@ class Painter:
     def __init__(self, project: Project, log: Callable[[str], None]) -> None:
         self.project, self.log = project, log
         self.params, self.registry = open_registry(project)
+        self.prompts = PromptRules(self.params.studio.prompts)
         self.batcher = Batcher()
         self.guide: Guide | None = None
         self.failure = ""  # why what the registry names is not shown
@@ -58,7 +58,7 @@ class Painter:
         self.choosing = threading.Lock()  # one grid is chosen at a time
         self.others: OrderedDict[int, tuple[BatchedSampler, SampleFilter]] = OrderedDict()
         self.other_lock = threading.Lock()
-        self.pictures: OrderedDict[Key, bytes] = OrderedDict()
+        self.pictures: OrderedDict[SampleKey, bytes] = OrderedDict()
         self.picture_bytes = 0
         self.picture_lock = threading.Lock()
         self.seeds: dict[str | None, int] = {}  # by class, of the next grid
@@ -206,22 +206,36 @@ class Painter:
         temperature: float | None = None,
         guided: bool = True,
         seed: int | None = None,
+        prompt: str | None = None,
     ) -> GeneratedImages:
-        """seed: without one, pictures that were made ahead, if there are some. Raises as `Guide.generate`, or NotReadyError."""
+        """seed: without one, pictures that were made ahead, if there are some; of a prompt there are none.
+
+        Raises as `Guide.generate` and `PromptRules.accept`, or NotReadyError.
+        """
         guide = self.ready()
+        prompt = None if prompt is None else self.prompts.accept(prompt)
         name = class_name(guide, label)
         if seed is None:
-            seed = self.seed(name, count)
+            seed = self.seed(name, count) if prompt is None else secrets.randbelow(SEEDS // 2)
         with self.choosing:
             self.require_open()
-            found = guide.generate(count, name, rater, temperature, seed, guided)
+            found = guide.generate(count, name, rater, temperature, seed, guided, prompt)
         self.remember(found)
-        self.want(name, count)
+        if prompt is None:
+            self.want(name, count)
         return found
+
+    @property
+    def longest_prompt(self) -> int:
+        """Characters of the prompts that visitors may write; 0 where they may not, or the version that is shown takes none."""
+        settings, guide = self.prompts.settings, self.guide
+        return settings.longest if settings.free and guide is not None and guide.sampler.accepts_prompts else 0
 
     def like(self, sample: Sample, count: int, seed: int) -> GeneratedImages:
         guide = self.ready()
-        check_label(self.sampler(sample.version)[0], sample.key[2])
+        check_sample(self.sampler(sample.version)[0], sample.key)
+        if sample.prompt is not None and self.prompts.accept(sample.prompt) != sample.prompt:
+            raise NoVersionError("there is no picture of this prompt; ask for it as it came with its picture")
         with self.choosing:
             self.require_open()
             found = guide.like(sample, count, seed)
@@ -233,7 +247,7 @@ class Painter:
         for sample, image in zip(found.samples(), found.images, strict=True):
             self.keep(sample.key, png.encode(image))
 
-    def keep(self, key: Key, picture: bytes) -> None:
+    def keep(self, key: SampleKey, picture: bytes) -> None:
         with self.picture_lock:
             if key not in self.pictures:
                 self.picture_bytes += len(picture) + OVERHEAD
@@ -241,11 +255,11 @@ class Painter:
             while self.picture_bytes > PICTURES:
                 self.picture_bytes -= len(self.pictures.popitem(last=False)[1]) + OVERHEAD
 
-    def picture(self, key: Key) -> bytes:
+    def picture(self, key: SampleKey) -> bytes:
         """The PNG of a sample of any version.
 
         Raises:
-            NoVersionError: there is no such version, or it has no such class.
+            NoVersionError: there is no such version, or it has no such class, or takes no prompts.
             WithheldError: people have flagged it.
         """
         if (kept := self.kept(key)) is not None:
@@ -253,19 +267,20 @@ class Painter:
         sampler, samples = self.sampler(key[0])
         return self.finish(key, samples, self.submit(sampler, key).result())
 
-    def kept(self, key: Key) -> bytes | None:
+    def kept(self, key: SampleKey) -> bytes | None:
         """The picture, if it is there already. Raises WithheldError."""
         if self.flagged and Sample.of_key(*key) in self.flagged:
             raise WithheldError("this picture was flagged, and is not shown again")
         return self.pictures.get(key)
 
-    def submit(self, sampler: BatchedSampler, key: Key) -> Future[np.ndarray]:
+    def submit(self, sampler: BatchedSampler, key: SampleKey) -> Future[np.ndarray]:
         """Have the image of a sample generated, with others that are waiting. Raises NoVersionError."""
-        check_label(sampler, key[2])
-        labels = np.array([key[2]], np.int32) if sampler.conditional else None
-        return sampler.submit(np.array([key[1]], np.int64), labels)
+        check_sample(sampler, key)
+        _, seed, label, prompt = key
+        labels = np.array([label], np.int32) if sampler.conditional and not prompt else None
+        return sampler.submit(np.array([seed], np.int64), labels, [prompt] if prompt else None)
 
-    def finish(self, key: Key, samples: SampleFilter, image: np.ndarray) -> bytes:
+    def finish(self, key: SampleKey, samples: SampleFilter, image: np.ndarray) -> bytes:
         """Its PNG, which is kept. Raises WithheldError."""
         if samples.lookalikes.mask(image)[0]:
             raise WithheldError("this picture looks like one that was flagged, and is not shown")
@@ -378,6 +393,15 @@ def require_walk(sampler: Any) -> None:
             f"version {sampler.version} has no pictures between two others, because its sampler has no `walk`; take two "
             "pictures of another version"
         )
+
+
+def check_sample(sampler: Any, key: SampleKey) -> None:
+    """Raises NoVersionError where the version has no such sample."""
+    _, _, label, prompt = key
+    if not prompt:
+        check_label(sampler, label)
+    elif not sampler.accepts_prompts:
+        raise NoVersionError(f"version {sampler.version} takes no prompts")
 
 
 def check_label(sampler: Any, label: int) -> None:

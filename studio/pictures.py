@@ -1,6 +1,7 @@
 """Pictures, which a page asks for by the dozen: a well-formed request for one is answered here, before all else is looked at.
 
-The API describes the operation, and answers what is not well-formed.
+Not so one with a prompt, which has to be decoded and looked up. The API describes the operation, and answers what is not
+well-formed.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ class PictureShortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
-        if found is None or int(found[2]) >= SEEDS:
+        if found is None or int(found[2]) >= SEEDS or b"prompt" in scope["query_string"]:
             await self.app(scope, receive, send)
             return
         scope["route"] = ROUTE
-        picture = await self.service.picture((int(found[1]), int(found[2]), api.number_of(found[3])))
+        picture = await self.service.picture((int(found[1]), int(found[2]), api.number_of(found[3]), ""))
         headers = [*HEADERS, (b"content-length", str(len(picture)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": picture})

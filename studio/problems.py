@@ -53,7 +53,7 @@ def respond(problem: Problem, request: Request) -> Response:
 
 def from_error(error: GenloopError) -> Problem:
     """The answer to an error of the inside."""
-    words = str(error).replace("--label", "label").replace("--count", "count")
+    words = str(error).replace("--label", "label").replace("--count", "count").replace("--prompt", "prompt")
     if isinstance(error, NotReadyError):
         return Problem(503, words, Retry_After="5")
     if isinstance(error, NoVersionError | WithheldError):

@@ -8,20 +8,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 
 from pipelines.core import timestamps
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
-from pipelines.feedback.events import Event, Sample, Upload
+from pipelines.feedback.events import Event, Sample, SampleKey, Upload
 from pipelines.feedback.sealed import uploads
 from pipelines.feedback.store.event_store import AddResult, EventCounts, EventStore
 from studio import incoming_events
 from studio.authentication import Caller
 from studio.incoming_events import Incoming, Rejected
 from studio.monitoring import Monitor
-from studio.painter import Key, Painter
+from studio.painter import Painter
 from studio.problems import Problem, from_error
 from studio.recorder import Recorder
 from studio.tokens import Tokens
@@ -101,12 +102,16 @@ class StudioService:
         except GenloopError as error:
             raise from_error(error) from None
 
-    async def picture(self, key: Key) -> bytes:
-        """As `Painter.picture`; of the version that is shown without a thread that waits."""
+    async def picture(self, key: SampleKey) -> bytes:
+        """As `Painter.picture`; of the version that is shown without a thread that waits. Of a prompt only what was shown."""
         painter, guide = self.painter, self.painter.guide
         try:
+            if key[3]:
+                painter.prompts.require_allowed(key[3])
             if (kept := painter.kept(key)) is not None:
                 return kept
+            if key[3]:
+                await self.require_shown(Sample.of_key(*key))
             if guide is None or guide.version != key[0]:
                 return await run_in_threadpool(painter.picture, key)
             sampler, samples = painter.sampler(key[0])
@@ -116,6 +121,11 @@ class StudioService:
             return await run_in_threadpool(painter.finish, key, samples, image)  # which looks for what it resembles
         except GenloopError as error:
             raise from_error(error) from None
+
+    async def require_shown(self, sample: Sample) -> None:
+        """Raises Problem for a sample that nobody was shown: an address of a picture must not generate what anybody writes."""
+        if not await self.ask(lambda store: store.shown([sample])):
+            raise Problem(404, "no such picture was shown; POST /api/v1/generate makes pictures of a prompt")
 
     async def show(self, visitor: str, make: Callable[..., GeneratedImages], *arguments: Any, **named: Any) -> Shown:
         """Pictures that `make` generates, as a visitor sees them, who may vote on them from now on."""
@@ -134,7 +144,7 @@ class StudioService:
                 self.tokens.sign(visitor, one.sample),
                 one.guided,
                 one.approval,
-                found.classes[label] if found.conditional and found.classes else "",
+                found.classes[label] if found.conditional and found.classes and found.prompt is None else "",
             )
             for one, label in zip(how, found.labels.tolist(), strict=True)
         ]
@@ -202,4 +212,14 @@ def holds_images(records: Sequence[Any]) -> bool:
 
 def url_of(sample: Sample) -> str:
     label = "-" if sample.label is None else sample.label
-    return f"/api/v1/samples/{sample.version}/{sample.seed}/{label}.png"
+    return f"/api/v1/samples/{sample.version}/{sample.seed}/{label}.png{query_of(sample)}"
+
+
+def page_of(sample: Sample) -> str:
+    """The address of the page with its picture."""
+    label = "-" if sample.label is None else sample.label
+    return f"/picture/{sample.version}/{sample.seed}/{label}{query_of(sample)}"
+
+
+def query_of(sample: Sample) -> str:
+    return "" if sample.prompt is None else f"?prompt={quote(sample.prompt, safe='')}"

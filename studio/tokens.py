@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from itsdangerous import BadSignature, SignatureExpired, URLSafeSerializer, URLSafeTimedSerializer
 
@@ -46,7 +48,7 @@ class Tokens:
             return None
 
     def sign(self, visitor: str, sample: Sample) -> str:
-        return str(self.samples.dumps([visitor, *sample.key]))
+        return str(self.samples.dumps([visitor, *content_of(sample)]))
 
     def read(self, token: object, sample: Sample) -> Grant:
         """Whom `sample` was shown to. Raises TokenError."""
@@ -58,9 +60,15 @@ class Tokens:
             raise TokenError("the token has expired; ask for new samples") from None
         except BadSignature:
             raise TokenError("the token is not one that this studio has given") from None
-        if tuple(key) != sample.key:
+        if key != content_of(sample):
             raise TokenError("the token is of another sample")
         return Grant(visitor, sample, at)
+
+
+def content_of(sample: Sample) -> list[Any]:
+    """What a token says of a sample: its key, with the hash of a prompt, which may be long, and nothing where there is none."""
+    *numbers, prompt = sample.key
+    return [*numbers, hashlib.sha256(prompt.encode()).hexdigest()] if prompt else numbers
 
 
 def new_visitor() -> str:

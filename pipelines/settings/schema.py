@@ -26,7 +26,7 @@ from pydantic import (
 
 from pipelines import catalogue
 from pipelines.core.errors import InputError
-from pipelines.core.numbers import HOTTEST
+from pipelines.core.numbers import HOTTEST, LONGEST_PROMPT
 from pipelines.rules import copies
 from pipelines.rules.base import Rule
 from pipelines.settings import manifest
@@ -310,6 +310,16 @@ class FeedbackParams(Block):
     report_reach: Annotated[float, Field(ge=0)]
 
 
+class PromptsParams(Block):
+    """Prompts that visitors write themselves. free: whether they may. longest: characters."""
+
+    free: bool = False
+    longest: Annotated[int, Field(ge=1, le=LONGEST_PROMPT)] = 200
+    denied: list[Annotated[str, Field(min_length=1, max_length=100, pattern=r"\S")]] = Field(
+        default_factory=list, max_length=10_000
+    )
+
+
 class StudioParams(Block):
     temperature: Annotated[float, Field(gt=0, le=HOTTEST)] = 0.1
     min_coverage: Share = 0.9
@@ -318,6 +328,7 @@ class StudioParams(Block):
     reasons: list[Annotated[str, Field(min_length=1, max_length=60)]] = Field(default_factory=list, max_length=9)
     token_hours: Positive = 24
     requests_per_minute: Positive = 600
+    prompts: PromptsParams = PromptsParams()
 
 
 class PromotionRule(Block):

@@ -69,8 +69,8 @@ function toast(text, chips = []) {
 const pictures = () => [...document.querySelectorAll(".picture")];
 const selected = () => document.activeElement?.closest?.(".picture") ?? pictures()[0];
 const sampleOf = (picture) => {
-  const { version, seed, label } = picture.dataset;
-  return { version: +version, seed: +seed, ...(label === "" ? {} : { label: +label }) };
+  const { version, seed, label, prompt } = picture.dataset;
+  return { version: +version, seed: +seed, ...(label === "" ? {} : { label: +label }), ...(prompt ? { prompt } : {}) };
 };
 const now = () => new Date().toISOString(); // a vote that has to wait for a connection keeps its time
 const undoable = []; // what was said last comes last
@@ -184,8 +184,8 @@ async function favourite(picture) {
 }
 
 async function vary(picture) {
-  const { version, seed, label } = sampleOf(picture);
-  const query = new URLSearchParams({ version, seed, ...(label === undefined ? {} : { label }), turn: Date.now() % 1e6 });
+  const { version, seed, label, prompt } = sampleOf(picture);
+  const query = new URLSearchParams({ version, seed, ...(label === undefined ? {} : { label }), ...(prompt ? { prompt } : {}), turn: Date.now() % 1e6 });
   await htmx.ajax("GET", `/grid/like?${query}`, { target: "#grid", swap: "innerHTML" });
   pictures()[0]?.focus();
 }
@@ -193,6 +193,7 @@ async function vary(picture) {
 let first = null;
 async function morph(picture) {
   const sample = sampleOf(picture);
+  if (sample.prompt) return toast(words.oneclass);
   if (first && picture.classList.contains("marked")) {
     first = null;
     return picture.classList.remove("marked");
@@ -233,9 +234,9 @@ find("[data-send-report]")?.addEventListener("click", async () => {
 });
 
 async function copy(picture) {
-  const { version, seed, label } = sampleOf(picture);
+  const { version, seed, label, prompt } = sampleOf(picture);
   try {
-    await navigator.clipboard.writeText(`version ${version}, seed ${seed}${label === undefined ? "" : `, label ${label}`}`);
+    await navigator.clipboard.writeText(`version ${version}, seed ${seed}${label === undefined ? "" : `, label ${label}`}${prompt ? `, prompt ${prompt}` : ""}`);
     toast(words.copied);
   } catch {
     toast(words.uncopied); // without TLS a browser allows it on this machine alone
@@ -327,6 +328,13 @@ if (slide) {
 // The slider is logarithmic
 const heat = document.getElementById("heat");
 heat?.addEventListener("input", () => { find("#temperature").value = (10 ** +heat.value).toPrecision(3); });
+
+// A prompt takes the place of the class. Pictures of it come when it is sent, and not when the field is left.
+const prompt = document.getElementById("prompt");
+const choosePrompt = () => { const select = find("#label"); if (select) select.disabled = prompt.value.trim() !== ""; };
+prompt?.addEventListener("input", choosePrompt);
+prompt?.addEventListener("change", (event) => event.stopPropagation());
+if (prompt) choosePrompt(); // a browser may bring the text back with the page
 
 pictures()[0]?.focus({ preventScroll: true });
 document.body.addEventListener("htmx:afterSwap", (event) => {

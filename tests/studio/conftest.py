@@ -28,7 +28,10 @@ class StudioRegistry(PainterRegistry):
         self.broken: dict[int, str] = {}
 
     def description(self, number: int | None = None) -> dict[str, Any]:
-        return {"family": "gan", "classes": CLASSES, "spec": {"size": 8, "channels": 1, "classes": 2}}
+        about = {"family": "gan", "classes": CLASSES, "spec": {"size": 8, "channels": 1, "classes": 2}}
+        if self.samplers[number or self.pointers[CHAMPION]].accepts_prompts:
+            about |= {"family": "external", "external": {"manifest": {"condition": "prompts"}}}
+        return about
 
     def identity(self, number: int) -> str | None:
         return f"made-{number}"

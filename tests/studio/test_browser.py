@@ -14,7 +14,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from pipelines.core.project import Project
 from pipelines.registry.versions import CHALLENGER, CHAMPION
+from pipelines.settings.schema import PromptsParams
 from studio import middleware
+from studio.prompts import PromptRules
 from tests.studio.conftest import StudioRegistry
 from tests.studio.serving import Studio, wait_for
 from tests.support.http_servers import Answer, answering
@@ -140,6 +142,34 @@ def test_everything_is_done_by_keys(studio: Studio, visit: Any) -> None:
     page.keyboard.press("Escape")
     with page.expect_response("**/grid?*"):
         page.keyboard.press("n")
+
+
+@pytest.mark.parametrize("how", [{}, PHONE], ids=["wide", "phone"])
+def test_a_prompt_is_typed_and_its_pictures_are_judged(
+    studio: Studio, registry: StudioRegistry, visit: Any, how: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.samplers[1].accepts_prompts = True
+    studio.painter.guide.sampler.accepts_prompts = True
+    studio.painter.guide.description |= registry.description(1)
+    monkeypatch.setattr(studio.painter, "prompts", PromptRules(PromptsParams(free=True, longest=60)))
+    page = visit(**how).open()
+    page.get_by_label("Prompt").fill("jld <i>fox</i>")  # letters that are keys elsewhere
+    assert page.locator("#label").is_disabled()
+    assert page.locator(".picture[data-prompt]").count() == 0
+    page.keyboard.press("Enter")
+    page.locator(".picture[data-prompt]").first.wait_for()
+    assert page.locator(".picture .prompt").first.text_content() == "jld <i>fox</i>"
+    assert votes(studio) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.locator('.picture [data-do="like"]').first.click()
+    wait_for(lambda: votes(studio))
+    assert votes(studio)[0].sample.prompt == "jld <i>fox</i>"
+    assert page.goto("/mine").status == 200
+    assert page.locator(".small-pictures .prompt").first.text_content() == "jld <i>fox</i>"
+    page.locator(".small-pictures a").first.click()
+    page.locator(".grid.one img").wait_for()
 
 
 def test_compare_is_blind_and_goes_by_arrows(studio: Studio, registry: StudioRegistry, visit: Any) -> None:

@@ -165,6 +165,30 @@ def test_requests_that_wait_are_generated_together() -> None:
     batcher.close()
 
 
+def test_labels_and_prompts_that_wait_are_generated_apart() -> None:
+    go, began, batcher, sampler = threading.Event(), threading.Event(), Batcher(), FakeSampler(125.0)
+    sampler.version = 1  # type: ignore[attr-defined]
+
+    class Gate(FakeSampler):
+        def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+            began.set()
+            assert go.wait(10)
+            return super().draw(seeds, labels)
+
+    gate = batcher.submit(Gate(0.0), np.array([0]), None)
+    assert began.wait(10)
+    batched = BatchedSampler(sampler, batcher)
+    prompts = [batched.submit(np.array([7, 8]), None, ["a fox", words]) for words in ("a boat", "")]
+    labelled = batched.submit(np.array([7]), np.array([1], np.int32))
+    go.set()
+    assert gate.result().shape == (1, 8, 8, 1)
+    assert np.array_equal(labelled.result(), FakeSampler(125.0).draw(np.array([7]), None))
+    for future, words in zip(prompts, ("a boat", ""), strict=True):
+        assert np.array_equal(future.result(), sampler.draw_prompts(np.array([7, 8]), ["a fox", words]))
+    assert sampler.labels == [1]
+    batcher.close()
+
+
 def test_an_error_of_a_version_is_for_who_has_asked() -> None:
     class Broken(FakeSampler):
         def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
