@@ -90,7 +90,8 @@ class Sample(EventModel):
     version: Annotated[int, Field(ge=1, lt=2**31)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     label: ClassIndex | None = None
-    prompt: Prompt | None = None
+    # Left out where there is none, so that samples without one are stored as they were before there were any.
+    prompt: Prompt | None = Field(default=None, exclude_if=lambda prompt: prompt is None)
 
     @model_validator(mode="after")
     def by_one_of_them(self) -> Sample:

@@ -71,6 +71,11 @@ def test_a_sample_may_have_a_prompt_in_place_of_a_label() -> None:
     assert load(to_json(event)) == event
 
 
+def test_a_sample_without_a_prompt_is_stored_as_before_there_were_any() -> None:
+    assert Sample(version=3, seed=17).model_dump() == {"version": 3, "seed": 17, "label": None}
+    assert Sample(version=3, seed=17).model_dump_json() == '{"version":3,"seed":17,"label":null}'
+
+
 def test_a_sample_is_another_one_by_another_prompt() -> None:
     samples = [
         Sample(version=3, seed=17),
