@@ -14,7 +14,7 @@ from pipelines.core.project import Project
 from pipelines.promotion.rules import Verdict, joint_verdicts
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import CHALLENGER, CHAMPION, Version, VersionOutline
-from pipelines.scoring import approval, readings
+from pipelines.scoring import readings
 from pipelines.settings.schema import Params
 
 TAG = "genloop.verdict"  # of a version: the gate's last verdict on it
@@ -104,6 +104,8 @@ def challenger_contest(registry: Registry) -> Contest | None:
 
 def basis(project: Project, params: Params, contest: Contest) -> dict[str, Any]:
     """What a verdict rests on. Features and rules give the same one each time; people's votes go on."""
+    from pipelines.scoring import approval  # here, because a run that has nothing to judge needs no numpy
+
     promotion = params.promotion
     learned = (approval.weights_file(project.approval), approval.holdout_file(project.approval), project.noise_floor)
     found = {

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.special import expit
 
 from pipelines.core import files
 from pipelines.core.errors import InputError
@@ -33,6 +32,8 @@ class ApprovalModel:
 
     def predict(self, image_views: np.ndarray) -> np.ndarray:
         """(n,) float64, 0..1, of (n, v) views."""
+        from scipy.special import expit  # here, because scipy takes longer to load than all else that reads this module
+
         return expit(image_views.astype(np.float64) @ self.direction + self.bias)
 
 
