@@ -119,8 +119,10 @@ def prepare(project: Project, trial: Project, seed: int) -> None:
     for path in (project.params_file, project.root / "dvc.yaml"):  # the files that make a folder a project
         shutil.copy(path, trial.root)
     metrics = f"evaluate.metrics={json.dumps(sorted(catalogue.METRICS))}"  # whatever promotion rules may ask for
-    folder = f"model.external={files.absolute(load_params(project.params_file).model.external, project.root)}"
-    update_params(trial.params_file, settings=[f"train.seed={seed}", metrics, folder])
+    settings = [f"train.seed={seed}", metrics]
+    if (model := load_params(project.params_file).model).manifest is not None:
+        settings.append(f"model.external={model.folder}")  # a relative path would lead elsewhere
+    update_params(trial.params_file, settings=settings)
 
 
 def key(project: Project, params: Params) -> str:
