@@ -265,13 +265,13 @@ PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"
 
 
 def check_prompt(label: str, prompt: str | None) -> None:
-    """Raises Problem for a prompt in an address that is none, or that comes with a label."""
+    """Raises Problem for a prompt in an address that is none, or that comes with a label: there is no such sample."""
     if prompt is None:
         return
     if label != "-":
-        raise Problem(422, "prompt: expected either a label or a prompt, came both")
+        raise Problem(404, "there is no such picture: a sample has either a label or a prompt")
     if fault := prompt_fault(prompt):
-        raise Problem(422, f"prompt: {fault}")
+        raise Problem(404, f"there is no such picture: of its prompt, {fault}")
 
 
 def number_of(label: str) -> int:

@@ -44,13 +44,13 @@ class PromptRules:
             raise PromptRefusedError(f"prompt: {fault}")
         if len(prompt) > self.settings.longest:
             raise PromptRefusedError(f"prompt: expected at most {self.settings.longest} characters, came {len(prompt)}")
-        self.require_allowed(prompt)
+        if not self.allow(prompt):  # which word it is nobody is told, or they would go around it
+            raise PromptRefusedError("prompt: this prompt is not allowed here; ask for something else")
         return prompt
 
-    def require_allowed(self, prompt: str) -> None:
-        """Raises PromptRefusedError for one with a denied word. Which word it is nobody is told, or they would go around it."""
-        if self.denied is not None and self.denied.search(plain(prompt)):
-            raise PromptRefusedError("prompt: this prompt is not allowed here; ask for something else")
+    def allow(self, prompt: str) -> bool:
+        """Whether it has no denied word."""
+        return self.denied is None or self.denied.search(plain(prompt)) is None
 
 
 def plain(text: str) -> str:

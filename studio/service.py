@@ -22,7 +22,7 @@ from studio import incoming_events
 from studio.authentication import Caller
 from studio.incoming_events import Incoming, Rejected
 from studio.monitoring import Monitor
-from studio.painter import Painter
+from studio.painter import Painter, WithheldError
 from studio.problems import Problem, from_error
 from studio.recorder import Recorder
 from studio.tokens import Tokens
@@ -106,8 +106,8 @@ class StudioService:
         """As `Painter.picture`; of the version that is shown without a thread that waits. Of a prompt only what was shown."""
         painter, guide = self.painter, self.painter.guide
         try:
-            if key[3]:
-                painter.prompts.require_allowed(key[3])
+            if key[3] and not painter.prompts.allow(key[3]):
+                raise WithheldError("this picture was asked for by a prompt that is not allowed here, and is not shown")
             if (kept := painter.kept(key)) is not None:
                 return kept
             if key[3]:
