@@ -43,7 +43,6 @@ MODELS = {
 
 # A model of the user's own, in a folder with a manifest (pipelines/settings/manifest.py): it is no member of a table.
 EXTERNAL = "external"
-FAMILIES = (*MODELS, EXTERNAL)
 
 METRICS = {
     "approval": "pipelines.metrics.approval:score",
@@ -105,6 +104,11 @@ def locate(table: dict[str, str], name: str) -> tuple[str, str]:
         raise InputError(unknown_name(name, table))
     module, _, attribute = table[name].partition(":")
     return module, attribute
+
+
+def families() -> list[str]:
+    """The names that model.family may have."""
+    return [*MODELS, EXTERNAL]
 
 
 def yields(metric: str) -> tuple[Score, ...]:

@@ -56,15 +56,15 @@ def make_params() -> MakeParams:
 
     >>> make_params({"sources": [{"type": "digits"}], "image.size": 8})
     """
+    return build_params
 
-    def build(changes: dict[str, Any] | None = None) -> Params:
-        path = REPOSITORY / "params.yaml"
-        document = parse_yaml(read_text(path), str(path))
-        for key, value in (changes or {}).items():
-            set_key(document, key, value)
-        return check_params(document, "settings")
 
-    return build
+def build_params(changes: dict[str, Any] | None = None) -> Params:
+    path = REPOSITORY / "params.yaml"
+    document = parse_yaml(read_text(path), str(path))
+    for key, value in (changes or {}).items():
+        set_key(document, key, value)
+    return check_params(document, "settings")
 
 
 @pytest.fixture

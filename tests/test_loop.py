@@ -152,6 +152,7 @@ def test_a_change_of_code_makes_its_own_stages_stale_and_no_others(project: Path
         path.write_text(before)
 
 
+@pytest.mark.slow
 def test_data_goes_to_a_remote_and_a_fresh_clone_gets_it_back_and_registers_again(project: Path, tmp_path: Path) -> None:
     shell(project, "dvc", "remote", "add", "--local", "--default", "store", str(tmp_path / "store"))
     shell(project, "dvc", "push")

@@ -168,7 +168,7 @@ class ReferenceParams(Block):
 class ModelParams(Block):
     """change: laid over the numbers of the preset. external: folder of the model where the family is `external`."""
 
-    family: Annotated[str, name_in(catalogue.FAMILIES)]
+    family: Annotated[str, name_in(catalogue.families)]
     external: Annotated[str, Field(min_length=1)] = EXTERNAL_FOLDER
     preset: str
     change: dict[str, Any] = {}

@@ -524,6 +524,7 @@ def test_the_benchmark_around_is_taken_where_it_fits(inside: Project, quick: Non
     assert "`domain` learns from a half of" in call(grey, grey, "--metrics", "kid", "--size", "12").err
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_is_not_whole_is_said(inside: Project) -> None:
     about = inside.reference / "benchmark.json"
     before = about.read_text()

@@ -108,6 +108,7 @@ def test_a_study_ends_in_an_overlay_a_plot_and_runs(tunable: Project) -> None:
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"tuned.yaml", "tuned.png"}
 
 
+@pytest.mark.slow
 def test_there_is_nothing_to_do_for_a_study_that_is_whole_and_more_can_be_asked_for(tunable: Project, monkeypatch) -> None:
     from pipelines.tuning import search
 
@@ -165,6 +166,7 @@ def test_settings_that_make_a_training_diverge_end_their_trial_alone(tunable: Pr
     assert all("diverged" in trial["reason"] or "finite" in trial["reason"] for trial in wild), wild
 
 
+@pytest.mark.slow
 def test_a_metric_that_cannot_be_measured_stops_at_once(tunable: Project) -> None:
     done = call(tunable, "--set", "tune.metric=fid", "--set", "tune.samples=20")
     assert done.code == 2

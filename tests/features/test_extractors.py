@@ -109,7 +109,7 @@ def test_domain_learns_the_classes() -> None:
     assert (guesses == labels[1400:]).mean() > 0.85
 
 
-@pytest.mark.parametrize(("labels", "classes"), [(np.full(200, -1), 0), (np.zeros(200), 1)])
+@pytest.mark.parametrize(("labels", "classes"), [(np.full(200, -1), 0), pytest.param(np.zeros(200), 1, marks=pytest.mark.slow)])
 def test_domain_without_two_classes_learns_rotations_and_gives_no_probabilities(labels: np.ndarray, classes: int) -> None:
     kind = catalogue.get(catalogue.FEATURES, "domain")
     made = kind.fit(pictures(200, 8, 1), labels.astype(np.int32), classes, ExtractorSettings(2, seed=0))

@@ -55,6 +55,7 @@ run("retrain")
 """
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_the_gate_which_is_asked_once(served: Tiny) -> None:
     served.graph(first="pass")
     process = served.start("-c", FLOWS)

@@ -150,6 +150,7 @@ except Exception as error:
     assert err.count("started") == 1  # what ran into the limit would do so again
 
 
+@pytest.mark.slow
 def test_with_no_server_configured_a_run_brings_its_own_and_takes_it_away(tiny: Tiny) -> None:
     del tiny.environment["PREFECT_API_URL"]
     tiny.graph(first="pass")

@@ -186,7 +186,7 @@ def test_runs_come_one_at_a_time_and_wait_for_one_by_hand(serving: Serving) -> N
     [
         pytest.param(signal.SIGINT, id="Ctrl-C"),
         pytest.param(signal.SIGTERM, id="TERM", marks=pytest.mark.slow),
-        pytest.param(signal.SIGKILL, id="KILL"),
+        pytest.param(signal.SIGKILL, id="KILL", marks=pytest.mark.slow),
     ],
 )
 def test_nothing_outlives_what_serves_and_no_run_goes_on_for_good(serving: Serving, number: signal.Signals) -> None:

@@ -98,6 +98,7 @@ def test_two_rows_of_a_class() -> None:
     assert "c" not in found.tables.get("class_fids", {})
 
 
+@pytest.mark.slow
 def test_thirty_rows_in_all() -> None:
     found = measure(rows(200, seed=1), rows(24, seed=2), rows(6, seed=3))
     assert {"fid", "told_apart", "precision_recall", "density_coverage", "memorisation"} <= found.missing.keys()
@@ -116,7 +117,8 @@ def test_constant_images() -> None:
     assert same.values["recall"].unbiased < 0.1
 
 
-@pytest.mark.parametrize(("size", "count"), [(8, 150), pytest.param(256, 60, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "count"), [(8, 150), (256, 60)])
 def test_small_and_large_images(size: int, count: int) -> None:
     found = measure(rows(count, size=size, seed=1), rows(2 * count, size=size, seed=2), rows(count, size=size, seed=3))
     assert held(found, "told_apart")

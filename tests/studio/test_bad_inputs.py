@@ -84,9 +84,9 @@ BODIES: dict[str, tuple[Callable[[httpx.Client], httpx.Response], int]] = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_bad_request_gets_its_answer(studio: Studio, name: str) -> None:
+def test_a_bad_request_gets_its_answer(shared_studio: Studio, name: str) -> None:
     ask, status = BODIES[name]
-    client = studio.client(PRODUCT)
+    client = shared_studio.client(PRODUCT)
     with bounded(100_000_000 if name == "100 MB" else 0):
         answer = ask(client)
     assert answer.status_code == status, answer.text
@@ -253,17 +253,17 @@ TAKEN: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_an_image_is_refused(studio: Studio, name: str) -> None:
+def test_an_image_is_refused(shared_studio: Studio, name: str) -> None:
     make, status = REFUSED[name]
-    data, visitor = make(), studio.client()
+    data, visitor = make(), shared_studio.client()
     with bounded():
         answer = visitor.post("/give", files={"image": ("../<b>x.png", data, "image/png")}, data={"label": "a"})
     assert answer.status_code == status
-    assert not list(studio.project.uploads.glob("*"))
+    assert not list(shared_studio.project.uploads.glob("*"))
     assert "<b>x" not in answer.text
     sent = {"id": "u", "type": "upload", "image": base64.b64encode(data).decode()}
-    assert studio.client(PRODUCT).post("/api/v1/events", json=sent).status_code == status
-    assert not list(studio.project.uploads.glob("*"))
+    assert shared_studio.client(PRODUCT).post("/api/v1/events", json=sent).status_code == status
+    assert not list(shared_studio.project.uploads.glob("*"))
 
 
 @pytest.mark.parametrize("name", TAKEN)

@@ -22,7 +22,7 @@ def open_generator(folder):
     return Flat(json.loads((Path(folder) / "model.json").read_text())["classes"])
 
 class Flat:
-    walks, deterministic, failures = True, True, ()
+    walks, deterministic, accepts_prompts, failures = True, True, False, ()
 
     def __init__(self, classes):
         self.classes, self.conditional = classes, bool(classes)
