@@ -6,19 +6,24 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from operations.rebuild import compare
 from pipelines import register
+from pipelines.core import images
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
+from pipelines.feedback.events import Sample, parse
+from pipelines.feedback.sealed import event_images, seal
 from pipelines.models import base
 from pipelines.models.serve_sampler import relatives
 from pipelines.registry import publish, sampler
 from pipelines.registry.client import Registry
 from pipelines.registry.publish import Publication
+from pipelines.registry.samplers import loader
 from pipelines.settings.schema import Params
 from tests.conftest import VERSIONS, MakeParams, project_in
 from tests.support import external_model
@@ -69,6 +74,45 @@ def test_a_version_generates_what_the_model_did(registered: Project, params: Par
     with pytest.raises(InputError, match="no images between two others: this model's sampler has no `walk`"):
         version.walk(SEEDS, SEEDS, np.zeros(70), LABELS)
     version.close()
+
+
+BY_LENGTH = SAMPLER.replace("for pair in zip(seeds, labels)", "for pair in zip(seeds, [len(text) % 3 for text in labels])")
+
+
+def test_a_version_that_takes_prompts_is_asked_by_what_somebody_wrote(
+    project: Project, params: Params, empty_registry: Path, tmp_path: Path
+) -> None:
+    external_model.write(project.model, BY_LENGTH, condition="prompts")
+    registry = Registry.open(project, params.registry)
+    shutil.copy(empty_registry, project.root)
+    publish.log_and_register(params, registry, publication(tmp_path / "kept"))
+    version = registry.load(NUMBER)
+    prompts = ["a fox", "狐狸", ""] * 20
+    lengths = np.array([len(prompt) % 3 for prompt in prompts], np.int32)
+    assert version.accepts_prompts
+    assert np.array_equal(version.draw_prompts(np.arange(60), prompts), expected(np.arange(60), lengths))
+    version.close()
+
+    about = {"version": NUMBER, "seed": 7, "prompt": "a fox"}
+    vote = {"id": "v", "type": "vote", "rater": "ann", "at": "2026-01-31T12:00:00Z", "sample": about, "value": 1}
+    project.feedback.mkdir(parents=True)
+    seal.write(project.feedback, "a", [parse(vote)])
+    load = loader(registry)
+    opened: list[Any] = []
+    event_images.complete(project.feedback, project.uploads, lambda number: opened.append(load(number)) or opened[-1])
+    (sealed,) = event_images.read(project.feedback, ["a"])
+    assert sealed.sample == Sample(**about)
+    assert sealed.image is not None
+    assert np.array_equal(images.decode_pixels(sealed.image)[None], expected(np.array([7]), np.array([2])))
+    for one in opened:
+        one.close()
+
+
+def test_a_version_that_takes_no_prompts_says_so(registered: Project, params: Params) -> None:
+    version = Registry.open(registered, params.registry).load(NUMBER)
+    assert not version.accepts_prompts
+    with pytest.raises(InputError, match="this model takes no prompts"):
+        version.draw_prompts(SEEDS, ["a fox"] * len(SEEDS))
 
 
 def test_its_own_files_are_all_fetched_and_compared(registered: Project, params: Params, tmp_path: Path) -> None:
