@@ -71,7 +71,7 @@ def checks(generator: ContractModel) -> Iterator[ContractResult]:
             "draw", "failed", f"came {images.dtype} {images.shape}, expected uint8 {expected}", "return one image for each seed"
         )
         return
-    yield ContractResult("draw", "ok", f"{SEEDS} images of {size}x{size}, {channels} channels, uint8")
+    yield ContractResult("draw", "ok", f"{SEEDS} images of {size}x{size}, {channels} channel{'s' * (channels > 1)}, uint8")
     yield from repetitions(generator, seeds, labels, images)
     yield variety(images, labels)
     yield dependence_on_labels(generator, seeds, labels, images)
