@@ -14,11 +14,11 @@ import argparse
 import hashlib
 import io
 import json
+import os
 import shlex
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import asdict
@@ -36,6 +36,7 @@ from benchmarks.turns import Turns
 from benchmarks.workspace import REPOSITORY
 from pipelines.models import base
 from pipelines.models.external import ExternalGenerator
+from pipelines.settings import manifest as manifests
 
 BATCH = 64
 # In the sampler's own interpreter, which need not have Genloop: a turn for each line of input.
@@ -130,8 +131,7 @@ def build(options: argparse.Namespace, into: Path) -> Path:
     ignored = shutil.ignore_patterns(".*", "__pycache__", "*.pyc")
     shutil.copytree(options.folder, model / "external", ignore=ignored)
     (model / "weights").mkdir()
-    python = manifest.get("python")
-    python = sys.executable if python is None else str((options.folder / python).absolute())
+    python = manifests.interpreter(manifests.read(options.folder), options.folder, os.environ)
     if manifest.get("train"):
         if manifest.get("data", "parquet") != "parquet":
             raise SystemExit(
