@@ -230,7 +230,7 @@ def test_what_one_stage_makes_otherwise_is_not_laid_to_the_next(rebuild: Rebuild
     assert matches(done) == {"clean": "different", "train": "bit-equal", "evaluate": "bit-equal"}
     assert done.match == "different"
     assert done.stages["clean"].differs == {
-        "data/clean": "has files of another content",
+        "data/clean": "has files with other content",
         "data/reports/clean.json": "differs in mean",
     }
     assert "a stage depends on more than its inputs" in done.reasons[0]

@@ -117,8 +117,7 @@ def register(registry: Registry) -> int:
         given = Path(temporary) / "model"  # as `publish` names it
         shutil.copytree(project.model, given)
         files.write(given / "code/__init__.py", "")
-        files.write(given / "code/base.py", flat_model.CODE)
-        files.write(given / "code/flat.py", "class Flat:\n    conditional = True\n")
+        files.write(given / "code/generator.py", flat_model.CODE)
         made = mlflow.pyfunc.log_model(name="model", **flat_model.as_published(given))
         if not registry.client.search_registered_models(f"name = '{registry.name}'"):
             registry.client.create_registered_model(registry.name)
