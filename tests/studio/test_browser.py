@@ -44,7 +44,7 @@ class Visit:
     def __init__(self, browser: Browser, studio: Studio, **how: Any) -> None:
         self.context: BrowserContext = browser.new_context(base_url=studio.address, **how)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(30_000)  # a machine may be busy with other tests
         self.faults: list[str] = []
         self.foreign: list[str] = []
         self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
