@@ -3,6 +3,7 @@
     python -m benchmarks.hundred_clicks                                 # digits, and coloured glyphs without classes
     python -m benchmarks.hundred_clicks --mnist mnist.npz --runs 3
     python -m benchmarks.hundred_clicks --only digits --out clicks      # keeps the projects: a second call trains nothing
+    python -m benchmarks.hundred_clicks --project DIR --taste "heavier strokes"    # the champion of a project that is there
 
 For each taste four simulated raters vote on grids of ten pictures, guided as soon as enough is known; one vote in ten is a
 mistake. Then 1,000 more are shown. The table has the share of them that the taste likes, against 1,000 without guidance,
@@ -49,6 +50,7 @@ from pipelines.tastes.stroke_weight import StrokeWeight
 MISTAKES, RATERS, GRID, SHOWN = 0.1, 4, 10, 1_000
 FRESH = 50_000_000  # first seed of what is shown at the end
 GLYPHS = 6_000
+TASTES = ("heavier strokes", "slant", "legible", "symmetric", "wide", "crisp")
 SETTINGS = {
     "digits": (),
     "mnist": ("train.steps=2000", "evaluate.samples=2000", "reference.steps=600", "image.size=28"),
@@ -98,12 +100,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, help="mnist.npz in Keras' layout")
     parser.add_argument("--only", choices=sorted(SETTINGS), action="append", help="these data sets")
+    parser.add_argument("--project", type=Path, help="this project's champion alone, whatever model it is")
+    parser.add_argument("--taste", choices=TASTES, action="append", help="these tastes alone, and nothing else")
     parser.add_argument("--runs", type=int, default=3, help="of each taste")
     parser.add_argument("--votes", type=int, default=100)
     parser.add_argument("--brief", action="store_true", help="the table of tastes alone")
     parser.add_argument("--speed", action="store_true", help="the times of votes and pictures alone")
     parser.add_argument("--out", type=Path, help="keep the projects with their models here")
     options = parser.parse_args()
+    if options.project:
+        processes.set_defaults()
+        backend.load()
+        report(options.project.name, Project.find(options.project.absolute()), options)
+        return
     names = options.only or [name for name in SETTINGS if name != "mnist" or options.mnist]
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         for name in names:
@@ -117,7 +126,7 @@ def main() -> None:
                 likes = StrokeWeight(name="stroke_weight").fit(RealRows(train.images, train.labels, []))
                 print(f"{name}: {speed(project, likes)}", flush=True)
             else:
-                report(name, project, options.runs, options.votes, options.brief)
+                report(name, project, options)
 
 
 def make_project(folder: Path, name: str, mnist: Path | None) -> None:
@@ -188,7 +197,8 @@ def crispness(images: np.ndarray) -> np.ndarray:
     return changes / np.maximum(amount.sum(axis=(1, 2)), 1)
 
 
-def report(name: str, project: Project, runs: int, votes: int, brief: bool) -> None:
+def report(name: str, project: Project, options: argparse.Namespace) -> None:
+    runs, votes = options.runs, options.votes
     train, classes = rows.load(project.clean, "train", "real"), shards.classes(project.clean)
     with opened(project) as guide:
         shown = plain_images(guide, FRESH - SHOWN).images
@@ -199,14 +209,18 @@ def report(name: str, project: Project, runs: int, votes: int, brief: bool) -> N
     )
     gains = []
     for taste, likes in of_tastes.items():
+        if options.taste and taste not in options.taste:
+            continue
         count = 3 * votes if taste == "legible" else votes
         found = [run(project, likes, Crowd(), count, seed) for seed in range(runs)]
         print(line(taste, count, found), flush=True)
         gains += [[one.guided - one.plain for one in found]] if taste != "legible" else []
+    if options.taste:
+        return
     print(
         f"mean gain where unguided is near a half: {np.mean(gains):+.3f}; least mean of a taste {np.mean(gains, 1).min():+.3f}"
     )
-    if brief:
+    if options.brief:
         return
     likes = of_tastes["heavier strokes"]
     for title, crowd, count in (
