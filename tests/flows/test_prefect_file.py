@@ -98,6 +98,10 @@ class Pool:
         found = self.client.read_flow_run(run).state_type
         return found.value if found else "none"
 
+    def message(self, run: UUID) -> str:
+        found = self.client.read_flow_run(run).state
+        return (found and found.message) or ""
+
     def ends(self, run: UUID, state: str = "COMPLETED") -> None:
         until(lambda: self.state(run) == state, 240, self.said.read_text)
 
@@ -110,7 +114,7 @@ def pool(served: Tiny) -> Pool:
 @pytest.mark.slow
 def test_a_worker_of_a_process_pool_runs_the_flows_one_at_a_time_in_the_project(pool: Pool) -> None:
     tiny = pool.tiny
-    tiny.graph(curate="print('curate runs in', Path.cwd())")
+    tiny.graph(first="print('first runs in', Path.cwd())")
     pool.create("process")
     pool.deploy()
     retrain = pool.deployment("retrain")
@@ -121,9 +125,8 @@ def test_a_worker_of_a_process_pool_runs_the_flows_one_at_a_time_in_the_project(
     for run in runs[:3]:
         pool.ends(run)
     pool.ends(runs[3], "FAILED")  # there is nothing that could be promoted
-    said = pool.said.read_text()
-    assert said.count(f"curate runs in {tiny.folder}") == 1
-    assert "no challenger" in said
+    assert pool.said.read_text().count(f"first runs in {tiny.folder}") == 1
+    assert "no challenger" in pool.message(runs[3])
     worker.send_signal(signal.SIGINT)
     tiny.nothing_left()
 
@@ -136,7 +139,7 @@ def test_the_worker_marks_a_killed_run_and_runs_it_again(pool: Pool) -> None:
     pool.deploy()
     worker = pool.work()
     run = pool.ask("retrain")
-    tiny.named("python first.py")
+    until((tiny.folder / "tried").is_file)
     flow = next(parent for parent in tiny.named("workspace/supervisor.py").parents() if "prefect" in " ".join(parent.cmdline()))
     flow.send_signal(signal.SIGKILL)
     pool.ends(run, "CRASHED")
@@ -158,7 +161,7 @@ def test_the_server_finds_a_run_whose_machine_is_gone_and_the_next_worker_runs_i
     assert done.returncode == 0, done.stderr
     pool.work()
     run = pool.ask("retrain")
-    tiny.named("python first.py")
+    until((tiny.folder / "tried").is_file)
     for process in tiny.processes():
         process.send_signal(signal.SIGKILL)
     assert pool.state(run) == "RUNNING"
