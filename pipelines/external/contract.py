@@ -140,7 +140,7 @@ def walk(generator: ContractModel, seeds: np.ndarray, labels: np.ndarray | None,
     if walks is None:
         return ContractResult("walk", "failed", failure, "mend what it says: the sampler is asked what it offers")
     if not walks:
-        return ContractResult("walk", "not to be had", "the sampler has no `walk`, so there is no path_length and no variation")
+        return ContractResult("walk", "not to be had", "the sampler has no `walk`, so there is no path_length")
     others = np.roll(seeds, 1)
     at = (np.arange(SEEDS) % 2).astype(np.float64)
     # Where the share is 1, the image is that of the other seed, with the label of this one.

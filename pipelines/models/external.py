@@ -23,6 +23,7 @@ PYTHON = "GENLOOP_EXTERNAL_PYTHON"
 LIMITS = {"start": 300.0, "draw": 300.0, "memory_gb": 8.0}  # of a manifest that names none
 NO_PROMPTS = "this model takes no prompts"
 NO_WALK = "its sampler has no `walk`, which generates the images between two others"
+NO_VARIATIONS = "its sampler has neither `variations` nor `walk`"
 
 
 class ExternalGenerator:
@@ -141,8 +142,23 @@ class ExternalGenerator:
         return base.interpolate_by(self.walk, seed_a, seed_b, steps, label)
 
     def variations(self, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray:
-        """Images near that of a seed: (count, size, size, channels) uint8, as `base.variations`."""
-        return base.variations_by(self.walk, seed, strength, count, label)
+        """Images near that of a seed: (count, size, size, channels) uint8, as `base.variations`.
+
+        The sampler's own way comes first; without one they are so far on the way to other seeds.
+
+        Raises:
+            ValueError: as `base.variations`, or the sampler has neither `variations` nor `walk`.
+            WorkerError: no images came.
+        """
+        own = self.worker.describe()["variations"]
+        if not own and not self.walks:
+            raise ValueError(f"this model cannot do that: {NO_VARIATIONS}")
+        return base.variations_by(self.vary if own else self.walk, seed, strength, count, label)
+
+    def vary(self, seeds: np.ndarray, others: np.ndarray, strength: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """By the sampler's `variations`. others: (n,) int64, from which each has what tells it from the next one."""
+        base.check(self.spec, seeds, labels)
+        return self.ask("variations", {"seeds": seeds, "others": others, "strength": strength}, labels)
 
     def close(self) -> None:
         """Let the process go. The next call starts another one."""

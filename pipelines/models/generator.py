@@ -44,7 +44,7 @@ class Generator(Protocol):
         """As `base.interpolate`; ValueError where it does not walk."""
 
     def variations(self, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray:
-        """As `base.variations`; ValueError where it does not walk."""
+        """As `base.variations`; ValueError where it has none."""
 
     def check_weights(self) -> None:
         """Raises one of `failures` where the weights in the folder are not those that were trained."""

@@ -100,8 +100,10 @@ class SamplerService:
         wanted = header.get("prompts", arrays.get("labels"))
         if call == "draw":
             images = self.sampler.draw(arrays["seeds"], wanted)
-        else:  # walk
+        elif call == "walk":
             images = self.sampler.walk(arrays["starts"], arrays["ends"], arrays["at"], wanted)
+        else:
+            images = self.sampler.variations(arrays["seeds"], arrays["others"], arrays["strength"], wanted)
         return {}, {"images": self.check(images, header["count"], call)}
 
     def load(self, header: dict[str, Any]) -> None:
@@ -129,7 +131,7 @@ class SamplerService:
             raise ContractError(f"{header['sampler']} made a {type(self.sampler).__name__} without a method `draw`; define it")
 
     def describe(self) -> dict[str, Any]:
-        offered = {name: callable(getattr(self.sampler, name, None)) for name in ("walk", "variations", "features")}
+        offered = {name: callable(getattr(self.sampler, name, None)) for name in ("walk", "variations")}
         sizes = {name: int(getattr(self.sampler, name, self.about[name])) for name in ("size", "channels")}
         return {**sizes, **offered, "pid": os.getpid(), "python": sys.version.split()[0]}
 

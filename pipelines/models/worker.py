@@ -123,7 +123,7 @@ class Worker:
         self.measured = time.monotonic()  # its memory, between two calls
 
     def describe(self) -> dict[str, Any]:
-        """size, channels, and whether it offers `walk`, `variations` and `features`. Raises WorkerError."""
+        """size, channels, and whether it offers `walk` and `variations`. Raises WorkerError."""
         with self.lock:
             for attempt in (1, 2):
                 try:

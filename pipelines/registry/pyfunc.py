@@ -48,7 +48,7 @@ class Registered(PythonModel):
 
     @property
     def walks(self) -> bool:
-        """Whether it can `walk`, `interpolate` and give `variations`."""
+        """Whether it can `walk` and `interpolate`."""
         return bool(self.generator.walks)
 
     def close(self) -> None:
@@ -127,8 +127,11 @@ class Registered(PythonModel):
     def variations(self, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray:
         """Images near that of a seed, uint8; strength 0 is the image itself, 1 has nothing to do with it."""
         known = seed_number(seed, 1, "seed")
-        self.require_walk()
-        images: np.ndarray = self.generator.variations(known, strength, self.count(count, "count"), self.label(label))
+        many, index = self.count(count, "count"), self.label(label)
+        try:
+            images: np.ndarray = self.generator.variations(known, strength, many, index)
+        except ValueError as error:
+            raise invalid(str(error)) from None
         return images
 
     def require_walk(self) -> None:

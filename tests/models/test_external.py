@@ -84,6 +84,22 @@ def test_a_walk_where_there_is_one(model: Open) -> None:
         without.interpolate(1, 2, 5)
 
 
+VARIATIONS = """
+    def variations(self, seeds, others, strength, labels):
+        assert len(set(others)) == len(others)
+        return self.draw(seeds + np.rint(strength * 10).astype(int), labels)
+"""
+
+
+def test_variations_are_the_samplers_own_where_it_has_some(model: Open) -> None:
+    own = model(SAMPLER + VARIATIONS)
+    assert not own.walks
+    assert np.array_equal(own.variations(1, 0.5, 3, label=1), own.draw([6, 6, 6], [1, 1, 1]))
+    for strength, without, message in ((1.5, own, "a strength from 0 to 1"), (0.5, model(), "neither `variations` nor `walk`")):
+        with pytest.raises(ValueError, match=message):
+            without.variations(1, strength, 3, label=1)
+
+
 def test_prompts_in_place_of_labels(model: Open) -> None:
     told = draw_with("self.about['classes'].index\nlabels = [self.about['classes'].index(text[-1]) for text in labels]")
     generator = model(told, condition="prompts")
