@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import tempfile
 import time
 from contextlib import closing
@@ -54,6 +55,7 @@ def train(project: Project, params: Params, registry: Registry) -> TrainedModel:
     manifests.check_interpreter(python)
     if manifest.train is None:
         return take_sampler(project, params, manifest)
+    hardware = {"python": python_version(python)}
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         champion = Path(temporary) / "champion"
         version = parent.fetch(params, registry, champion)
@@ -97,8 +99,21 @@ def train(project: Project, params: Params, registry: Registry) -> TrainedModel:
         seconds=seconds,
         checkpoints=folders.top,
         logs=monitor.logs,
-        hardware={"python": python},
+        hardware=hardware,
     )
+
+
+def python_version(python: str) -> str:
+    """As in 3.11.7. Not where it lies: the same training on another machine, or in a rebuild's folder, has the same report.
+
+    Raises:
+        InputError: it is no Python.
+    """
+    command = [python, "-I", "-c", "import platform; print(platform.python_version())"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise InputError(f"{python}: cannot be run as a Python ({error}); name another in {manifests.NAME}") from None
 
 
 def take_sampler(project: Project, params: Params, manifest: ExternalManifest) -> TrainedModel:

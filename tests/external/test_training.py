@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -85,6 +86,7 @@ def test_it_is_told_what_it_needs_and_what_it_leaves_becomes_the_model(filled: P
     assert [line["step"] for line in model.history] == [1, 3, 6], "previews, and every train.preview_every steps"
     assert model.history[-1] == {"step": 6, "loss": pytest.approx(1 / 6), "images_per_second": 100.0}
     assert model.history[0]["apart"] > 0
+    assert model.hardware == {"python": platform.python_version()}, "and no path: a rebuild elsewhere has the same report"
     assert (model.rows, model.resumed_from, model.parent, model.unit, model.weights) == (24, 0, None, "bytes", 100)
     assert [path.name for path in model.logs.glob("*.png")] == ["samples-00000001.png"]
     assert (model.logs / "trainer.log").read_text() == "beginning 24 rows\n"
