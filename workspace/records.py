@@ -1,14 +1,18 @@
 """The records that name objects of DVC's cache: dvc.lock and .dvc files, in the workspace and in git's commits.
 
-They are searched for everything that could be a hash, not parsed: a record that was written by another version of DVC, or has
-conflict markers in it, names its objects all the same, and ten thousand of them are read in seconds.
+What must never be deleted is found by searching them for everything that could be a hash: a record that was written by another
+version of DVC, or has conflict markers in it, names its objects all the same, and ten thousand of them are read in seconds.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipelines.core.project import Project
 from workspace import git
@@ -27,10 +31,23 @@ def is_record(name: str) -> bool:
     return path.name == "dvc.lock" or path.suffix == ".dvc"
 
 
+def of_outputs(text: str) -> set[str]:
+    """Hashes of a record's outputs, without those of the code that they depend on, of which there are no objects.
+
+    Of a text that is no whole record, everything that could be a hash.
+    """
+    try:
+        record = YAML(typ="safe").load(text)
+        stages = record["stages"].values() if "stages" in record else [record]
+        return hashes(json.dumps([stage.get("outs") for stage in stages]))
+    except (YAMLError, AttributeError, TypeError):
+        return hashes(text)
+
+
 def in_folder(folder: Path) -> set[str]:
-    """Hashes in the records of a folder that is no project, such as one that a version has kept."""
+    """Hashes of outputs in the records of a folder that is no project, such as one that a version has kept."""
     found = (path for path in folder.rglob("*") if path.is_file() and is_record(path.name))
-    return {digest for path in found for digest in hashes(path.read_text(encoding="utf-8", errors="replace"))}
+    return {digest for path in found for digest in of_outputs(path.read_text(encoding="utf-8", errors="replace"))}
 
 
 def in_workspace(project: Project) -> set[str]:

@@ -13,11 +13,28 @@ from tests.support.kept_project import git
 from workspace import records
 
 FIRST, SIDE, LAST, CHANGED = ("1" * 32, "2" * 32 + ".dir", "3" * 32, "4" * 32)
+LOCK = f"""
+schema: '2.0'
+stages:
+  clean:
+    cmd: python clean.py
+    deps: [{{path: clean.py, hash: md5, md5: {LAST}}}]
+    outs: [{{path: data/clean, hash: md5, md5: '{FIRST}'}}]
+  notify: {{cmd: echo}}
+"""
 
 
 def test_hashes_of_files_and_folders_are_found_whatever_a_record_looks_like() -> None:
     text = f"<<<<<<< ours\n  md5: {FIRST}\n=======\n- md5: '{SIDE}'\n>>>>>>> theirs\n commit: {'a' * 40}\n sha256: {'b' * 64}"
     assert records.hashes(text) == {FIRST, SIDE}
+
+
+def test_what_outputs_depend_on_is_no_object_of_a_version(tmp_path: Path) -> None:
+    files.write(tmp_path / "dvc.lock", LOCK)
+    files.write(tmp_path / "data/more.dvc", f"outs:\n- md5: {SIDE}\n  path: more\n")
+    assert records.in_folder(tmp_path) == {FIRST, SIDE}
+    files.write(tmp_path / "dvc.lock", f"<<<<<<< ours\n{LOCK}")
+    assert records.in_folder(tmp_path) == {FIRST, SIDE, LAST}
 
 
 @pytest.fixture
