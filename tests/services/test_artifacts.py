@@ -41,12 +41,17 @@ def flat(monkeypatch: pytest.MonkeyPatch, project: Project) -> None:
     """`publish` takes the flat model for the project's."""
     import mlflow
 
-    flat_model.write(project.root / "model", flat_model.CLASSES)
+    flat_model.write(project.model, flat_model.CLASSES)
 
     def log_model(weights: Path, name: str) -> object:
-        return mlflow.pyfunc.log_model(name="model", **flat_model.as_published(project.root / "model"))
+        return mlflow.pyfunc.log_model(name="model", **flat_model.as_published(project.model))
 
     class Same:
+        conditional, deterministic = False, True
+
+        def close(self) -> None:
+            pass
+
         def draw(self, seeds: np.ndarray, labels: object) -> np.ndarray:
             grey = (seeds % 10 + 90).astype(np.uint8)
             return np.ascontiguousarray(np.broadcast_to(grey[:, None, None, None], (len(grey), 4, 4, 1)))

@@ -96,6 +96,9 @@ def turn(machine: Machine) -> dict[str, Any]:
     status = json.loads(machine.genloop("status", "--json"))
     for version in (status["champion"], status["challenger"]):
         del version["metrics"]["train/images_per_second"]  # of the machine, not of the model
+    for name in ("last_fold", "last_training", "disk", "cache_bytes"):  # of this hour and this machine
+        del status[name]
+    del status["last_verdict"]["at"]
     moves = [{**move, "at": ""} for move in json.loads(machine.genloop("history", "--json"))]
     return {
         "first": first,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.models import base
 from pipelines.registry import publish
 from pipelines.registry.client import Registry
 
@@ -48,7 +49,8 @@ def write(folder: Path, classes: list[str]) -> None:
     """What `publish.log_model` gives MLflow as the model: model.json and the code."""
     (folder / "code").mkdir(parents=True)
     spec = {"size": 4, "channels": 1, "classes": len(classes)}
-    (folder / "model.json").write_text(json.dumps({"family": "flat", "classes": classes, "spec": spec}))
+    about = {"family": "flat", "module": "flat", "class_name": "Flat", "preset": {}, "format": base.FORMAT}
+    (folder / "model.json").write_text(json.dumps({**about, "classes": classes, "spec": spec}))
     (folder / "code/__init__.py").touch()
     (folder / "code/generator.py").write_text(CODE)
 
