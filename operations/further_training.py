@@ -36,7 +36,7 @@ def settings(project: Project, params: Params, registry: Registry) -> Iterator[P
         return
     files.write(backup(project), project.params_file.read_bytes())
     try:
-        yield write(project.params_file, params.feedback.steps)
+        yield write(project, project.params_file, params.feedback.steps)
     finally:
         restore(project)
 
@@ -46,11 +46,11 @@ def restore(project: Project) -> None:
     kept = backup(project)
     if not kept.is_file():
         return
-    before, now = load_params(kept), load_params(project.params_file)
+    before, now = load_params(kept, project.root), load_params(project.params_file)
     assert before.feedback.steps is not None
     expected = kept.with_suffix(".expected")
     shutil.copyfile(kept, expected)
-    write(expected, before.feedback.steps)
+    write(project, expected, before.feedback.steps)
     if expected.read_bytes() == project.params_file.read_bytes():
         files.write(project.params_file, kept.read_bytes())
     elif now.train == further(before, before.feedback.steps).train:
@@ -59,8 +59,8 @@ def restore(project: Project) -> None:
     kept.unlink()
 
 
-def write(params_file: Path, steps: int) -> Params:
-    return update_params(params_file, settings=[f"train.init={CHAMPION}", f"train.steps={steps}"])
+def write(project: Project, params_file: Path, steps: int) -> Params:
+    return update_params(params_file, settings=[f"train.init={CHAMPION}", f"train.steps={steps}"], root=project.root)
 
 
 def further(params: Params, steps: int) -> Params:

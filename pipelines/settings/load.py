@@ -21,16 +21,22 @@ from pipelines.settings.schema import Params
 from pipelines.settings.yaml_files import check_mapping, parse_yaml, read_text, write_text
 
 
-def load_params(path: Path) -> Params:
-    """The settings in `path`; raises InputError, which names every fault, where it has none that are allowed."""
-    return check_params(parse_yaml(read_text(path), str(path)), str(path), root=path.parent)
+def load_params(path: Path, root: Path | None = None) -> Params:
+    """The settings in `path`; raises InputError, which names every fault, where it has none that are allowed.
+
+    root: the project's folder, where a relative path begins; without it the one that `path` lies in.
+    """
+    return check_params(parse_yaml(read_text(path), str(path)), str(path), root=root or path.parent)
 
 
-def update_params(path: Path, overlays: Iterable[Path] = (), settings: Iterable[str] = ()) -> Params:
+def update_params(
+    path: Path, overlays: Iterable[Path] = (), settings: Iterable[str] = (), root: Path | None = None
+) -> Params:
     """Write overlays, then `key=value` settings, into `path`, comments kept; nothing is written unless all of it is allowed.
 
     overlays: YAML files; their mappings are laid over the file's, their lists and values replace the file's.
     settings: `key=value` with dots and list indices in the key (`sources.0.path=digits.npz`), values as `set_text` takes them.
+    root: as of `load_params`.
     """
     before = read_text(path)
     check_mapping(parse_yaml(before, str(path)), str(path))  # says better what is wrong than the editor does
@@ -49,7 +55,7 @@ def update_params(path: Path, overlays: Iterable[Path] = (), settings: Iterable[
         keys.append(set_text(document, setting, Params, "train.steps=500"))
     text = io.StringIO()
     editor.dump(document, text)
-    params = check_params(parse_yaml(text.getvalue(), name), name, keys, path.parent)
+    params = check_params(parse_yaml(text.getvalue(), name), name, keys, root or path.parent)
     if text.getvalue() != before:
         write_text(path, text.getvalue())
     return params

@@ -11,6 +11,7 @@ from operations import further_training
 from pipelines.core.project import Project
 from pipelines.settings.load import load_params, update_params
 from tests.conftest import REPOSITORY
+from tests.external import folders
 from tests.support.fake_registry import FakeRegistry
 
 
@@ -44,6 +45,17 @@ def test_a_failed_training_leaves_the_file_as_it_was(written: Project) -> None:
     before = written.params_file.read_bytes()
     with pytest.raises(RuntimeError), enter(written):
         raise RuntimeError
+    assert written.params_file.read_bytes() == before
+    assert not further_training.backup(written).exists()
+
+
+def test_an_external_model_beside_params_yaml_is_found(written: Project) -> None:
+    folders.write(written.root / "mine")
+    settings = ["sources=[{type: digits}]", "model.family=external", "model.preset=small", "model.external=mine"]
+    update_params(written.params_file, settings=settings)
+    before = written.params_file.read_bytes()
+    with enter(written):
+        pass
     assert written.params_file.read_bytes() == before
     assert not further_training.backup(written).exists()
 
