@@ -117,8 +117,12 @@ def path_from_root(project: Project, setting: str) -> str:
 
     key, equals, text = setting.partition("=")
     path = unquote(text)
-    if not key.endswith(".path") or not path or "://" in path or path.startswith("~") or Path(path).is_absolute():
+    if key == "model.external" and path:
+        path = os.path.expanduser(path)  # what DVC does not do, to which the folder is an input
+    elif not key.endswith(".path") or "://" in path or path.startswith("~"):
         return setting
+    if not path or Path(path).is_absolute():
+        return f"{key}{equals}{path}"
     return f"{key}{equals}{os.path.relpath(path, project.root)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ def settings_in_copy(project: Project, params: Params, copy: Project) -> list[st
     if params.model.manifest is None:
         return []
     folder = params.model.folder
-    if Path(params.model.external).expanduser().is_absolute():
+    if Path(params.model.external).is_absolute():
         return []
     if not folder.is_relative_to(project.root):
         return [f"model.external={folder}"]
@@ -67,7 +68,7 @@ def restore(project: Project, registry: Registry, number: int, settings: Mapping
         about = base.describe(own)
         expected = (about.external or {}).get("content")
         if not relative and is_content(original, expected):
-            return None
+            return os.path.abspath(original)
         folder = copy.root / (named if relative else RESTORED)
         if not is_content(folder, expected):
             content.copy(own / CODE, folder)

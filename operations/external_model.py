@@ -35,8 +35,8 @@ EXAMPLE = CODE / "examples" / "external" / "numpy"
 COPIED = (manifests.NAME, "train.py", "sampler.py")
 README = """# {name}: a model of your own for Genloop
 
-    genloop model check {name}
-    genloop run --set model.family=external --set model.external={name}
+    genloop model check {folder}
+    genloop run --set model.family=external --set model.external={folder}
 
 It works as it stands: principal components and mixtures of Gaussians, in numpy alone. Put your own in its place, one file after
 the other, and let the first command say each time what is not as it should be:
@@ -114,7 +114,7 @@ def create(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         shutil.copyfile(EXAMPLE / name, folder / name)
-    files.write(folder / "README.md", README.format(name=folder.name))
+    files.write(folder / "README.md", README.format(name=folder.resolve().name, folder=folder))
     return [folder / name for name in (*COPIED, "README.md")]
 
 

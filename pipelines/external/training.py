@@ -238,7 +238,8 @@ def describe(
             "content": content.digest(folder),
             "files": hashes,
             "steps": steps,
-            "folder": params.model.external,  # where a relative interpreter of the manifest begins
+            # Where a relative interpreter begins. Else it says nothing, and a rebuild's model is the same in another folder.
+            "folder": params.model.external if manifest.python and not Path(manifest.python).is_absolute() else None,
         },
     }
 

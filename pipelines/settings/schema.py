@@ -181,7 +181,9 @@ class ModelParams(Block):
     def fits_kind(self, info: ValidationInfo) -> ModelParams:
         if self.family == catalogue.EXTERNAL:
             root = (info.context or {}).get("root") or Path()
-            self._folder = Path(os.path.abspath(root / Path(self.external).expanduser()))
+            if self.external.startswith("~"):
+                raise contradiction(f"model.external: {self.external}: DVC reads it as it is written; give the whole path")
+            self._folder = Path(os.path.abspath(root / self.external))
             try:
                 self._manifest = manifest.read(self._folder)
             except InputError as error:

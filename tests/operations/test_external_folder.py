@@ -97,6 +97,12 @@ def test_a_rebuild_gets_the_content_that_the_version_carries(
     assert not (copy.logs / "version").exists()
 
 
+def test_a_rebuild_finds_an_unchanged_folder_beside_the_project(external: Project, tmp_path: Path) -> None:
+    folder = folders.write(external.root.parent / "beside")
+    settings = {"model": {"family": "external", "external": "../beside"}}
+    assert external_folder.restore(external, OneVersion(folder), 7, settings, project_in(tmp_path / "copy")) == str(folder)  # type: ignore[arg-type]
+
+
 def test_a_rebuild_of_a_family_restores_nothing(external: Project, tmp_path: Path) -> None:
     assert external_folder.restore(external, None, 7, {"model": {"family": "gan"}}, project_in(tmp_path / "copy")) is None  # type: ignore[arg-type]
 
