@@ -29,9 +29,7 @@ def load_params(path: Path, root: Path | None = None) -> Params:
     return check_params(parse_yaml(read_text(path), str(path)), str(path), root=root or path.parent)
 
 
-def update_params(
-    path: Path, overlays: Iterable[Path] = (), settings: Iterable[str] = (), root: Path | None = None
-) -> Params:
+def update_params(path: Path, overlays: Iterable[Path] = (), settings: Iterable[str] = (), root: Path | None = None) -> Params:
     """Write overlays, then `key=value` settings, into `path`, comments kept; nothing is written unless all of it is allowed.
 
     overlays: YAML files; their mappings are laid over the file's, their lists and values replace the file's.

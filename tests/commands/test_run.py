@@ -73,3 +73,24 @@ def test_in_the_middle_of_a_conflict_no_setting_is_written(kept: Project) -> Non
 
 def test_the_example_that_is_offered_exists() -> None:
     assert (REPOSITORY / Path(MNIST.split()[3])).is_file()
+
+
+@pytest.mark.parametrize(
+    ("setting", "written"),
+    [
+        ("sources.0.path=more/own.npz", "sources.0.path=inner/more/own.npz"),
+        ("sources.0.path=s3://bucket/own.npz", "sources.0.path=s3://bucket/own.npz"),
+        ("model.external=mine", "model.external=inner/mine"),
+        ("model.external='my own'", "model.external=inner/my own"),
+        ("model.external=~/mine", "model.external=/home/ann/mine"),
+        ("model.external=/mine", "model.external=/mine"),
+        ("model.preset=mine", "model.preset=mine"),
+    ],
+)
+def test_paths_begin_where_the_command_is_typed(
+    setting: str, written: str, kept: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (kept.root / "inner").mkdir()
+    monkeypatch.chdir(kept.root / "inner")
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert run.path_from_root(kept, setting) == written
