@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from operations.drift import known_file
 from pipelines.core.project import Project
 from pipelines.feedback.store import tables, transfer
 from pipelines.registry import places, runs
 from pipelines.registry.client import Registry
 from pipelines.registry.versions import ALIASES, DATA, KEY
+from pipelines.scoring.drift import report_file
 from workspace import bundle, scratch, snapshot
 from workspace.bundle import RepositoryState
 
@@ -72,6 +74,7 @@ def unrecorded_feedback(project: Project) -> list[Path]:
 def own_files(project: Project) -> Iterator[Path]:
     """Files, relative, that git ignores and DVC does not know, and that a restored project needs."""
     found = [project.root / ".dvc" / "config.local", project.logs / SECRET]
+    found += [report_file(project), known_file(project)]  # what comes next is compared with the same rows
     found += [path for path in walk(project.uploads) if not path.name.endswith(".partial")]
     yield from (project.relative(path) for path in found if path.is_file())
 
