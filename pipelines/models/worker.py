@@ -123,7 +123,7 @@ class Worker:
         self.measured = time.monotonic()  # its memory, between two calls
 
     def describe(self) -> dict[str, Any]:
-        """size, channels, and whether it offers `walk` and `variations`. Raises WorkerError."""
+        """Whether it offers `walk` and `variations`. Raises WorkerError."""
         with self.lock:
             for attempt in (1, 2):
                 try:
@@ -185,12 +185,6 @@ class Worker:
         }
         try:
             about, _ = self.ask(running, request, {}, {}, program.start)
-            for name in ("size", "channels"):
-                if about[name] != program.about[name]:
-                    raise WorkerError(
-                        f"the sampler says that its {name} is {about[name]}, but the model's is {program.about[name]}; let it "
-                        f"generate images of the {name} that it is given as about[{name!r}]"
-                    )
         except BaseException:
             self.end()
             raise
