@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,9 @@ import pytest
 from pipelines.core.errors import GenloopError
 from pipelines.external import contract
 from pipelines.models.base import ImageSpec
+from pipelines.models.external import ExternalGenerator
+from tests.support import external_model
+from tests.support.external_model import SAMPLER
 
 
 @dataclass
@@ -24,6 +31,7 @@ class Model:
     spec: ImageSpec = field(default_factory=lambda: ImageSpec(8, 1, 2))
     classes: list[str] = field(default_factory=lambda: ["a", "b"])
     calls: int = 0
+    folder: Path = Path("a folder that is not there")
 
     def image(self, seed: int, label: int) -> np.ndarray:
         if self.fault == "all alike":
@@ -49,6 +57,10 @@ class Model:
             at = 1 - at
         return self.draw(np.where(at == 1, ends, starts), labels)
 
+    def check_weights(self) -> None:
+        if self.fault == "writes":
+            raise RuntimeError("weights: unknown: cache.bin")
+
 
 def states(model: Any) -> dict[str, str]:
     return {result.name: result.state for result in contract.examine(model)}
@@ -58,7 +70,7 @@ BATCHES = "batches of 3 and 5"
 
 
 def test_a_model_that_keeps_it_has_no_failure() -> None:
-    assert states(Model()) == dict.fromkeys(("draw", "twice", BATCHES, "variety", "labels", "walk"), "ok")
+    assert states(Model()) == dict.fromkeys(("draw", "twice", BATCHES, "variety", "labels", "walk", "model files"), "ok")
     contract.require(contract.examine(Model()))
 
 
@@ -72,6 +84,7 @@ def test_a_model_that_keeps_it_has_no_failure() -> None:
         ("other each time", ["twice", BATCHES, "walk"], "8 of 8 images are others for the same seeds; let everything random"),
         ("by batch", [BATCHES], "8 of 8 images are others"),
         ("walk turned round", ["walk"], "at its ends 8 of 8 images are not those of the seeds themselves"),
+        ("writes", ["model files"], "unknown: cache.bin; let the sampler write to the folder that the variable TMPDIR names"),
     ],
 )
 def test_each_promise_that_is_broken_is_found(fault: str, failed: list[str], words: str) -> None:
@@ -92,3 +105,35 @@ def test_what_a_model_does_not_promise_is_not_to_be_had() -> None:
 def test_that_labels_do_not_matter_is_only_noted() -> None:
     (result,) = [result for result in contract.examine(Model("no labels")) if result.name == "labels"]
     assert (result.state, "do not depend on the class" in result.words) == ("ok", True)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("(weights / 'cache.bin').touch()", "weights/cache.bin"),
+        ("open('cache.bin', 'w').close()", "external/cache.bin"),  # it runs in the folder of its code
+        ("open('sampler.py', 'a').write('# more')", "external/sampler.py"),
+    ],
+)
+def test_a_sampler_that_writes_among_the_files_of_its_model_fails(tmp_path: Path, line: str, name: str) -> None:
+    """The next start of its process would refuse them, or the version would be another one than was trained."""
+    code = SAMPLER.replace("about):\n", f"about):\n        {line}\n")
+    with closing(ExternalGenerator(external_model.write(tmp_path / "model", code))) as generator:
+        (failed,) = [result for result in contract.examine(generator) if result.state == "failed"]
+    assert failed.name == "model files"
+    assert failed.words == f"the sampler has written {name} among the files of the model"
+
+
+def test_what_python_compiles_and_temporary_files_are_no_fault(tmp_path: Path) -> None:
+    line = "import sys, tempfile; sys.path.insert(0, str(weights)); import own; tempfile.mkstemp()"
+    folder = external_model.write(tmp_path / "model", SAMPLER.replace("about):\n", f"about):\n        {line}\n"))
+    (folder / "weights/own.py").write_text("")
+    about = json.loads((folder / "model.json").read_text())
+    about["external"]["files"]["own.py"] = hashlib.sha256(b"").hexdigest()
+    (folder / "model.json").write_text(json.dumps(about))
+    with closing(ExternalGenerator(folder)) as generator:
+        assert [result for result in contract.examine(generator) if result.state == "failed"] == []
+        generator.close()
+        (folder / "weights/__pycache__").mkdir(exist_ok=True)
+        (folder / "weights/__pycache__/own.pyc").touch()  # whether or not its Python has compiled anything
+        assert len(generator.draw(np.arange(2))) == 2
