@@ -31,9 +31,14 @@ class ContractModel(Protocol):
     @property
     def walks(self) -> bool: ...
 
+    @property
+    def varies(self) -> bool: ...
+
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray: ...
 
     def walk(self, starts: np.ndarray, ends: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray: ...
+
+    def variations(self, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray: ...
 
     def check_weights(self) -> None: ...
 
@@ -82,6 +87,7 @@ def checks(generator: ContractModel) -> Iterator[ContractResult]:
     yield variety(images, labels)
     yield dependence_on_labels(generator, seeds, labels, images)
     yield walk(generator, seeds, labels, images)
+    yield from variations(generator, labels)
     yield model_files(generator, before)
 
 
@@ -189,6 +195,33 @@ def file_states(folder: Path) -> dict[str, tuple[int, int]]:
     paths = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
     states = ((path, path.stat()) for path in paths)
     return {path.relative_to(folder).as_posix(): (state.st_size, state.st_mtime_ns) for path, state in states}
+
+
+def variations(generator: ContractModel, labels: np.ndarray | None) -> Iterator[ContractResult]:
+    """Whether the sampler's own variations begin at the image itself. Without any they go along its walk, which is checked."""
+    advice = "mend what it says, or leave `variations` out of the sampler"
+    own, failure = attempt(lambda: generator.varies)
+    if own is None:
+        yield ContractResult("variations", "failed", failure, advice)
+    if not own:
+        return
+    seed, label = SEEDS - 1, None if labels is None else int(labels[-1])
+    itself, failure = attempt(lambda: generator.variations(seed, 0.0, PART, label))
+    near, failed_near = attempt(lambda: generator.variations(seed, 0.5, PART, label))
+    expected, failed_draw = attempt(lambda: generator.draw(np.full(PART, seed), None if labels is None else labels[-PART:]))
+    if itself is None or near is None or expected is None:
+        yield ContractResult("variations", "failed", failure or failed_near or failed_draw, advice)
+    elif not generator.deterministic:
+        yield ContractResult("variations", "not to be had", "they cannot be compared, as `deterministic: false` says")
+    elif not np.array_equal(itself, expected):
+        yield ContractResult(
+            "variations",
+            "failed",
+            "at strength 0 they are not the image of the seed itself",
+            "let variations give the image of `seeds` where `strength` is 0, or leave it out of the sampler",
+        )
+    else:
+        yield ContractResult("variations", "ok", f"at strength 0 the image itself; {count_different(near)} of {PART} at 0.5")
 
 
 def label_seeds(generator: ContractModel, shift: int) -> np.ndarray | None:

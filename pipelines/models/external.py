@@ -88,6 +88,11 @@ class ExternalGenerator:
         """Raises WorkerError."""
         return bool(self.worker.describe()["walk"])
 
+    @property
+    def varies(self) -> bool:
+        """Whether the sampler has `variations` of its own. Raises WorkerError."""
+        return bool(self.worker.describe()["variations"])
+
     def draw(self, seeds: Sequence[int] | np.ndarray, labels: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """One image for each seed: (n, size, size, channels) uint8, 0..255.
 
@@ -150,7 +155,7 @@ class ExternalGenerator:
             ValueError: as `base.variations`, or the sampler has neither `variations` nor `walk`.
             WorkerError: no images came.
         """
-        own = self.worker.describe()["variations"]
+        own = self.varies
         if not own and not self.walks:
             raise ValueError(f"this model cannot do that: {NO_VARIATIONS}")
         return base.variations_by(self.vary if own else self.walk, seed, strength, count, label)
