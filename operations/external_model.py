@@ -160,7 +160,7 @@ def examine(found: ModelCheck, scratch: Project, folder: Path, options: CheckOpt
             hashes = training.check_result(folders.result, began)
         found.note("training", f"{monitor.step} steps in {time.monotonic() - began:.1f} s; left {', '.join(hashes)}")
         note_reports(found, monitor)
-        shutil.copytree(folders.result, model / training.WEIGHTS)
+        content.copy(folders.result, model / training.WEIGHTS)  # without what a version does not carry
         describe(model, params, manifest, rows.classes, folders.content, hashes, monitor.step)
     log("asking its sampler for images")
     with closing(ExternalGenerator(model, folder)) as generator:

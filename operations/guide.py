@@ -40,6 +40,7 @@ from pipelines.guidance.preview import Preview
 from pipelines.preference.fit import Spread
 from pipelines.promotion.gate import BenchmarkSampler, Conditions, Contender
 from pipelines.registry.client import Registry, open_registry
+from pipelines.registry.versions import NoVersionError
 from pipelines.scoring import views
 from pipelines.scoring.approval import ApprovalModel
 from pipelines.scoring.generated import GeneratedSamples
@@ -97,6 +98,8 @@ class Guide:
         self.filter = SampleFilter(self.sampler, WithheldFilter.read(project, params), all_events.flagged_samples(project))
         self.shown: OrderedDict[Sample, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self.load_version: Callable[[int | None], Any] = registry.load  # of samples that another version has generated
+        self.log: Callable[[str], None] = lambda line: None
+        self.warned: set[int] = set()  # versions that do not generate any more, which is said once
         self.shown_lock = threading.Lock()  # one thread may learn while another generates
         self.ahead: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()  # see `prepare`
         self.guidances: OrderedDict[tuple[str, str | None, int, float], Guidance] = OrderedDict()  # the latest ones
@@ -116,7 +119,7 @@ class Guide:
 
         Args:
             version: by default the champion.
-            log: gets a line about what takes time.
+            log: gets a line about what takes time, and about versions that do not generate any more.
             before: of another version; what it has seen of judged samples is not generated again.
 
         Raises:
@@ -126,8 +129,9 @@ class Guide:
         if params is None or registry is None:
             params, registry = open_registry(project)
         guide = cls(project, params, registry, version)
+        guide.log = log
         try:
-            guide.learn_all(log, before)
+            guide.learn_all(before)
         except BaseException:
             guide.close()
             raise
@@ -153,7 +157,7 @@ class Guide:
     def version(self) -> int:
         return int(self.sampler.version)
 
-    def learn_all(self, log: Callable[[str], None], before: Guide | None = None) -> None:
+    def learn_all(self, before: Guide | None = None) -> None:
         """Everything that does not change at a vote, and the judgements so far."""
         pinned, feedback = self.conditions.pinned, self.params.feedback
         real = rows.load(self.project.clean, "train", origin="real")
@@ -163,7 +167,7 @@ class Guide:
         spreads = Spread.of(of_real, prior), Spread.of(thumbnails)
         self.live = LiveModel(*spreads, pinned.id, feedback.experts, feedback.max_rater_share)
         number = self.registry.version(self.version)
-        self.preview = self.make_preview(Contender(self.params, self.registry, number, self.conditions, log).samples)
+        self.preview = self.make_preview(Contender(self.params, self.registry, number, self.conditions, self.log).samples)
         judged = [event for kind in ("vote", "choice") for event in all_events.read(self.project, kind, MOST)]
         samples = {sample for event in judged if isinstance(event, Vote | Choice) for sample in samples_of(event)}
         if before is not None and before.conditions.pinned.id == pinned.id:
@@ -212,12 +216,19 @@ class Guide:
             own = [sample for sample in samples if sample.version == version]
             try:
                 sampler = self.sampler if version == self.version else self.load_version(version)
-            except GenloopError:
+                adapted = BenchmarkSampler(sampler, self.conditions)
+                self.recall_of(adapted, [sample for sample in own if sample.prompt is None])
+                if sampler.accepts_prompts:
+                    self.recall_prompts(adapted, [sample for sample in own if sample.prompt is not None])
+            except NoVersionError:
                 continue
-            adapted = BenchmarkSampler(sampler, self.conditions)
-            self.recall_of(adapted, [sample for sample in own if sample.prompt is None])
-            if sampler.accepts_prompts:
-                self.recall_prompts(adapted, [sample for sample in own if sample.prompt is not None])
+            except GenloopError as error:  # the environment of a sampler may be gone, or the key of an API
+                if version not in self.warned:
+                    self.warned.add(version)
+                    self.log(
+                        f"version {version} does not generate any more, and nothing is learned from what people judged of it "
+                        f"({error}); if it is gone for good, delete it from the registry"
+                    )
 
     def recall_of(self, adapted: BenchmarkSampler, samples: Sequence[Sample]) -> None:
         """Of samples of one version without prompts."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +41,10 @@ class Request:
 
 
 class Batcher:
-    def __init__(self) -> None:
+    """before: is told of each sampler that is about to be asked, which may start a process of its own."""
+
+    def __init__(self, before: Callable[[Any], None] = lambda sampler: None) -> None:
+        self.before = before
         self.requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self.closed = False
         self.lock = threading.Lock()
@@ -89,6 +92,7 @@ class Batcher:
             groups.setdefault(kind, []).append(request)
         for group in groups.values():
             try:
+                self.before(group[0].sampler)
                 seeds = np.concatenate([one.seeds for one in group])
                 images = draw_together(group, seeds)
             except Exception as error:  # of the version's own code; who asked gets it
@@ -131,6 +135,7 @@ class BatchedSampler:
 
     @property
     def walks(self) -> bool:
+        self.batcher.before(self.sampler)
         return bool(self.sampler.walks)
 
     def close(self) -> None:
@@ -139,5 +144,6 @@ class BatchedSampler:
         self.sampler.close()
 
     def walk(self, seeds: np.ndarray, others: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        self.batcher.before(self.sampler)
         images: np.ndarray = self.sampler.walk(seeds, others, at, labels)
         return images

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 WATCH = 2.0  # seconds between two looks at the alias
 AGAIN = 60.0  # seconds after which a version that did not load is tried again
-VERSIONS = 8  # others than the champion that are held ready
+VERSIONS = 8  # others than the champion that are held ready,
+PROCESSES = 2  # and of these, those that may have a process of their own, each of up to limits.memory_gb
 PICTURES, OVERHEAD = 2**25, 400  # bytes of encoded pictures that are kept, and what each takes beside its own
 AHEAD = 2  # grids that are made ahead
 
@@ -44,7 +45,7 @@ class Painter:
         self.project, self.log = project, log
         self.params, self.registry = open_registry(project)
         self.prompts = PromptRules(self.params.studio.prompts)
-        self.batcher = Batcher()
+        self.batcher = Batcher(self.make_room)
         self.guide: Guide | None = None
         self.failure = ""  # why what the registry names is not shown
         self.aliases: dict[str, int] = {}
@@ -58,6 +59,8 @@ class Painter:
         self.choosing = threading.Lock()  # one grid is chosen at a time
         self.others: OrderedDict[int, tuple[BatchedSampler, SampleFilter]] = OrderedDict()
         self.other_lock = threading.Lock()
+        self.recent: list[Any] = []  # samplers of others that were asked last, the latest at the end
+        self.recent_lock = threading.Lock()
         self.pictures: OrderedDict[SampleKey, bytes] = OrderedDict()
         self.picture_bytes = 0
         self.picture_lock = threading.Lock()
@@ -329,6 +332,20 @@ class Painter:
         for one in dropped:  # outside of the lock: it waits for the call that a process is busy with
             one.close()
         return found
+
+    def make_room(self, sampler: Any) -> None:
+        """End the processes of the versions that were not asked for longest, before another one starts one of its own.
+
+        A page may show pictures of all versions. The champion's stays. A version of Keras' families has none to end.
+        """
+        guide = self.guide
+        champion = guide.sampler.sampler if guide is not None else None
+        with self.recent_lock:
+            others = [one for one in self.recent if one is not sampler] + [sampler]
+            others = [one for one in others if one is not champion]
+            idle, self.recent = others[:-PROCESSES], others[-PROCESSES:]
+        for one in idle:  # outside of the lock: it waits for the call that a process is busy with
+            one.close()
 
     def pair(self) -> tuple[int, int]:
         """The versions that people compare: champion and challenger; the champion twice where there is no other."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -15,11 +16,13 @@ SEEDS = 8
 PART = 3  # of them in the first of two batches
 
 State = Literal["ok", "failed", "not to be had"]
+Returned = TypeVar("Returned")
 
 
 class ContractModel(Protocol):
-    """What is examined: an `ExternalGenerator`, or anything that generates like one."""
+    """What is examined: an `ExternalGenerator`, or anything that generates like one. folder: with its code and weights."""
 
+    folder: Path
     spec: ImageSpec
     classes: list[str]
     conditional: bool
@@ -28,9 +31,16 @@ class ContractModel(Protocol):
     @property
     def walks(self) -> bool: ...
 
+    @property
+    def varies(self) -> bool: ...
+
     def draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray: ...
 
     def walk(self, starts: np.ndarray, ends: np.ndarray, at: np.ndarray, labels: np.ndarray | None) -> np.ndarray: ...
+
+    def variations(self, seed: int, strength: float, count: int, label: int | None = None) -> np.ndarray: ...
+
+    def check_weights(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,7 @@ def examine(generator: ContractModel) -> list[ContractResult]:
 
 
 def checks(generator: ContractModel) -> Iterator[ContractResult]:
+    before = file_states(generator.folder)
     seeds = np.arange(SEEDS, dtype=np.int64)
     labels = label_seeds(generator, 0)
     images, failure = attempt(lambda: generator.draw(seeds, labels))
@@ -76,6 +87,8 @@ def checks(generator: ContractModel) -> Iterator[ContractResult]:
     yield variety(images, labels)
     yield dependence_on_labels(generator, seeds, labels, images)
     yield walk(generator, seeds, labels, images)
+    yield from variations(generator, labels)
+    yield model_files(generator, before)
 
 
 def repetitions(
@@ -163,6 +176,54 @@ def walk(generator: ContractModel, seeds: np.ndarray, labels: np.ndarray | None,
     return ContractResult("walk", "ok", "its ends are the images of the seeds")
 
 
+def model_files(generator: ContractModel, before: dict[str, tuple[int, int]]) -> ContractResult:
+    """Whether the sampler has left its code and weights alone: a version is these files, and its next start checks them."""
+    _, failure = attempt(generator.check_weights)
+    now = file_states(generator.folder)
+    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if not failure and not changed:
+        return ContractResult("model files", "ok", "the sampler writes none")
+    advice = (
+        "let the sampler write to the folder that the variable TMPDIR names, as Python's tempfile does, or to one of your own"
+    )
+    words = failure if not changed else f"the sampler has written {', '.join(changed[:3])} among the files of the model"
+    return ContractResult("model files", "failed", words, advice)
+
+
+def file_states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of each file by its path below `folder`, but for what Python compiles, which no version carries."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+    states = ((path, path.stat()) for path in paths)
+    return {path.relative_to(folder).as_posix(): (state.st_size, state.st_mtime_ns) for path, state in states}
+
+
+def variations(generator: ContractModel, labels: np.ndarray | None) -> Iterator[ContractResult]:
+    """Whether the sampler's own variations begin at the image itself. Without any they go along its walk, which is checked."""
+    advice = "mend what it says, or leave `variations` out of the sampler"
+    own, failure = attempt(lambda: generator.varies)
+    if own is None:
+        yield ContractResult("variations", "failed", failure, advice)
+    if not own:
+        return
+    seed, label = SEEDS - 1, None if labels is None else int(labels[-1])
+    itself, failure = attempt(lambda: generator.variations(seed, 0.0, PART, label))
+    near, failed_near = attempt(lambda: generator.variations(seed, 0.5, PART, label))
+    expected, failed_draw = attempt(lambda: generator.draw(np.full(PART, seed), None if labels is None else labels[-PART:]))
+    if itself is None or near is None or expected is None:
+        yield ContractResult("variations", "failed", failure or failed_near or failed_draw, advice)
+    elif not generator.deterministic:
+        yield ContractResult("variations", "not to be had", "they cannot be compared, as `deterministic: false` says")
+    elif not np.array_equal(itself, expected):
+        yield ContractResult(
+            "variations",
+            "failed",
+            "at strength 0 they are not the image of the seed itself",
+            "let variations give the image of `seeds` where `strength` is 0, or leave it out of the sampler",
+        )
+    else:
+        yield ContractResult("variations", "ok", f"at strength 0 the image itself; {count_different(near)} of {PART} at 0.5")
+
+
 def label_seeds(generator: ContractModel, shift: int) -> np.ndarray | None:
     """(SEEDS,) int32: labels of two classes, half of each, to compare seeds; None where it is not asked for any."""
     if not generator.conditional:
@@ -170,7 +231,7 @@ def label_seeds(generator: ContractModel, shift: int) -> np.ndarray | None:
     return ((np.arange(SEEDS) // (SEEDS // 2) + shift) % len(generator.classes)).astype(np.int32)
 
 
-def attempt(call: Callable[[], np.ndarray]) -> tuple[np.ndarray | None, str]:
+def attempt(call: Callable[[], Returned]) -> tuple[Returned | None, str]:
     """What a call returns, or why there is nothing, in words."""
     try:
         return call(), ""

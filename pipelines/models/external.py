@@ -88,6 +88,11 @@ class ExternalGenerator:
         """Raises WorkerError."""
         return bool(self.worker.describe()["walk"])
 
+    @property
+    def varies(self) -> bool:
+        """Whether the sampler has `variations` of its own. Raises WorkerError."""
+        return bool(self.worker.describe()["variations"])
+
     def draw(self, seeds: Sequence[int] | np.ndarray, labels: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """One image for each seed: (n, size, size, channels) uint8, 0..255.
 
@@ -150,7 +155,7 @@ class ExternalGenerator:
             ValueError: as `base.variations`, or the sampler has neither `variations` nor `walk`.
             WorkerError: no images came.
         """
-        own = self.worker.describe()["variations"]
+        own = self.varies
         if not own and not self.walks:
             raise ValueError(f"this model cannot do that: {NO_VARIATIONS}")
         return base.variations_by(self.vary if own else self.walk, seed, strength, count, label)
@@ -223,7 +228,8 @@ class ExternalGenerator:
 
 
 class WeightFiles:
-    """Files that were trained, in a folder. expected: their sha256 by relative path. Nothing else may lie there.
+    """Files that were trained, in a folder. expected: their sha256 by relative path. Nothing else may lie there, but for
+    `__pycache__`, where the sampler's Python keeps what it compiles.
 
     The worker holds this and not the generator: no circle keeps a generator, and with it a process, that nobody uses any more.
     """
@@ -235,10 +241,15 @@ class WeightFiles:
     def check(self) -> None:
         """Raises WorkerError where one of them is missing or another one, or there is one too many."""
         folder, expected = self.folder, self.expected
-        found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        for title, names in (("missing", expected.keys() - found.keys()), ("unknown", found.keys() - expected.keys())):
-            if names:
-                raise WorkerError(f"{folder}: {title}: {', '.join(sorted(names)[:3])}; restore the files of this model")
+        paths = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+        found = {path.relative_to(folder).as_posix(): path for path in paths}
+        if missing := expected.keys() - found.keys():
+            raise WorkerError(f"{folder}: missing: {', '.join(sorted(missing)[:3])}; restore the files of this model")
+        if unknown := found.keys() - expected.keys():
+            raise WorkerError(
+                f"{folder}: unknown: {', '.join(sorted(unknown)[:3])}; remove what is none of this model's files, and let its "
+                "sampler write to the folder of the variable TMPDIR instead"
+            )
         for name, path in found.items():
             state = path.stat()
             known = (state.st_ino, state.st_size, state.st_mtime_ns)

@@ -132,8 +132,7 @@ class SamplerService:
 
     def describe(self) -> dict[str, Any]:
         offered = {name: callable(getattr(self.sampler, name, None)) for name in ("walk", "variations")}
-        sizes = {name: int(getattr(self.sampler, name, self.about[name])) for name in ("size", "channels")}
-        return {**sizes, **offered, "pid": os.getpid(), "python": sys.version.split()[0]}
+        return {**offered, "pid": os.getpid(), "python": sys.version.split()[0]}
 
     def check(self, images: Any, count: int, call: str) -> np.ndarray:
         """The images as an array, if they are what was asked for."""

@@ -33,6 +33,7 @@ from .serve_sampler import LENGTH, MARK, MOST_HEADER
 TICK = 0.25  # seconds between two looks at the memory while an answer is waited for, and at whether the process still runs
 BETWEEN = 2.0  # seconds between two looks at the memory of a process whose calls are shorter than that
 ROOM = 0.8  # of its memory that it may hold then; the rest is for the next call
+GROWTH = 1.2  # times what it held after its first call: what it held then is the model itself, and comes again with each start
 GRACE = 10.0  # seconds in which a process has ended that was told to
 TAIL, LINES, LINE = 2**14, 6, 300  # bytes of its output that are kept; lines, and characters of each, that a message shows
 PREFIX = "genloop-tmp-"  # of folders that `genloop gc` removes when no process uses them
@@ -121,9 +122,10 @@ class Worker:
         self.finalizer: weakref.finalize | None = None
         self.number = 0
         self.measured = time.monotonic()  # its memory, between two calls
+        self.settled: int | None = None  # bytes that the process held after its first call, when all is loaded
 
     def describe(self) -> dict[str, Any]:
-        """size, channels, and whether it offers `walk` and `variations`. Raises WorkerError."""
+        """Whether it offers `walk` and `variations`. Raises WorkerError."""
         with self.lock:
             for attempt in (1, 2):
                 try:
@@ -148,7 +150,10 @@ class Worker:
         with self.lock:
             for attempt in (1, 2):
                 try:
-                    _, found = self.ask(self.started(), request, arrays, expected, self.program.draw)
+                    running = self.started()
+                    _, found = self.ask(running, request, arrays, expected, self.program.draw)
+                    if self.settled is None:
+                        self.settled = held_by(running, self.program.memory)
                     return found["images"]
                 except WorkerDeathError:
                     if attempt == 2:
@@ -173,7 +178,8 @@ class Worker:
             return running
         self.end()
         self.program.check()
-        self.running = running = start(self.program)
+        self.running, self.settled = start(self.program), None
+        running = self.running
         self.finalizer = weakref.finalize(self, stop, running)
         program = self.program
         request = {
@@ -185,12 +191,6 @@ class Worker:
         }
         try:
             about, _ = self.ask(running, request, {}, {}, program.start)
-            for name in ("size", "channels"):
-                if about[name] != program.about[name]:
-                    raise WorkerError(
-                        f"the sampler says that its {name} is {about[name]}, but the model's is {program.about[name]}; let it "
-                        f"generate images of the {name} that it is given as about[{name!r}]"
-                    )
         except BaseException:
             self.end()
             raise
@@ -198,12 +198,22 @@ class Worker:
         return running
 
     def outgrown(self, running: RunningWorker) -> bool:
-        """Whether a process that has answered many short calls has come to hold about as much memory as it may."""
-        if time.monotonic() - self.measured < BETWEEN:
+        """Whether a process that has answered many short calls has come to hold about as much memory as it may.
+
+        A model that holds as much from its first call on has not grown: another process would hold the same.
+        """
+        if self.settled is None or time.monotonic() - self.measured < BETWEEN:
             return False
         self.measured = time.monotonic()
-        most = int(ROOM * self.program.memory)
-        return held_by(running, most) > most
+        most = min(max(int(ROOM * self.program.memory), int(GROWTH * self.settled)), self.program.memory)
+        held = held_by(running, most)
+        if held > most:
+            print(
+                f"a sampler's process held {held / 2**30:.1f} GiB of memory, {self.settled / 2**30:.1f} after its first call, "
+                "and is started anew; let it keep less from call to call, or raise limits.memory_gb in its manifest",
+                file=sys.stderr,
+            )
+        return held > most
 
     def end(self) -> None:
         if self.finalizer is not None:

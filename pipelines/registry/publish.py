@@ -143,7 +143,7 @@ def log_model(weights: Path, name: str) -> Any:
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc.py")),
             artifacts={"model": str(folder)},
-            signature=signature(about.spec.shape),
+            signature=signature(about.spec.shape, accepts_prompts(about)),
             # Given, not inferred: that would load the model in another process and take ten seconds.
             pip_requirements=requirements(about),
             metadata={"genloop.model": name},
@@ -178,8 +178,15 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def signature(shape: tuple[int, int, int]) -> Any:
+def accepts_prompts(about: Description) -> bool:
+    """Whether the model can be asked for what somebody writes."""
+    return about.external is not None and about.external["manifest"].get("condition") == "prompts"
+
+
+def signature(shape: tuple[int, int, int], prompts: bool) -> Any:
     """What a version takes and gives, with names, types and defaults; MLflow shows it, and checks `params` by it.
+
+    prompts: whether it accepts some. Of a version that accepts none MLflow drops the column, as it does any other.
 
     Columns are of any type, and `pyfunc.py` checks what is in them: to a column of whole numbers a server would cast 2.5, true
     and "3" without a word, and it would refuse a label that is a name or is missing.
@@ -188,11 +195,12 @@ def signature(shape: tuple[int, int, int]) -> Any:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    defaults = {"count": 1, "seed": 0, "label": None}
+    defaults = {"count": 1, "seed": 0, "label": None, **({"prompt": None} if prompts else {})}
+    types = {"prompt": DataType.string}
     return ModelSignature(
         inputs=Schema([ColSpec(AnyType(), name, required=False) for name in defaults]),
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *shape))]),
-        params=ParamSchema([ParamSpec(name, DataType.long, default) for name, default in defaults.items()]),
+        params=ParamSchema([ParamSpec(name, types.get(name, DataType.long), default) for name, default in defaults.items()]),
     )
 
 

@@ -22,6 +22,7 @@ from mlflow.pyfunc import PythonModel
 
 ANSWER = 2**26  # bytes of the images in one answer; JSON takes four times as many, and memory ten times
 SEEDS = 2**31  # all seeds are below
+LONGEST_PROMPT = 500  # characters; as of the prompts that people vote on (pipelines/core/numbers.py)
 
 
 class Registered(PythonModel):
@@ -29,6 +30,7 @@ class Registered(PythonModel):
 
     count: how many images (1). seed: of the first image, each next one has the next seed (0).
     label: a class, by index or name; where it is missing the classes take turns.
+    prompt: what somebody writes, in place of a class. Only of a version that accepts prompts.
 
     What cannot be generated is an MlflowException of INVALID_PARAMETER_VALUE, which servers answer with status 400. Nothing has
     been generated then.
@@ -57,16 +59,28 @@ class Registered(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
         """Images (n, size, size, channels) uint8, 0..255, row after row of the table."""
-        seeds, labels = self.read_table(model_input, params or {})
-        return self.draw(seeds, labels if self.conditional else None)
+        seeds, labels, prompts = self.read_table(model_input, params or {})
+        asked = np.array([prompt is not None for prompt in prompts])
+        if not asked.any():
+            return self.draw(seeds, labels if self.conditional else None)
+        images = np.empty((len(seeds), *self.generator.spec.shape), np.uint8)
+        images[asked] = self.draw_prompts(seeds[asked], [prompt for prompt in prompts if prompt is not None])
+        if not asked.all():
+            images[~asked] = self.draw(seeds[~asked], labels[~asked] if self.conditional else None)
+        return images
 
-    def read_table(self, table: pd.DataFrame, params: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Seeds (n,) int64 and labels (n,) int32 of all images that are asked for. MLflow has dropped unknown columns."""
+    def read_table(self, table: pd.DataFrame, params: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
+        """Seeds (n,) int64, labels (n,) int32 and n prompts, None where there is none, of all images that are asked for.
+
+        MLflow has dropped unknown columns.
+        """
         if not isinstance(table, pd.DataFrame) or not len(table):
-            raise invalid("came no row with one of the columns count, seed and label, expected at least one")
+            columns = "count, seed, label and prompt" if self.accepts_prompts else "count, seed and label"
+            raise invalid(f"came no row with one of the columns {columns}, expected at least one")
         if len(table) > self.most:
             raise self.too_many(len(table))
         seeds, labels, total = [], [], 0
+        prompts: list[str | None] = []
         for number, row in enumerate(table.to_dict("records")):
             place = f"row {number}: "
             count = self.count(choose(row, params, "count", 1, place), f"{place}count")
@@ -75,10 +89,14 @@ class Registered(PythonModel):
                 raise self.too_many(total)
             first = seed_number(choose(row, params, "seed", 0, place), count, f"{place}seed")
             label = self.label(choose(row, params, "label", None, place), f"{place}label")
+            prompt = self.prompt(choose(row, params, "prompt", None, place), f"{place}prompt")
+            if label is not None and prompt is not None:
+                raise invalid(f"{place}came the prompt {show(prompt)} and the label {show(self.classes[label])}; expected one")
             turns = np.arange(count) % max(1, len(self.classes))
             seeds.append(first + np.arange(count))
             labels.append(turns if label is None else np.full(count, label))
-        return np.concatenate(seeds), np.concatenate(labels).astype(np.int32)
+            prompts += [prompt] * count
+        return np.concatenate(seeds), np.concatenate(labels).astype(np.int32), prompts
 
     def count(self, value: Any, place: str, least: int = 1) -> int:
         """A number of images."""
@@ -96,6 +114,16 @@ class Registered(PythonModel):
             more = ", …" if len(self.classes) > 20 else ""
             raise invalid(f"{place}: came {show(value)}, expected one of {', '.join(self.classes[:20])}{more}, or an index")
         return whole(value, 0, len(self.classes) - 1, place)
+
+    def prompt(self, value: Any, place: str) -> str | None:
+        """What somebody wrote; None where it is missing."""
+        if is_missing(value):
+            return None
+        if not self.accepts_prompts:
+            raise invalid(f"{place}: came {show(value)}, but this model takes no prompts; leave it out")
+        if not (isinstance(value, str) and value.strip() and len(value) <= LONGEST_PROMPT):
+            raise invalid(f"{place}: came {show(value)}, expected a text of 1 to {LONGEST_PROMPT:,} characters")
+        return value
 
     def too_many(self, count: int) -> MlflowException:
         return invalid(
@@ -140,12 +168,12 @@ class Registered(PythonModel):
 
 
 def choose(row: Mapping[str, Any], params: Mapping[str, Any], name: str, default: Any, place: str) -> Any:
-    """What a row says, or for a column that is not there, or a missing label, what `params` says.
+    """What a row says, or for a column that is not there, or a missing label or prompt, what `params` says.
 
     A seed or a count that is missing in a column is an error upstream, and the same seed for all such rows would hide it.
     """
     value, general = row.get(name), params.get(name, default)
-    if name not in row or (name == "label" and is_missing(value)):
+    if name not in row or (name in ("label", "prompt") and is_missing(value)):
         return general
     if general != default and not is_missing(value) and general != value:
         raise invalid(f"{place}{name}: came {show(value)} in the table and {show(general)} in params; expected one of them")

@@ -140,6 +140,18 @@ def test_one_that_ignores_the_seed_is_found_out_though_its_classes_differ(sample
     assert "does not use the seed" in failures("mine")["variety"]
 
 
+def test_a_sampler_that_keeps_a_cache_in_its_weights_is_told_where_it_may(sampler_alone: Path) -> None:
+    sampler_alone.write_text(SAMPLER.replace("about):\n", "about):\n        (weights / 'cache.bin').touch()\n"))
+    assert "weights/cache.bin among the files of the model let the sampler write to" in failures("mine")["model files"]
+
+
+def test_hidden_files_that_a_training_leaves_are_none_of_the_models(mine: Path) -> None:
+    training = (mine / "train.py").read_text()
+    line = 'save(state, Path(job["result"]) / WEIGHTS)'
+    (mine / "train.py").write_text(training.replace(line, f'{line}; (Path(job["result"]) / ".cache").touch()'))
+    assert call("check", "mine").code == 0
+
+
 def test_the_picture_must_have_a_place(mine: Path) -> None:
     assert "ends in .png" in call("check", "mine", "--out", "picture.jpg").err
     assert "expected 1 or 3" in call("check", "mine", "--channels", "2").err

@@ -280,3 +280,24 @@ def test_a_registry_that_does_not_answer_leaves_what_was_done(folder: Path) -> N
         complete(folder, shy)
     assert sorted(path.name for path in folder.iterdir()) == ["events-a.parquet", "events-b.parquet", "images-a.parquet"]
     assert complete(folder, Registry(1, 2)) == ["b"]
+
+
+@pytest.mark.parametrize("about", [sample(1, version=2), {"version": 2, "seed": 1, "prompt": "a fox"}])
+def test_a_version_that_loads_and_does_not_generate_is_said_with_what_to_do(folder: Path, about: dict[str, Any]) -> None:
+    """As an external one whose environment was deleted."""
+
+    class Silent(OfPrompts):
+        def draw(self, *arguments: Any) -> np.ndarray:
+            raise GenloopError("there is no such interpreter on this machine")
+
+        draw_prompts = draw
+
+    seal.write(folder, "a", [vote(1, 1)])
+    seal.write(folder, "b", [event(2, "vote", sample=about, value=1)])
+    registry = Registry(1)
+    registry[2] = Silent(2)
+    words = r"version 2 is registered, but generates no images \(.*no such interpreter.*the events are sealed.*delete it from"
+    with pytest.raises(GenloopError, match=words):
+        complete(folder, registry)
+    del registry[2]
+    assert complete(folder, registry) == ["b"]

@@ -121,7 +121,7 @@ def test_a_call_that_hangs_and_one_that_eats_memory_are_ended(generator: Callabl
 
 
 def test_one_that_grows_from_call_to_call_is_started_anew(
-    generator: Callable[..., ExternalGenerator], monkeypatch: pytest.MonkeyPatch
+    generator: Callable[..., ExternalGenerator], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("pipelines.models.worker.BETWEEN", 0.0)
     grows = draw_with("self.held = getattr(self, 'held', []) + [np.ones(2**22)]")
@@ -131,6 +131,30 @@ def test_one_that_grows_from_call_to_call_is_started_anew(
         assert np.array_equal(model.draw(SEEDS, LABELS), expected(SEEDS, LABELS))
         marks.add(running(model).mark)
     assert len(marks) > 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(marks) - 1
+    assert "after its first call, and is started anew; let it keep less from call to call" in said[0]
+
+
+@pytest.mark.parametrize("when", ["when it is loaded", "at the first call"])
+def test_one_that_is_large_from_the_beginning_is_kept(
+    generator: Callable[..., ExternalGenerator], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], when: str
+) -> None:
+    """About 0.43 of the 0.5 GiB that it may hold."""
+    monkeypatch.setattr("pipelines.models.worker.BETWEEN", 0.0)
+    held = "held = np.ones(50 * 2**20)\n"
+    code = (
+        SAMPLER.replace("class", f"{held}class")
+        if when == "when it is loaded"
+        else draw_with(f"global held\nif 'held' not in globals(): {held}")
+    )
+    model = generator(code, memory_gb=0.5)
+    marks = set()
+    for _ in range(4):
+        assert np.array_equal(model.draw(SEEDS, LABELS), expected(SEEDS, LABELS))
+        marks.add(running(model).mark)
+    assert len(marks) == 1
+    assert capsys.readouterr().err == ""
 
 
 CHILDREN = """

@@ -253,6 +253,33 @@ def test_what_was_chosen_is_remembered_for_comparisons_of_versions(opened: Guide
     assert all_events.guided_samples(project) == {one.sample for one in shown if one.guided}
 
 
+def test_a_version_that_does_not_generate_any_more_is_left_out_and_said_once(
+    project: Project, params: Params, registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an external one whose environment was deleted: it loads, and fails when it is asked for images."""
+    registry.add(2, MEDIAN)
+    kept, lost = (Sample(version=version, seed=5, label=1) for version in (1, 2))
+    votes = [
+        Vote(id=f"v{number}", type="vote", rater="r", at=BEGIN + timedelta(seconds=number), sample=sample, value=1)
+        for number, sample in enumerate((kept, lost, lost.model_copy(update={"seed": 6})))
+    ]
+    with EventStore.open(project.database_url) as store:
+        store.add(votes[:2])
+
+    def fail(*arguments: Any) -> Any:
+        raise GenloopError("there is no such interpreter on this machine")
+
+    monkeypatch.setattr(registry.samplers[2], "draw", fail)
+    lines: list[str] = []
+    with Guide.open(project, params, registry, version=1, log=lines.append) as guide:
+        assert list(guide.live.events) == ["v0"]
+        assert guide.vote(votes[2]) is AddResult.STORED
+        assert len(guide.generate(4).images) == 4
+    (said,) = lines
+    assert said.startswith("version 2 does not generate any more")
+    assert "no such interpreter on this machine); if it is gone for good, delete it from the registry" in said
+
+
 def test_a_vote_on_a_picture_that_was_shown_elsewhere_counts_too(opened: Guide) -> None:
     sample = Sample(version=1, seed=123_456, label=1)
     opened.vote(Vote(id="z", type="vote", rater="r", at=BEGIN, sample=sample, value=1))

@@ -90,6 +90,11 @@ def test_a_version_that_takes_prompts_is_asked_by_what_somebody_wrote(
     prompts = ["a fox", "狐狸", ""] * 20
     lengths = np.array([len(prompt) % 3 for prompt in prompts], np.int32)
     assert version.accepts_prompts
+    import mlflow
+
+    served = mlflow.pyfunc.load_model(str(registry._folder(NUMBER)))
+    assert np.array_equal(served.predict({"prompt": "狐狸", "seed": 7}), expected(np.array([7]), np.array([2])))
+    served.unwrap_python_model().close()
     assert np.array_equal(version.draw_prompts(np.arange(60), prompts), expected(np.arange(60), lengths))
     version.close()
 

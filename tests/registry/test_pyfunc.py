@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.core.numbers import LONGEST_PROMPT
 from tests.support import flat_model
 from tests.support.flat_model import greys
 
@@ -184,6 +185,52 @@ def test_a_model_without_classes_is_asked_for_none(tmp_path: Path) -> None:
     assert greys(model.predict({"count": 2, "seed": 3})) == [93, 94]
     with pytest.raises(MlflowException, match="row 0: label: came 1, but this model has no classes; leave it out"):
         model.predict({"count": 2, "label": 1})
+
+
+@pytest.fixture(scope="module")
+def of_prompts(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return mlflow.pyfunc.load_model(flat_model.save(tmp_path_factory.mktemp("prompts"), prompts=True))
+
+
+def test_a_prompt_is_answered_and_not_a_class(of_prompts: Any) -> None:
+    signature = of_prompts.metadata.signature.to_dict()
+    assert json.loads(signature["params"])[-1] == {"name": "prompt", "default": None, "shape": None, "type": "string"}
+    assert json.loads(signature["inputs"])[-1]["name"] == "prompt"
+    assert greys(of_prompts.predict({"prompt": "a fox", "count": 2, "seed": 3})) == [53, 54]
+    mixed = pd.DataFrame({"prompt": ["a fox", None, "fox"], "label": [None, "dog", None], "count": [1, 2, 1]})
+    assert greys(of_prompts.predict(mixed)) == [50, 10, 11, 30]
+    assert greys(of_prompts.predict({"prompt": "x" * LONGEST_PROMPT})) == [10 * LONGEST_PROMPT % 256]
+    assert greys(of_prompts.predict({"count": 3})) == [0, 11, 22]  # without one the classes take turns
+    assert greys(of_prompts.predict(pd.DataFrame({"seed": [1, 2]}), params={"prompt": "a fox"})) == [51, 52]
+
+
+@pytest.mark.parametrize(
+    ("row", "params", "words"),
+    [
+        ({"prompt": "a fox", "label": "cat"}, {}, "row 0: came the prompt 'a fox' and the label 'cat'; expected one"),
+        ({"prompt": "a fox"}, {"label": 1}, "row 0: came the prompt 'a fox' and the label 'dog'; expected one"),
+        ({"prompt": "a fox"}, {"prompt": "a dog"}, "row 0: prompt: came 'a fox' in the table and 'a dog' in params"),
+        ({"prompt": 3}, {}, "row 0: prompt: came 3, expected a text of 1 to 500 characters"),
+        ({"prompt": " "}, {}, "row 0: prompt: came ' ', expected a text"),
+        ({"prompt": "x" * (LONGEST_PROMPT + 1)}, {}, "row 0: prompt: came 'xxxx.*…, expected a text"),
+        ({"other": 1}, {}, "came no row with one of the columns count, seed, label and prompt"),
+    ],
+)
+def test_prompts_that_contradict_or_are_none_are_refused(
+    of_prompts: Any, row: dict[str, Any], params: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(MlflowException, match=words) as caught:
+        of_prompts.predict(pd.DataFrame([row]), params=params or None)
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_a_version_that_takes_no_prompts_refuses_what_it_gets_to_see(model: Any) -> None:
+    """MLflow drops the column before, with a warning in its log, as any other that the signature does not have."""
+    assert greys(model.predict({"prompt": "a fox", "count": 2})) == [0, 11]
+    with pytest.raises(MlflowException, match="came no row with one of the columns count, seed and label"):
+        model.predict({"prompt": "a fox"})
+    with pytest.raises(MlflowException, match="row 0: prompt: came 'a fox', but this model takes no prompts; leave it out"):
+        model.unwrap_python_model().predict(None, pd.DataFrame({"prompt": ["a fox"]}))
 
 
 def test_ways_and_variations_have_the_same_limits(model: Any) -> None:

@@ -14,7 +14,7 @@ from pipelines.core.project import Project
 from pipelines.registry.versions import CHALLENGER, CHAMPION
 from studio.batcher import BatchedSampler, Batcher, NotReadyError
 from tests.promotion.fakes import Painter as FakeSampler
-from tests.studio.conftest import StudioRegistry
+from tests.studio.conftest import LIGHT, StudioRegistry
 from tests.studio.serving import PRODUCT, Studio, generate, vote_on, wait_for
 
 
@@ -217,6 +217,23 @@ def test_who_has_gone_away_does_not_stop_the_batcher() -> None:
         batcher.submit(whole, np.array([seed]), None).cancel()
     assert batcher.submit(whole, np.array([1]), None).result(10).shape == (1, 8, 8, 1)
     batcher.close()
+
+
+def test_no_more_than_two_others_than_the_champion_keep_a_process(
+    registry: StudioRegistry, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page with pictures of many versions would start one for each."""
+    closed: list[int] = []
+    monkeypatch.setattr(FakeSampler, "close", lambda self: closed.append(self.version))
+    painter = studio.painter
+    for version in (2, 3, 4, 5):
+        registry.add(version, LIGHT)
+    for seed, (version, expected) in enumerate(((2, []), (3, []), (2, []), (1, []), (4, [3]), (1, [3]), (3, [3, 2]))):
+        assert painter.picture((version, seed, 0, ""))
+        assert closed == expected, version
+    assert painter.walk(5, 1, 2, 0, 5, 3)
+    assert closed == [3, 2, 4]
+    assert [sampler.version for sampler in painter.recent] == [3, 5]
 
 
 def test_versions_that_are_let_go_are_closed(registry: StudioRegistry, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:

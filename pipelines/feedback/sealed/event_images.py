@@ -209,11 +209,17 @@ def sample_images(samples: list[Sample], load_version: LoadVersion) -> Iterator[
             except UnknownVersionError as unknown:
                 yield from (EventImage(**sample.model_dump(), missing=str(unknown)) for sample in own)
             else:
-                for (_, without_labels, with_prompts), group in groupby(own, kind):
-                    if with_prompts:
-                        yield from prompt_images(list(group), sampler, progress)
-                    else:
-                        yield from version_images(list(group), not without_labels, sampler, progress)
+                try:
+                    for (_, without_labels, with_prompts), group in groupby(own, kind):
+                        if with_prompts:
+                            yield from prompt_images(list(group), sampler, progress)
+                        else:
+                            yield from version_images(list(group), not without_labels, sampler, progress)
+                except GenloopError as error:  # of its own process
+                    raise GenloopError(
+                        f"version {version} is registered, but generates no images ({error}); the events are sealed, and the "
+                        "next fold generates their images; if the version is gone for good, delete it from the registry"
+                    ) from error
 
 
 def with_choice(generated: Iterable[EventImage], shown: Mapping[Sample, ShownSample]) -> Iterator[EventImage]:
