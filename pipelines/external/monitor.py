@@ -130,8 +130,10 @@ class ReportMonitor:
         """The training has ended well by itself.
 
         Raises:
-            GenloopError: it has reported no step at all, or its last preview is one image again and again.
+            GenloopError: it has reported no step, in earlier runs neither, or its last preview is one image again and again.
         """
+        if self.resumed_from is None and self.history:  # its checkpoint was of the last step, so it had only `result` to write
+            self.begin(int(self.history[-1]["step"]) + 1)
         if self.resumed_from is None:
             raise GenloopError(
                 "the training has reported no step; expected lines of JSON on its stdout, as in "

@@ -130,6 +130,24 @@ finish()
     assert [line["step"] for line in model.history] == [3, 6]
 
 
+def test_one_whose_last_checkpoint_is_its_last_step_has_nothing_more_to_report(filled: Project, make_params, tmp_path) -> None:
+    body = """
+saved = checkpoints / "step"
+for step in range(int(saved.read_text()) + 1 if saved.exists() else 1, 7):
+    report(step, loss=1 / step)
+    saved.write_text(str(step))
+    if step == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+finish()
+"""
+    folder = folders.write(tmp_path / "mine", body)
+    with pytest.raises(GenloopError, match="killed by SIGKILL"):
+        train(filled, make_params, folder)
+    model, _ = train(filled, make_params, folder)
+    assert (model.resumed_from, model.history[-1]) == (6, {"step": 6, "loss": pytest.approx(1 / 6)})
+    assert json.loads((filled.model / "model.json").read_text())["external"]["steps"] == 6
+
+
 def test_a_warm_start_gets_the_champions_weights(filled: Project, make_params, tmp_path: Path) -> None:
     body = """
 old = (Path(job["champion"]) / "weights.bin").read_bytes() if job["champion"] else b""
