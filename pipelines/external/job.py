@@ -78,6 +78,17 @@ class JobFolders:
             folder.mkdir()
 
 
+def remove_rows(checkpoints: Path, keep: Path | None = None) -> None:
+    """Remove the rows of all trainings but `keep` below `checkpoints`, those of noise too: a training exports them again.
+
+    They are copies of images that people sent. `code` goes as well, where a command may have put what it made of them.
+    """
+    for top in (*checkpoints.glob("*/"), *checkpoints.glob("noise-*/seed-*/checkpoints/*/")):
+        if top != keep and not top.name.startswith("noise-"):
+            for name in ("data", ".data.partial", "code"):
+                shutil.rmtree(top / name, ignore_errors=True)
+
+
 def write(
     folders: JobFolders, params: Params, manifest: ExternalManifest, rows: ExportedRows, has_champion: bool
 ) -> dict[str, Any]:

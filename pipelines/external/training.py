@@ -64,6 +64,7 @@ def train(project: Project, params: Params, registry: Registry) -> TrainedModel:
             print(f"train: going on from version {version} of {registry.name}, after {steps:,} steps")
         folders = JobFolders(project.checkpoints / key(project, params, champion if version is not None else None))
         checkpoint_folders.prune(keep=folders.top)
+        job.remove_rows(project.checkpoints, keep=folders.top)
         folders.prepare()
         if version is not None and not folders.champion.is_dir():
             with files.replacement(folders.champion) as target:
