@@ -8,7 +8,6 @@ import os
 import selectors
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pipelines.core.progress import duration
 from pipelines.external.job import JobFolders
 from pipelines.external.log import LineSplitter, TrainerLog
 from pipelines.external.process_tree import ProcessTree
+from pipelines.models import worker
 from pipelines.settings.manifest import ProcessLimits
 
 CHUNK = 2**18  # bytes that are read at once
@@ -209,9 +209,6 @@ def check_end(code: int, command: Sequence[str], seconds: float) -> None:
 
 
 def variables(environment: Mapping[str, str], folders: JobFolders, python: str) -> dict[str, str]:
-    """The environment of the command: without what is Genloop's own, as its keys, and what is meant for its Python alone."""
-    left_out = ("PYTHONHOME", "VIRTUAL_ENV", *(["PYTHONPATH"] if python != sys.executable else []))
-    found = {name: value for name, value in environment.items() if not name.startswith("GENLOOP_") and name not in left_out}
-    path = os.pathsep.join([str(Path(python).parent), environment.get("PATH", os.defpath)])
-    own = {"PATH": path, "PYTHONUNBUFFERED": "1", "TMPDIR": str(folders.temporary), "GENLOOP_JOB": str(folders.file)}
-    return {**found, **own}
+    """The environment of the command: as that of a sampler, with the job."""
+    own = {"PYTHONUNBUFFERED": "1", "TMPDIR": str(folders.temporary), "GENLOOP_JOB": str(folders.file)}
+    return {**worker.variables(environment, python), **own}

@@ -332,11 +332,12 @@ training.train(Project(Path({str(filled.root)!r}), dict(os.environ)), folders.pa
 
 
 def test_secrets_of_genloop_are_not_among_its_variables(filled: Project, make_params, tmp_path: Path) -> None:
-    project = filled.with_variables({"GENLOOP_SECRET_KEY": "s", "GENLOOP_API_KEYS": "k", "MINE": "m"})
+    secrets = {"GENLOOP_SECRET_KEY": "s", "MLFLOW_TRACKING_PASSWORD": "p", "PREFECT_API_KEY": "k"}
+    project = filled.with_variables({**secrets, "MINE": "m"})
     body = "(checkpoints / 'seen').write_text(json.dumps(dict(os.environ)))\nreport(6)\nfinish()"
     train(project, make_params, folders.write(tmp_path / "mine", body))
     (file,) = project.checkpoints.glob("*/checkpoints/seen")
     seen = json.loads(file.read_text())
     assert seen["MINE"] == "m"
     assert seen["TMPDIR"] == str(file.parents[1] / "tmp")
-    assert {name for name in seen if name.startswith("GENLOOP")} == {"GENLOOP_JOB", "GENLOOP_TRAINER"}
+    assert {name for name in seen if name.startswith(("GENLOOP", "MLFLOW", "PREFECT"))} == {"GENLOOP_JOB", "GENLOOP_TRAINER"}
