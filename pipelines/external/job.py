@@ -62,10 +62,6 @@ class JobFolders:
         return self.top / "previews"
 
     @property
-    def temporary(self) -> Path:
-        return self.top / "tmp"
-
-    @property
     def history(self) -> Path:
         """What was reported so far, for the curves of a training that goes on after it was killed."""
         return self.top / "history.json"
@@ -73,7 +69,7 @@ class JobFolders:
     def prepare(self) -> None:
         """Make them; what a killed training has left counts, as far as it is a checkpoint."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        for folder in (self.result, self.previews, self.temporary):
+        for folder in (self.result, self.previews):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
 

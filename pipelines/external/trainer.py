@@ -16,6 +16,7 @@ from typing import Any
 
 from pipelines.core.errors import GenloopError
 from pipelines.core.progress import duration
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.external.job import JobFolders
 from pipelines.external.log import LineSplitter, TrainerLog
 from pipelines.external.process_tree import ProcessTree
@@ -53,8 +54,9 @@ def run(
         GenloopError: it failed, went beyond a limit, or `receive` did not like what it reported; with its last lines.
     """
     began = time.monotonic()
-    with ProcessTree(command, folders.code, environment) as tree:
-        watch = LimitWatch(tree, folders.top, folders.data, limits)
+    # Not below the project: the name of a socket, by which processes of one program talk, may have no more than 107 characters.
+    with TemporaryFolder() as temporary, ProcessTree(command, folders.code, {**environment, "TMPDIR": temporary}) as tree:
+        watch = LimitWatch(tree, folders.top, folders.data, Path(temporary), limits)
         try:
             follow(tree, watch, log, receive)
             check_end(tree.wait(), command, time.monotonic() - began)
@@ -126,11 +128,16 @@ def number(value: float) -> float:
 
 @dataclass
 class LimitWatch:
-    """Looks whether a training keeps to its limits. top: its folder. data: a folder in it that is not its own work."""
+    """Looks whether a training keeps to its limits. top: its folder. data: a folder in it that is not its own work.
+
+    temporary: another folder of its own.
+    """
+
 
     tree: ProcessTree
     top: Path
     data: Path
+    temporary: Path
     limits: ProcessLimits
     reported: float = field(default_factory=time.monotonic)
     looked: float = 0.0
@@ -161,10 +168,10 @@ class LimitWatch:
             )
 
     def check_disk(self) -> None:
-        used = disk_usage(self.top, self.data)
+        used = disk_usage(self.top, self.data) + disk_usage(self.temporary, self.data)
         if used > self.limits.disk_gb * 1e9:
             raise GenloopError(
-                f"the training has written {used / 1e9:.2f} GB into its folder, expected at most {self.limits.disk_gb:g} GB; "
+                f"the training has written {used / 1e9:.2f} GB into its folders, expected at most {self.limits.disk_gb:g} GB; "
                 "it was ended. Let it keep fewer checkpoints, or raise limits.disk_gb of its manifest"
             )
         free = shutil.disk_usage(self.top).free
@@ -210,5 +217,5 @@ def check_end(code: int, command: Sequence[str], seconds: float) -> None:
 
 def variables(environment: Mapping[str, str], folders: JobFolders, python: str) -> dict[str, str]:
     """The environment of the command: as that of a sampler, with the job."""
-    own = {"PYTHONUNBUFFERED": "1", "TMPDIR": str(folders.temporary), "GENLOOP_JOB": str(folders.file)}
+    own = {"PYTHONUNBUFFERED": "1", "GENLOOP_JOB": str(folders.file)}
     return {**worker.variables(environment, python), **own}

@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
+import textwrap
 import time
 from contextlib import closing
 from pathlib import Path
@@ -16,13 +18,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.core import files
+from pipelines.core import files, temporary_folder
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.external import training
 from pipelines.models.external import ExternalGenerator
 from pipelines.training.result import TrainedModel
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, project_in
 from tests.external import folders
 from tests.training import rows
 
@@ -148,6 +150,17 @@ finish()
     assert json.loads((filled.model / "model.json").read_text())["external"]["steps"] == 6
 
 
+def test_only_the_newest_training_keeps_its_rows(filled: Project, make_params, tmp_path: Path) -> None:
+    """An event may have erased some of them since, and they are exported again."""
+    folder = folders.write(tmp_path / "mine", "sys.exit(1)")
+    for seed in (1, 2):
+        with pytest.raises(GenloopError, match="exit code 1"):
+            train(filled, make_params, folder, {"train.seed": seed})
+    newest = max(filled.checkpoints.iterdir(), key=lambda top: (top / "job.json").stat().st_mtime_ns)
+    assert list(filled.checkpoints.glob("*/data")) == [newest / "data"]
+    assert len(list(filled.checkpoints.glob("*/checkpoints"))) == 2
+
+
 def test_a_warm_start_gets_the_champions_weights(filled: Project, make_params, tmp_path: Path) -> None:
     body = """
 old = (Path(job["champion"]) / "weights.bin").read_bytes() if job["champion"] else b""
@@ -191,7 +204,14 @@ FAULTS = {
     "fills the disk": (
         "report(1)\nfor i in range(100): (checkpoints / str(i)).write_bytes(bytes(10**6)); time.sleep(0.05)\n",
         {"limits": {"disk_gb": 0.01}},
-        r"has written 0.0\d GB into its folder, expected at most 0.01 GB",
+        r"has written 0.0\d GB into its folders, expected at most 0.01 GB",
+    ),
+    "fills the temporary folder": (
+        "import tempfile\nreport(1)\nfile = tempfile.TemporaryFile()\n"
+        "held = [tempfile.mkstemp() for i in range(20)]\n"
+        "for number, name in held: os.write(number, bytes(10**6))\ntime.sleep(60)",
+        {"limits": {"disk_gb": 0.01}},
+        r"has written 0.0\d GB into its folders",
     ),
     "fills the memory": (
         "report(1)\nheld = b'x' * 400_000_000\ntime.sleep(60)",
@@ -303,8 +323,15 @@ def test_children_that_it_leaves_are_ended(filled: Project, make_params, tmp_pat
     assert ended(int(child.read_text()), 0.1)
 
 
+OWN = """
+(checkpoints / "temporary").write_text(os.environ["TMPDIR"])
+(checkpoints / "own").write_text(str(os.getpid()))
+time.sleep(600)
+"""
+
+
 def test_it_ends_with_this_process_even_by_sigkill(filled: Project, make_params, tmp_path: Path) -> None:
-    folder = folders.write(tmp_path / "mine", FORK + "(checkpoints / 'own').write_text(str(os.getpid()))\ntime.sleep(600)")
+    folder = folders.write(tmp_path / "mine", FORK + OWN)
     program = f"""
 from pathlib import Path
 from pipelines.core.project import Project
@@ -329,6 +356,29 @@ training.train(Project(Path({str(filled.root)!r}), dict(os.environ)), folders.pa
         process.kill()
     for path in (found[0], found[0].with_name("child")):
         assert ended(int(path.read_text())), path.name
+    temporary = Path(found[0].with_name("temporary").read_text())
+    os.utime(temporary, (0, 0))  # as if a while had passed
+    with temporary_folder.unused(temporary) as free:
+        assert free, "`genloop gc` finds it"
+        temporary.rmdir()
+
+
+def test_its_processes_may_talk_by_sockets_however_deep_the_project_is(make_params, tmp_path: Path, monkeypatch) -> None:
+    """The name of one has at most 107 characters. pytest's own folders are deep already, so the system's place is set."""
+    body = """
+from multiprocessing import Manager
+with Manager() as manager:
+    manager.list([1]).append(2)
+(checkpoints / "temporary").write_text(os.environ["TMPDIR"])
+report(6)
+finish()
+"""
+    deep = project_in(tmp_path / "deep" / ("x" * 100))
+    rows.fill(deep)
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    train(deep, make_params, folders.write(tmp_path / "mine", "if __name__ == '__main__':" + textwrap.indent(body, "    ")))
+    (file,) = deep.checkpoints.glob("*/checkpoints/temporary")
+    assert not Path(file.read_text()).exists()
 
 
 def test_secrets_of_genloop_are_not_among_its_variables(filled: Project, make_params, tmp_path: Path) -> None:
@@ -339,5 +389,4 @@ def test_secrets_of_genloop_are_not_among_its_variables(filled: Project, make_pa
     (file,) = project.checkpoints.glob("*/checkpoints/seen")
     seen = json.loads(file.read_text())
     assert seen["MINE"] == "m"
-    assert seen["TMPDIR"] == str(file.parents[1] / "tmp")
     assert {name for name in seen if name.startswith(("GENLOOP", "MLFLOW", "PREFECT"))} == {"GENLOOP_JOB", "GENLOOP_TRAINER"}
