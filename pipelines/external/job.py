@@ -68,10 +68,10 @@ class JobFolders:
 
     def prepare(self) -> None:
         """Make them; what a killed training has left counts, as far as it is a checkpoint."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        if not self.checkpoints.is_dir():
+            files.make_empty(self.checkpoints)
         for folder in (self.result, self.previews):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+            files.make_empty(folder)
 
 
 def remove_rows(checkpoints: Path, keep: Path | None = None) -> None:

@@ -133,7 +133,6 @@ class LimitWatch:
     temporary: another folder of its own.
     """
 
-
     tree: ProcessTree
     top: Path
     data: Path

@@ -205,12 +205,19 @@ def check_result(folder: Path, began: float) -> dict[str, str]:
     """sha256 of each file that the training left, by its path.
 
     Raises:
-        GenloopError: it left none, or something that is no file.
+        GenloopError: it left none, something that is no file, or has removed the folder.
     """
+    if folder.is_symlink() or not folder.is_dir():
+        raise GenloopError(
+            f"the training has removed, renamed or replaced the folder {folder}; expected its weights in it, the `result` of "
+            "job.json; let it write into that folder"
+        )
     try:
         hashes = content.hashes(folder)
     except InputError as error:
         raise GenloopError(f"the training left what a version cannot carry: {error}") from None
+    except OSError as error:
+        raise GenloopError(f"the training left what cannot be read: {error}") from None
     if not any((folder / name).stat().st_size for name in hashes):
         came = "nothing" if not hashes else f"only empty files ({', '.join(list(hashes)[:3])})"
         raise GenloopError(

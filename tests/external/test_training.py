@@ -238,6 +238,9 @@ FAULTS = {
         r"left only empty files \(a\)",
     ),
     "leaves a link": ("report(6)\nfinish()\n(result / 'l').symlink_to('/')", {}, r"cannot carry: .*l: a link to a folder"),
+    "removes its result": ("report(6)\nresult.rmdir()", {}, r"has removed, renamed or replaced the folder .*/result; expected"),
+    "replaces its result": ("report(6)\nresult.rmdir()\nresult.symlink_to('/')", {}, r"has removed, renamed or replaced"),
+    "leaves what cannot be read": ("report(6)\n(result / 'l').symlink_to('/proc/self/mem')", {}, r"left what cannot be read: "),
     "says nothing": ("finish()", {}, r"has reported no step"),
     "collapses": (PREVIEW + "for step in range(1, 9): preview(step, True)\ntime.sleep(60)", {}, r"collapsed: at step 4 "),
     "collapses at the end": (PREVIEW + "preview(6, True)\nfinish()", {}, r"collapsed: at step 6 "),
@@ -248,6 +251,21 @@ FAULTS = {
     ),
     "has no interpreter": ("", {"python": ".venv/bin/python"}, r"mine/.venv/bin/python: no such Python"),
 }
+
+
+def test_after_folders_were_replaced_it_begins_with_empty_ones(filled: Project, make_params, tmp_path: Path) -> None:
+    body = """
+for name in ("result", "previews", "checkpoints", "code"):
+    place = result.with_name(name)
+    __import__("shutil").rmtree(place)
+    place.symlink_to(result.with_name("other"))
+sys.exit(1)
+"""
+    folder = folders.write(tmp_path / "mine", "if 'again' not in os.environ:" + textwrap.indent(body, "  ") + folders.GOOD)
+    with pytest.raises(GenloopError, match="exit code 1"):
+        train(filled, make_params, folder)
+    model, _ = train(filled.with_variables({"again": "1"}), make_params, folder)
+    assert model.history[-1]["step"] == 6
 
 
 @pytest.mark.parametrize("fault", FAULTS)
