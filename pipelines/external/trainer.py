@@ -7,7 +7,6 @@ import math
 import os
 import selectors
 import shutil
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -203,14 +202,9 @@ def check_end(code: int, command: Sequence[str], seconds: float) -> None:
     """Raises GenloopError where the command has failed."""
     if code == 0:
         return
-    name = " ".join(command)
-    if code > 128:
-        reason = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
-        hint = "; the memory may have been full" if code == 128 + signal.SIGKILL else ""
-        raise GenloopError(f"the training was killed by {reason} after {duration(seconds)}{hint} (`{name}`)")
     raise GenloopError(
-        f"the training ended with exit code {code} after {duration(seconds)}, expected 0 (`{name}`); mend what its lines say, "
-        "and run again: it finds its checkpoints"
+        f"the training failed after {duration(seconds)}: {worker.describe_end(code)}, expected exit code 0 "
+        f"(`{' '.join(command)}`); mend what its lines say, and run again: it finds its checkpoints"
     )
 
 

@@ -221,9 +221,10 @@ FAULTS = {
     "fails": (
         "report(1)\nraise ValueError('no such layer')",
         {},
-        r"(?s)exit code 1 after .*expected 0.*its last lines:\n.*train.py.*ValueError: no such layer",
+        r"(?s)failed after .*exit code 1, expected exit code 0.*its last lines:\n.*train.py.*ValueError: no such layer",
     ),
-    "exits with a code and no word": ("report(1)\nsys.exit(3)", {}, "exit code 3 .*it printed nothing of its own"),
+    "exits with a code and no word": ("report(1)\nsys.exit(3)", {}, "exit code 3, .*it printed nothing of its own"),
+    "exits with -1": ("report(1)\nsys.exit(-1)", {}, "it ended by itself with exit code 255, expected exit code 0"),
     "diverges": (
         "report(1, loss=1.0)\nreport(2, loss=math.nan)\ntime.sleep(60)",
         {},
