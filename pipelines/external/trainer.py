@@ -26,6 +26,7 @@ CHUNK = 2**18  # bytes that are read at once
 PAUSE = 0.2  # seconds to wait for output before limits are looked at
 LATE_OUTPUT = 5.0  # seconds for what is in the pipes when the command has ended
 LOOK = 1.0  # seconds between two looks at memory and disk
+MOST_STEP = 2**53  # from where on not every whole number has a floating-point number of its own
 LEAST_FREE = 2**27  # bytes of disk that are left for others
 
 
@@ -104,7 +105,7 @@ def parse(line: bytes) -> TrainingReport | None:
     except (ValueError, RecursionError):
         return None
     step = content.get("step")
-    if not is_number(step) or not math.isfinite(step) or step != int(step) or step < 0:
+    if not is_number(step) or not 0 <= step < MOST_STEP or step != int(step):
         return None
     values = {name: number(value) for name, value in content.items() if name != "step" and is_number(value)}
     preview, labels = content.get("preview"), content.get("labels")

@@ -194,6 +194,21 @@ def test_only_a_sampler_is_a_model_without_any_training(filled: Project, make_pa
     assert json.loads((filled.model / "model.json").read_text())["external"]["files"] == {}
 
 
+def test_a_step_that_no_training_reaches_is_a_line_like_any_other(filled: Project, make_params, tmp_path: Path) -> None:
+    body = """
+for step in (10 ** 400, 10 ** 19, 2 ** 53, -1, 1.5, math.inf, math.nan, True, "1", None):
+    report(step, loss=1.0)
+report(2 ** 53 - 1, loss=1e300)
+finish()
+"""
+    with pytest.raises(GenloopError, match=r"diverged at step 9,?007"):
+        train(filled, make_params, folders.write(tmp_path / "mine", body))
+    body = body.replace("1e300", "1.0, large=1e300")
+    model, _ = train(filled, make_params, folders.write(tmp_path / "mine", body))
+    assert [line["step"] for line in model.history] == [2**53 - 1]
+    assert len((model.logs / "trainer.log").read_bytes().splitlines()) == 10
+
+
 FAULTS = {
     "hangs": ("report(1, loss=1.0)\ntime.sleep(60)", {"limits": {"silence": 1}}, r"reported nothing for \d+ s.*limits.silence"),
     "is silent but talks": (
