@@ -6,6 +6,7 @@ Where its manifest says `train: null`, nobody trains: the folder itself is the m
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -188,9 +189,12 @@ def run_command(
 ) -> ReportMonitor:
     """Run the training's command to its end. Raises GenloopError where it fails."""
     variables = trainer.variables(project.environment, folders, python)
-    command = manifests.command(manifest, python, [str(folders.file)])
-    if shutil.which(command[0], path=variables["PATH"]) is None and not (folders.code / command[0]).is_file():
-        raise InputError(f"{params.model.folder / manifests.NAME}: train: there is no program {command[0]!r} on this machine")
+    program, *arguments = manifests.command(manifest, python, [str(folders.file)])
+    own = folders.code / program  # an absolute path is itself
+    if os.sep in program or shutil.which(program, path=variables["PATH"]) is None:
+        check_program(params.model.folder / manifests.NAME, program, own)
+        program = str(own)
+    command = [program, *arguments]
     logs = project.logs / "train" / folders.top.name
     log = TrainerLog(logs / LOG)
     with closing(log), Progress("train", params.train.steps * params.train.batch_size, "images") as progress:
@@ -199,6 +203,16 @@ def run_command(
             trainer.run(command, folders, variables, manifest.limits, log, monitor.receive)
             monitor.check_end()
     return monitor
+
+
+def check_program(manifest: Path, name: str, program: Path) -> None:
+    """Raises InputError where a file of the folder, or an absolute path, that the manifest names is no program."""
+    if not program.is_file():
+        raise InputError(f"{manifest}: train: there is no program {name!r} on this machine, nor in the folder")
+    if not os.access(program, os.X_OK):
+        raise InputError(
+            f"{manifest}: train: {name!r} cannot be run: `chmod +x {name}`, or begin with its program: `sh {name}`"
+        )
 
 
 def check_result(folder: Path, began: float) -> dict[str, str]:

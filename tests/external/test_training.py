@@ -265,8 +265,24 @@ FAULTS = {
         {"train": "no-such-program train.py"},
         r"manifest.yaml: train: there is no program 'no-such-program'",
     ),
+    "is a file that cannot be run": (
+        "",
+        {"train": "sampler.py"},
+        r"train: 'sampler.py' cannot be run: `chmod \+x sampler.py`, or",
+    ),
     "has no interpreter": ("", {"python": ".venv/bin/python"}, r"mine/.venv/bin/python: no such Python"),
 }
+
+
+@pytest.mark.parametrize("command", ["train.sh", "./train.sh", "bin/../train.sh"])
+def test_a_program_of_the_folder_needs_no_path(command: str, filled: Project, make_params, tmp_path: Path) -> None:
+    folder = folders.write(tmp_path / "mine", train=command)
+    (folder / "bin").mkdir()
+    (folder / "bin/empty").touch()
+    (folder / "train.sh").write_text('#!/bin/sh\nexec python train.py "$@"\n')
+    (folder / "train.sh").chmod(0o755)
+    model, _ = train(filled, make_params, folder)
+    assert model.history[-1]["step"] == 6
 
 
 def test_after_folders_were_replaced_it_begins_with_empty_ones(filled: Project, make_params, tmp_path: Path) -> None:
