@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import train as stage
 from pipelines.core import files, temporary_folder
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
@@ -159,6 +160,17 @@ def test_only_the_newest_training_keeps_its_rows(filled: Project, make_params, t
     newest = max(filled.checkpoints.iterdir(), key=lambda top: (top / "job.json").stat().st_mtime_ns)
     assert list(filled.checkpoints.glob("*/data")) == [newest / "data"]
     assert len(list(filled.checkpoints.glob("*/checkpoints"))) == 2
+
+
+def test_its_numbers_replace_none_of_the_stage_s_report(filled: Project, make_params, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(stage.backend, "describe", dict)  # Keras would be loaded
+    names = "rows", "weights", "batch_size", "parent_version", "folds", "log"
+    body = f"report(6, loss=0.5, **dict.fromkeys({names}, 7.0))\nfinish()"
+    params = folders.params_of(make_params, folders.write(tmp_path / "mine", body))
+    stage.train(filled, params, NoRegistry())
+    report = json.loads((filled.reports / "train.json").read_text())
+    assert [report[name] for name in ("step", "loss", *names[:5])] == [6, 0.5, 24, 100, 8, None, []]
+    assert report["log"].startswith("logs/train/")
 
 
 def test_a_warm_start_gets_the_champions_weights(filled: Project, make_params, tmp_path: Path) -> None:
