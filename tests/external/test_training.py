@@ -206,6 +206,19 @@ def test_only_a_sampler_is_a_model_without_any_training(filled: Project, make_pa
     assert json.loads((filled.model / "model.json").read_text())["external"]["files"] == {}
 
 
+def test_values_have_names_that_mlflow_takes(filled: Project, make_params, tmp_path: Path) -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    names = ["loss", "d/loss", "a b", "a..b", "a//b", "a/", "a/../b", "../a", ".", "/a", "1", "", "é", "a" * 81, "a:b"]
+    model, _ = train(
+        filled, make_params, folders.write(tmp_path / "mine", f"report(6, **dict.fromkeys({names}, 1.0))\nfinish()")
+    )
+    found = [name for name in model.history[-1] if name != "step"]
+    assert found == ["loss", "d/loss", "a b", "a..b"]
+    for name in found:
+        _validate_metric_name(f"train/{name}")
+
+
 def test_a_step_that_no_training_reaches_is_a_line_like_any_other(filled: Project, make_params, tmp_path: Path) -> None:
     body = """
 for step in (10 ** 400, 10 ** 19, 2 ** 53, -1, 1.5, math.inf, math.nan, True, "1", None):
