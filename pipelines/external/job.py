@@ -86,9 +86,17 @@ def remove_rows(checkpoints: Path, keep: Path | None = None) -> None:
 
 
 def write(
-    folders: JobFolders, params: Params, manifest: ExternalManifest, rows: ExportedRows, has_champion: bool
+    folders: JobFolders,
+    params: Params,
+    manifest: ExternalManifest,
+    rows: ExportedRows,
+    champion_params: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Write job.json; its content. Paths are absolute."""
+    """Write job.json; its content. Paths are absolute.
+
+    champion_params: those that the champion was trained with, by which a training knows whether it can go on from its weights;
+    None for one from scratch.
+    """
     content = {
         "format": FORMAT,
         "data": str(folders.data),
@@ -102,7 +110,8 @@ def write(
         "batch_size": params.train.batch_size,
         "report_every": params.train.preview_every,
         "checkpoints": str(folders.checkpoints),
-        "champion": str(folders.champion) if has_champion else None,
+        "champion": str(folders.champion) if champion_params is not None else None,
+        "champion_params": champion_params,
         "result": str(folders.result),
         "previews": str(folders.previews),
     }

@@ -60,8 +60,10 @@ def train(project: Project, params: Params, registry: Registry) -> TrainedModel:
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         champion = Path(temporary) / "champion"
         version = parent.fetch(params, registry, champion)
-        steps = check_champion(params, manifest, shards.classes(project.clean), champion) if version is not None else 0
+        steps, champion_params = 0, None
         if version is not None:
+            about = check_champion(params, manifest, shards.classes(project.clean), champion)
+            steps, champion_params = int((about.external or {}).get("steps", 0)), about.preset
             print(f"train: going on from version {version} of {registry.name}, after {steps:,} steps")
         folders = JobFolders(project.checkpoints / key(project, params, champion if version is not None else None))
         checkpoint_folders.prune(keep=folders.top)
@@ -73,7 +75,7 @@ def train(project: Project, params: Params, registry: Registry) -> TrainedModel:
     rows = data.export(project, params, manifest, folders.data)
     content.copy(folder, folders.content)
     content.copy(folder, folders.code)
-    job.write(folders, params, manifest, rows, has_champion=version is not None)
+    job.write(folders, params, manifest, rows, champion_params)
     began = time.monotonic()
     monitor = run_command(project, params, manifest, folders, rows, python)
     seconds = time.monotonic() - began
@@ -151,8 +153,8 @@ def key(project: Project, params: Params, champion: Path | None) -> str:
     return checkpoint_folders.key(settings, [])
 
 
-def check_champion(params: Params, manifest: ExternalManifest, classes: list[str], champion: Path) -> int:
-    """How many steps led to the version in `champion`.
+def check_champion(params: Params, manifest: ExternalManifest, classes: list[str], champion: Path) -> base.Description:
+    """What the version in `champion` says of itself.
 
     Raises:
         InputError: it is of another family, or generates other images.
@@ -181,7 +183,7 @@ def check_champion(params: Params, manifest: ExternalManifest, classes: list[str
         )
     if not found:
         raise InputError("the training cannot continue from the champion: nothing was trained there; set train.init to scratch")
-    return int(stored.get("steps", 0))
+    return about
 
 
 def run_command(

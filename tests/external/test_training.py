@@ -98,7 +98,7 @@ def test_it_is_told_what_it_needs_and_what_it_leaves_becomes_the_model(filled: P
     job = job_of(filled)
     expected = {
         "rows": 24, "classes": list(rows.CLASSES), "params": {"width": 4}, "seed": 0, "steps": 6, "batch_size": 8,
-        "report_every": 3, "champion": None, "prompts": None, "image": {"size": 8, "channels": 1},
+        "report_every": 3, "champion": None, "champion_params": None, "prompts": None, "image": {"size": 8, "channels": 1},
     }  # fmt: skip
     assert {name: job[name] for name in expected} == expected
     table = pq.read_table(job["data"])
@@ -177,12 +177,14 @@ def test_a_warm_start_gets_the_champions_weights(filled: Project, make_params, t
     body = """
 old = (Path(job["champion"]) / "weights.bin").read_bytes() if job["champion"] else b""
 report(6, loss=1.0)
+assert (job["champion_params"] or {}) == ({"width": 4} if job["champion"] else {}), job
 (result / "weights.bin").write_bytes(old + b"more")
 """
     folder = folders.write(tmp_path / "mine", body)
     train(filled, make_params, folder)
     champion = filled.model.rename(tmp_path / "champion")
-    model, _ = train(filled, make_params, folder, {"train.init": "champion"}, NoRegistry(champion))
+    changes = {"train.init": "champion", "model.change": {"width": 8}}
+    model, _ = train(filled, make_params, folder, changes, NoRegistry(champion))
     assert (filled.model / "weights/weights.bin").read_bytes() == b"moremore"
     assert model.parent == 3
     assert json.loads((filled.model / "model.json").read_text())["external"]["steps"] == 12
@@ -210,9 +212,8 @@ def test_values_have_names_that_mlflow_takes(filled: Project, make_params, tmp_p
     from mlflow.utils.validation import _validate_metric_name
 
     names = ["loss", "d/loss", "a b", "a..b", "a//b", "a/", "a/../b", "../a", ".", "/a", "1", "", "é", "a" * 81, "a:b"]
-    model, _ = train(
-        filled, make_params, folders.write(tmp_path / "mine", f"report(6, **dict.fromkeys({names}, 1.0))\nfinish()")
-    )
+    body = f"report(6, **dict.fromkeys({names}, 1.0))\nfinish()"
+    model, _ = train(filled, make_params, folders.write(tmp_path / "mine", body))
     found = [name for name in model.history[-1] if name != "step"]
     assert found == ["loss", "d/loss", "a b", "a..b"]
     for name in found:
