@@ -98,6 +98,8 @@ def remaining_copies(rater: str, params: Params, learned: list[dict[str, Any]], 
         *(f"the same in the remote {name}: `dvc push`, then `dvc gc --workspace --cloud --remote {name}`" for name in remotes),
         "backups (`genloop backup`, and your own of the database and of data/uploads), PostgreSQL's write-ahead log: until you "
         "delete them",
+        "checkpoints of trainings that did not end, and temporary files of one that was killed: delete the folder "
+        "`checkpoints`, and run `genloop gc`",
         "files that feedback was imported from, and their .rejected.jsonl",
     ]
     if learned:

@@ -240,7 +240,7 @@ def prepare(scratch: Project, params: Params, manifest: ExternalManifest, folder
     rows = data.export(scratch, params, manifest, folders.data)
     content.copy(folder, folders.content)
     content.copy(folder, folders.code)
-    job.write(folders, params, manifest, rows, has_champion=False)
+    job.write(folders, params, manifest, rows, champion_params=None)
     return folders, rows
 
 

@@ -1,4 +1,4 @@
-"""Forget: removes a rater from the database, from the sealed files and from the newest dataset."""
+"""Forget: removes a rater from the database, from the sealed files, from the newest dataset and from exported rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operations import fold, versioning
 from pipelines.core.errors import GenloopError
 from pipelines.core.project import Project
+from pipelines.external import job
 from pipelines.feedback import forgetting
 from pipelines.feedback.forgetting import RaterRemoval
 from pipelines.feedback.store.event_store import EventStore
@@ -36,6 +37,7 @@ def forget(project: Project, rater: str, log: Callable[[str], None]) -> ForgetRe
         GenloopError: a run is going on, sealed files are missing, or a stage failed; then all but the newest dataset is done.
     """
     with locks.run_lock(project):
+        job.remove_rows(project.checkpoints)
         with locks.fold_lock(project):
             conflicts.check(project)
             before = dvc_cache.feedback_objects(project, STAGES)

@@ -33,6 +33,7 @@ def train(project: Project, params: Params, registry: Registry) -> None:
         project.reports,
         "train",
         {
+            **model.history[-1],  # first: an external training may give its numbers any names
             "family": params.model.family,
             "preset": params.model.preset,
             "weights": model.weights,
@@ -46,7 +47,6 @@ def train(project: Project, params: Params, registry: Registry) -> None:
             "batch_size": params.train.batch_size,
             "resumed_from": model.resumed_from,
             "parent_version": model.parent,
-            **model.history[-1],
             "training_seconds": round(model.seconds, 1),
             "seconds": round(time.monotonic() - started, 1),
             **({"log": str(project.relative(model.logs))} if model.logs else {}),

@@ -64,8 +64,7 @@ def digest(folder: Path) -> str:
 
 def copy(folder: Path, target: Path) -> None:
     """Copy the content into the new folder `target`; what was there is removed. Links become the files that they lead to."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    files.make_empty(target)
     for path in list_files(folder):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(folder / path, target / path)

@@ -62,26 +62,41 @@ class JobFolders:
         return self.top / "previews"
 
     @property
-    def temporary(self) -> Path:
-        return self.top / "tmp"
-
-    @property
     def history(self) -> Path:
         """What was reported so far, for the curves of a training that goes on after it was killed."""
         return self.top / "history.json"
 
     def prepare(self) -> None:
         """Make them; what a killed training has left counts, as far as it is a checkpoint."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        for folder in (self.result, self.previews, self.temporary):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+        if not self.checkpoints.is_dir():
+            files.make_empty(self.checkpoints)
+        for folder in (self.result, self.previews):
+            files.make_empty(folder)
+
+
+def remove_rows(checkpoints: Path, keep: Path | None = None) -> None:
+    """Remove the rows of all trainings but `keep` below `checkpoints`, those of noise too: a training exports them again.
+
+    They are copies of images that people sent. `code` goes as well, where a command may have put what it made of them.
+    """
+    for top in (*checkpoints.glob("*/"), *checkpoints.glob("noise-*/seed-*/checkpoints/*/")):
+        if top != keep and not top.name.startswith("noise-"):
+            for name in ("data", ".data.partial", "code"):
+                shutil.rmtree(top / name, ignore_errors=True)
 
 
 def write(
-    folders: JobFolders, params: Params, manifest: ExternalManifest, rows: ExportedRows, has_champion: bool
+    folders: JobFolders,
+    params: Params,
+    manifest: ExternalManifest,
+    rows: ExportedRows,
+    champion_params: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Write job.json; its content. Paths are absolute."""
+    """Write job.json; its content. Paths are absolute.
+
+    champion_params: those that the champion was trained with, by which a training knows whether it can go on from its weights;
+    None for one from scratch.
+    """
     content = {
         "format": FORMAT,
         "data": str(folders.data),
@@ -95,7 +110,8 @@ def write(
         "batch_size": params.train.batch_size,
         "report_every": params.train.preview_every,
         "checkpoints": str(folders.checkpoints),
-        "champion": str(folders.champion) if has_champion else None,
+        "champion": str(folders.champion) if champion_params is not None else None,
+        "champion_params": champion_params,
         "result": str(folders.result),
         "previews": str(folders.previews),
     }

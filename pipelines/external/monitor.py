@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 import re
 import shutil
 from dataclasses import replace
@@ -23,7 +24,7 @@ from pipelines.training import collapse
 from pipelines.training.divergence import check_losses, divergence_message
 from pipelines.training.tensorboard import TensorBoardWriter
 
-NAMES = re.compile(r"[A-Za-z_][A-Za-z0-9_./ -]{0,79}")  # of values, as MLflow takes them
+NAMES = re.compile(r"[A-Za-z_][A-Za-z0-9_./ -]{0,79}")  # of values
 MOST_VALUES = 50  # of a report
 MOST_PIXELS = 2**26  # of a preview
 SHOWN = 4  # values beside the bar
@@ -50,7 +51,7 @@ class ReportMonitor:
         if step < self.step:
             self.warn(f"a report of step {step:,} came after one of step {self.step:,}; it is left out")
             return
-        found = {name: value for name, value in report.values.items() if NAMES.fullmatch(name)}
+        found = {name: value for name, value in report.values.items() if is_name(name)}
         found = dict(list(found.items())[:MOST_VALUES])
         check_values(found, step)
         steps = min(step, self.train.steps) - min(self.step, self.train.steps)
@@ -130,8 +131,10 @@ class ReportMonitor:
         """The training has ended well by itself.
 
         Raises:
-            GenloopError: it has reported no step at all, or its last preview is one image again and again.
+            GenloopError: it has reported no step, in earlier runs neither, or its last preview is one image again and again.
         """
+        if self.resumed_from is None and self.history:  # its checkpoint was of the last step, so it had only `result` to write
+            self.begin(int(self.history[-1]["step"]) + 1)
         if self.resumed_from is None:
             raise GenloopError(
                 "the training has reported no step; expected lines of JSON on its stdout, as in "
@@ -150,6 +153,11 @@ class ReportMonitor:
         if kind not in self.warned:
             self.warned.add(kind)
             say(f"train: {words}")
+
+
+def is_name(name: str) -> bool:
+    """Whether a value may have it: MLflow, where it becomes a path, refuses a//b, a/../b and a/ when the training is over."""
+    return NAMES.fullmatch(name) is not None and posixpath.normpath(name) == name
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -7,8 +7,6 @@ import math
 import os
 import selectors
 import shutil
-import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +15,18 @@ from typing import Any
 
 from pipelines.core.errors import GenloopError
 from pipelines.core.progress import duration
+from pipelines.core.temporary_folder import TemporaryFolder
 from pipelines.external.job import JobFolders
 from pipelines.external.log import LineSplitter, TrainerLog
 from pipelines.external.process_tree import ProcessTree
+from pipelines.models import worker
 from pipelines.settings.manifest import ProcessLimits
 
 CHUNK = 2**18  # bytes that are read at once
 PAUSE = 0.2  # seconds to wait for output before limits are looked at
 LATE_OUTPUT = 5.0  # seconds for what is in the pipes when the command has ended
 LOOK = 1.0  # seconds between two looks at memory and disk
+MOST_STEP = 2**53  # from where on not every whole number has a floating-point number of its own
 LEAST_FREE = 2**27  # bytes of disk that are left for others
 
 
@@ -53,8 +54,9 @@ def run(
         GenloopError: it failed, went beyond a limit, or `receive` did not like what it reported; with its last lines.
     """
     began = time.monotonic()
-    with ProcessTree(command, folders.code, environment) as tree:
-        watch = LimitWatch(tree, folders.top, folders.data, limits)
+    # Not below the project: the name of a socket, by which processes of one program talk, may have no more than 107 characters.
+    with TemporaryFolder() as temporary, ProcessTree(command, folders.code, {**environment, "TMPDIR": temporary}) as tree:
+        watch = LimitWatch(tree, folders.top, folders.data, Path(temporary), limits)
         try:
             follow(tree, watch, log, receive)
             check_end(tree.wait(), command, time.monotonic() - began)
@@ -103,7 +105,7 @@ def parse(line: bytes) -> TrainingReport | None:
     except (ValueError, RecursionError):
         return None
     step = content.get("step")
-    if not is_number(step) or not math.isfinite(step) or step != int(step) or step < 0:
+    if not is_number(step) or not 0 <= step < MOST_STEP or step != int(step):
         return None
     values = {name: number(value) for name, value in content.items() if name != "step" and is_number(value)}
     preview, labels = content.get("preview"), content.get("labels")
@@ -126,11 +128,15 @@ def number(value: float) -> float:
 
 @dataclass
 class LimitWatch:
-    """Looks whether a training keeps to its limits. top: its folder. data: a folder in it that is not its own work."""
+    """Looks whether a training keeps to its limits. top: its folder. data: a folder in it that is not its own work.
+
+    temporary: another folder of its own.
+    """
 
     tree: ProcessTree
     top: Path
     data: Path
+    temporary: Path
     limits: ProcessLimits
     reported: float = field(default_factory=time.monotonic)
     looked: float = 0.0
@@ -161,10 +167,10 @@ class LimitWatch:
             )
 
     def check_disk(self) -> None:
-        used = disk_usage(self.top, self.data)
+        used = disk_usage(self.top, self.data) + disk_usage(self.temporary, self.data)
         if used > self.limits.disk_gb * 1e9:
             raise GenloopError(
-                f"the training has written {used / 1e9:.2f} GB into its folder, expected at most {self.limits.disk_gb:g} GB; "
+                f"the training has written {used / 1e9:.2f} GB into its folders, expected at most {self.limits.disk_gb:g} GB; "
                 "it was ended. Let it keep fewer checkpoints, or raise limits.disk_gb of its manifest"
             )
         free = shutil.disk_usage(self.top).free
@@ -197,21 +203,13 @@ def check_end(code: int, command: Sequence[str], seconds: float) -> None:
     """Raises GenloopError where the command has failed."""
     if code == 0:
         return
-    name = " ".join(command)
-    if code > 128:
-        reason = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
-        hint = "; the memory may have been full" if code == 128 + signal.SIGKILL else ""
-        raise GenloopError(f"the training was killed by {reason} after {duration(seconds)}{hint} (`{name}`)")
     raise GenloopError(
-        f"the training ended with exit code {code} after {duration(seconds)}, expected 0 (`{name}`); mend what its lines say, "
-        "and run again: it finds its checkpoints"
+        f"the training failed after {duration(seconds)}: {worker.describe_end(code)}, expected exit code 0 "
+        f"(`{' '.join(command)}`); mend what its lines say, and run again: it finds its checkpoints"
     )
 
 
 def variables(environment: Mapping[str, str], folders: JobFolders, python: str) -> dict[str, str]:
-    """The environment of the command: without what is Genloop's own, as its keys, and what is meant for its Python alone."""
-    left_out = ("PYTHONHOME", "VIRTUAL_ENV", *(["PYTHONPATH"] if python != sys.executable else []))
-    found = {name: value for name, value in environment.items() if not name.startswith("GENLOOP_") and name not in left_out}
-    path = os.pathsep.join([str(Path(python).parent), environment.get("PATH", os.defpath)])
-    own = {"PATH": path, "PYTHONUNBUFFERED": "1", "TMPDIR": str(folders.temporary), "GENLOOP_JOB": str(folders.file)}
-    return {**found, **own}
+    """The environment of the command: as that of a sampler, with the job."""
+    own = {"PYTHONUNBUFFERED": "1", "GENLOOP_JOB": str(folders.file)}
+    return {**worker.variables(environment, python), **own}

@@ -6,6 +6,7 @@ Where its manifest says `train: null`, nobody trains: the folder itself is the m
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -59,11 +60,14 @@ def train(project: Project, params: Params, registry: Registry) -> TrainedModel:
     with tempfile.TemporaryDirectory(prefix="genloop-") as temporary:
         champion = Path(temporary) / "champion"
         version = parent.fetch(params, registry, champion)
-        steps = check_champion(params, manifest, shards.classes(project.clean), champion) if version is not None else 0
+        steps, champion_params = 0, None
         if version is not None:
+            about = check_champion(params, manifest, shards.classes(project.clean), champion)
+            steps, champion_params = int((about.external or {}).get("steps", 0)), about.preset
             print(f"train: going on from version {version} of {registry.name}, after {steps:,} steps")
         folders = JobFolders(project.checkpoints / key(project, params, champion if version is not None else None))
         checkpoint_folders.prune(keep=folders.top)
+        job.remove_rows(project.checkpoints, keep=folders.top)
         folders.prepare()
         if version is not None and not folders.champion.is_dir():
             with files.replacement(folders.champion) as target:
@@ -71,7 +75,7 @@ def train(project: Project, params: Params, registry: Registry) -> TrainedModel:
     rows = data.export(project, params, manifest, folders.data)
     content.copy(folder, folders.content)
     content.copy(folder, folders.code)
-    job.write(folders, params, manifest, rows, has_champion=version is not None)
+    job.write(folders, params, manifest, rows, champion_params)
     began = time.monotonic()
     monitor = run_command(project, params, manifest, folders, rows, python)
     seconds = time.monotonic() - began
@@ -149,8 +153,8 @@ def key(project: Project, params: Params, champion: Path | None) -> str:
     return checkpoint_folders.key(settings, [])
 
 
-def check_champion(params: Params, manifest: ExternalManifest, classes: list[str], champion: Path) -> int:
-    """How many steps led to the version in `champion`.
+def check_champion(params: Params, manifest: ExternalManifest, classes: list[str], champion: Path) -> base.Description:
+    """What the version in `champion` says of itself.
 
     Raises:
         InputError: it is of another family, or generates other images.
@@ -179,7 +183,7 @@ def check_champion(params: Params, manifest: ExternalManifest, classes: list[str
         )
     if not found:
         raise InputError("the training cannot continue from the champion: nothing was trained there; set train.init to scratch")
-    return int(stored.get("steps", 0))
+    return about
 
 
 def run_command(
@@ -187,9 +191,12 @@ def run_command(
 ) -> ReportMonitor:
     """Run the training's command to its end. Raises GenloopError where it fails."""
     variables = trainer.variables(project.environment, folders, python)
-    command = manifests.command(manifest, python, [str(folders.file)])
-    if shutil.which(command[0], path=variables["PATH"]) is None and not (folders.code / command[0]).is_file():
-        raise InputError(f"{params.model.folder / manifests.NAME}: train: there is no program {command[0]!r} on this machine")
+    program, *arguments = manifests.command(manifest, python, [str(folders.file)])
+    own = folders.code / program  # an absolute path is itself
+    if os.sep in program or shutil.which(program, path=variables["PATH"]) is None:
+        check_program(params.model.folder / manifests.NAME, program, own)
+        program = str(own)
+    command = [program, *arguments]
     logs = project.logs / "train" / folders.top.name
     log = TrainerLog(logs / LOG)
     with closing(log), Progress("train", params.train.steps * params.train.batch_size, "images") as progress:
@@ -200,16 +207,33 @@ def run_command(
     return monitor
 
 
+def check_program(manifest: Path, name: str, program: Path) -> None:
+    """Raises InputError where a file of the folder, or an absolute path, that the manifest names is no program."""
+    if not program.is_file():
+        raise InputError(f"{manifest}: train: there is no program {name!r} on this machine, nor in the folder")
+    if not os.access(program, os.X_OK):
+        raise InputError(
+            f"{manifest}: train: {name!r} cannot be run: `chmod +x {name}`, or begin with its program: `sh {name}`"
+        )
+
+
 def check_result(folder: Path, began: float) -> dict[str, str]:
     """sha256 of each file that the training left, by its path.
 
     Raises:
-        GenloopError: it left none, or something that is no file.
+        GenloopError: it left none, something that is no file, or has removed the folder.
     """
+    if folder.is_symlink() or not folder.is_dir():
+        raise GenloopError(
+            f"the training has removed, renamed or replaced the folder {folder}; expected its weights in it, the `result` of "
+            "job.json; let it write into that folder"
+        )
     try:
         hashes = content.hashes(folder)
     except InputError as error:
         raise GenloopError(f"the training left what a version cannot carry: {error}") from None
+    except OSError as error:
+        raise GenloopError(f"the training left what cannot be read: {error}") from None
     if not any((folder / name).stat().st_size for name in hashes):
         came = "nothing" if not hashes else f"only empty files ({', '.join(list(hashes)[:3])})"
         raise GenloopError(

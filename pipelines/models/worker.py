@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,9 @@ GROWTH = 1.2  # times what it held after its first call: what it held then is th
 GRACE = 10.0  # seconds in which a process has ended that was told to
 TAIL, LINES, LINE = 2**14, 6, 300  # bytes of its output that are kept; lines, and characters of each, that a message shows
 PREFIX = "genloop-tmp-"  # of folders that `genloop gc` removes when no process uses them
-# What Genloop itself is told by variables, passwords among it, is none of a sampler's business.
+# What Genloop itself is told by variables, passwords among it, is none of a sampler's or a trainer's business.
 OWN_VARIABLES = ("GENLOOP_", "MLFLOW_", "PREFECT_")
+OF_THIS_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # where its packages are: none of another one's
 
 
 class WorkerError(RuntimeError):
@@ -335,10 +336,16 @@ class Exchange:
         )
 
 
+def variables(environment: Mapping[str, str], python: str) -> dict[str, str]:
+    """What somebody else's program in the interpreter `python` gets of the environment; programs beside that one come first."""
+    left_out = () if python == sys.executable else OF_THIS_PYTHON
+    kept = {name: value for name, value in environment.items() if not name.startswith(OWN_VARIABLES) and name not in left_out}
+    return {**kept, "PATH": os.pathsep.join([str(Path(python).parent), environment.get("PATH", os.defpath)])}
+
+
 def start(program: SamplerProgram) -> RunningWorker:
     """A process that has loaded nothing yet. Raises WorkerError where the interpreter cannot be run."""
     mark, folder = uuid.uuid4().hex, tempfile.mkdtemp(prefix=PREFIX)
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
     life, held = os.pipe()  # `held` is closed by the system when this process ends
     try:
         process = subprocess.Popen(
@@ -348,7 +355,7 @@ def start(program: SamplerProgram) -> RunningWorker:
             stderr=subprocess.PIPE,
             bufsize=0,
             cwd=program.folder,
-            env={**variables, MARK: mark, "TMPDIR": folder, "PYTHONUNBUFFERED": "1"},
+            env={**variables(os.environ, program.python), MARK: mark, "TMPDIR": folder, "PYTHONUNBUFFERED": "1"},
             pass_fds=(life,),
             start_new_session=True,  # Ctrl-C is for this process, which then ends it
         )

@@ -101,6 +101,10 @@ def describe_yaml_error(error: Exception, text: str) -> str:
             text.count("\n", 0, error.position) + 1,
             f"YAML does not allow the character {text[error.position]!r}",
         )
+    elif isinstance(error, LookupError):
+        words = "a value is not what its tag says, as in `!!int ''`; leave the tag out"
+    elif isinstance(error, OverflowError):
+        words = "an escape in a text is no character"
     elif isinstance(error, RecursionError):
         words = "more levels than any settings have"
     return words if line_number is None or "\n" not in text.strip() else f"line {line_number}: {words}"

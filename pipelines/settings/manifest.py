@@ -24,6 +24,7 @@ from pipelines.settings.yaml_files import parse_yaml, read_text
 
 NAME = "manifest.yaml"
 PYTHON_VARIABLE = "GENLOOP_EXTERNAL_PYTHON"  # an interpreter that counts instead of the manifest's
+MOST = 10**9  # seconds or gigabytes of a limit: as good as none, and no sum with it is too large
 LEAST_SIDE, MOST_SIDE = 4, 1024  # pixels, as image.size allows
 
 Text = Annotated[str, Field(min_length=1)]
@@ -31,10 +32,14 @@ Text = Annotated[str, Field(min_length=1)]
 
 def as_float(value: Any) -> Any:
     """A whole number where a number may have a point: YAML has integers for them."""
-    return float(value) if type(value) is int else value
+    if type(value) is not int:
+        return value
+    if abs(value) > MOST:
+        raise fault(f"expected a number above 0 and of at most {MOST:,}")
+    return float(value)
 
 
-Number = Annotated[float, BeforeValidator(as_float), Field(gt=0)]
+Number = Annotated[float, BeforeValidator(as_float), Field(gt=0, le=MOST)]
 
 
 class SideRange(Block):
@@ -75,8 +80,16 @@ class ProcessLimits(Block):
     disk_gb: Number = 10.0
 
 
+def check_python(python: str | None) -> str | None:
+    if python is not None and "\0" in python:
+        raise fault("expected a path, which has no character of code 0")
+    return python
+
+
 def check_command(command: str | None) -> str | None:
     if command is not None:
+        if "\0" in command:
+            raise fault("expected a command, which has no character of code 0")
         try:
             words = shlex.split(command)
         except ValueError as error:
@@ -131,7 +144,7 @@ class ExternalManifest(Block):
 
     train: Annotated[str | None, AfterValidator(check_command)]
     sampler: Annotated[str, AfterValidator(check_sampler)]
-    python: Text | None = None
+    python: Annotated[Text | None, AfterValidator(check_python)] = None
     requirements: list[Text] = []
     condition: Literal["classes", "prompts", "none"] = "classes"
     prompt: Annotated[Any, AfterValidator(check_prompt)] = None
@@ -218,5 +231,5 @@ EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str
 def fits_preset(value: Any, usual: Any) -> bool:
     """Whether `value` may replace a preset's value, which is `usual`."""
     if type(usual) is float:
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
     return type(value) is type(usual) and is_plain(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,12 +61,27 @@ def parse_yaml(text: str, name: str, kind: Literal["safe", "base"] = "safe") -> 
     kind: `base` leaves all values as text.
     """
     try:
-        return YAML(typ=kind, pure=True).load(text)
+        content = YAML(typ=kind, pure=True).load(text)
     except DuplicateKeyError:
         lines = list(duplicate_keys(text)) or ["duplicate key: two keys of one mapping are the same value, as 1 and 0x1 are"]
         raise InputError("\n".join(f"{name}: {line}" for line in lines)) from None
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{name}: not usable YAML: {describe_yaml_error(error, text)}") from None
+    if halves := [part for part in texts(content) if any("\ud800" <= character <= "\udfff" for character in part)]:
+        raise InputError(f"{name}: {halves[0]!r} has half of a character, which is no text; write the character itself")
+    return content
+
+
+def texts(content: Any) -> Iterator[str]:
+    """All texts in it, keys too. What an alias repeats comes once, and it may be inside of itself."""
+    below, seen = [content], set[int]()
+    while below:
+        part = below.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict | list | tuple | set) and id(part) not in seen:
+            seen.add(id(part))
+            below += [*part, *part.values()] if isinstance(part, dict) else part
 
 
 def check_mapping(content: Any, name: str) -> None:

@@ -42,6 +42,7 @@ def write(folder: Path, example: str, preset: str, size: int = 8, **changes: Any
         "report_every": 3,
         "checkpoints": str(folder / "checkpoints"),
         "champion": None,
+        "champion_params": None if changes.get("champion") is None else about.presets[preset],
         "result": str(folder / "result"),
         "previews": str(folder / "previews"),
         **changes,

@@ -53,6 +53,17 @@ def test_a_training_goes_on_after_a_kill_and_from_the_champion_s_adapter(python:
     assert jobs.result(further)[ADAPTER] == jobs.result(whole)[ADAPTER]
 
 
+def test_a_champion_of_another_rank_is_left_alone(python: str, tmp_path: Path) -> None:
+    jobs.run(NAME, jobs.write(tmp_path / "first", NAME, "small", steps=1), python)
+    champion = {"champion": str(tmp_path / "first/result"), "champion_params": {"base": "tiny", "rank": 4}}
+    params = {"base": "tiny", "rank": 2, "learning_rate": 0.001, "steps": 4, "guidance": 1.5, "batch": 8}
+    further = jobs.write(tmp_path / "further", NAME, "small", steps=1, params=params, **champion)
+    anew = jobs.write(tmp_path / "anew", NAME, "small", steps=1, params=params)
+    for job in (further, anew):
+        jobs.run(NAME, job, python)
+    assert jobs.result(further) == jobs.result(anew)
+
+
 def test_the_loop_turns_once(python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train, register, draw, vote, fold, train again from the champion's adapter, and ask the gate."""
     for name, value in {"GENLOOP_EXTERNAL_PYTHON": python, **ONE_THREAD}.items():

@@ -76,6 +76,19 @@ def test_it_goes_on_from_the_champion(python: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.external
+def test_a_champion_of_another_width_is_left_alone(python: str, tmp_path: Path) -> None:
+    first = jobs.write(tmp_path / "first", NAME, "tiny")
+    jobs.run(NAME, first, python)
+    further = jobs.write(
+        tmp_path / "further", NAME, "small", champion=str(tmp_path / "first/result"), champion_params={"width": 16}
+    )
+    anew = jobs.write(tmp_path / "anew", NAME, "small")
+    for job in (further, anew):
+        jobs.run(NAME, job, python)
+    assert jobs.result(further) == jobs.result(anew)
+
+
+@pytest.mark.external
 def test_rows_of_no_weight_teach_nothing(python: str, tmp_path: Path) -> None:
     job = jobs.write(tmp_path, NAME, "tiny", steps=1)
     jobs.write_rows(tmp_path / "data/part-0.parquet", 8, [0.0, 0.0])

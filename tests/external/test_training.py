@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
+import textwrap
 import time
 from contextlib import closing
 from pathlib import Path
@@ -16,13 +18,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.core import files
+from pipelines import train as stage
+from pipelines.core import files, temporary_folder
 from pipelines.core.errors import GenloopError, InputError
 from pipelines.core.project import Project
 from pipelines.external import training
 from pipelines.models.external import ExternalGenerator
 from pipelines.training.result import TrainedModel
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, project_in
 from tests.external import folders
 from tests.training import rows
 
@@ -95,7 +98,7 @@ def test_it_is_told_what_it_needs_and_what_it_leaves_becomes_the_model(filled: P
     job = job_of(filled)
     expected = {
         "rows": 24, "classes": list(rows.CLASSES), "params": {"width": 4}, "seed": 0, "steps": 6, "batch_size": 8,
-        "report_every": 3, "champion": None, "prompts": None, "image": {"size": 8, "channels": 1},
+        "report_every": 3, "champion": None, "champion_params": None, "prompts": None, "image": {"size": 8, "channels": 1},
     }  # fmt: skip
     assert {name: job[name] for name in expected} == expected
     table = pq.read_table(job["data"])
@@ -130,16 +133,58 @@ finish()
     assert [line["step"] for line in model.history] == [3, 6]
 
 
+def test_one_whose_last_checkpoint_is_its_last_step_has_nothing_more_to_report(filled: Project, make_params, tmp_path) -> None:
+    body = """
+saved = checkpoints / "step"
+for step in range(int(saved.read_text()) + 1 if saved.exists() else 1, 7):
+    report(step, loss=1 / step)
+    saved.write_text(str(step))
+    if step == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+finish()
+"""
+    folder = folders.write(tmp_path / "mine", body)
+    with pytest.raises(GenloopError, match="killed by SIGKILL"):
+        train(filled, make_params, folder)
+    model, _ = train(filled, make_params, folder)
+    assert (model.resumed_from, model.history[-1]) == (6, {"step": 6, "loss": pytest.approx(1 / 6)})
+    assert json.loads((filled.model / "model.json").read_text())["external"]["steps"] == 6
+
+
+def test_only_the_newest_training_keeps_its_rows(filled: Project, make_params, tmp_path: Path) -> None:
+    """An event may have erased some of them since, and they are exported again."""
+    folder = folders.write(tmp_path / "mine", "sys.exit(1)")
+    for seed in (1, 2):
+        with pytest.raises(GenloopError, match="exit code 1"):
+            train(filled, make_params, folder, {"train.seed": seed})
+    newest = max(filled.checkpoints.iterdir(), key=lambda top: (top / "job.json").stat().st_mtime_ns)
+    assert list(filled.checkpoints.glob("*/data")) == [newest / "data"]
+    assert len(list(filled.checkpoints.glob("*/checkpoints"))) == 2
+
+
+def test_its_numbers_replace_none_of_the_stage_s_report(filled: Project, make_params, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(stage.backend, "describe", dict)  # Keras would be loaded
+    names = "rows", "weights", "batch_size", "parent_version", "folds", "log"
+    body = f"report(6, loss=0.5, **dict.fromkeys({names}, 7.0))\nfinish()"
+    params = folders.params_of(make_params, folders.write(tmp_path / "mine", body))
+    stage.train(filled, params, NoRegistry())
+    report = json.loads((filled.reports / "train.json").read_text())
+    assert [report[name] for name in ("step", "loss", *names[:5])] == [6, 0.5, 24, 100, 8, None, []]
+    assert report["log"].startswith("logs/train/")
+
+
 def test_a_warm_start_gets_the_champions_weights(filled: Project, make_params, tmp_path: Path) -> None:
     body = """
 old = (Path(job["champion"]) / "weights.bin").read_bytes() if job["champion"] else b""
 report(6, loss=1.0)
+assert (job["champion_params"] or {}) == ({"width": 4} if job["champion"] else {}), job
 (result / "weights.bin").write_bytes(old + b"more")
 """
     folder = folders.write(tmp_path / "mine", body)
     train(filled, make_params, folder)
     champion = filled.model.rename(tmp_path / "champion")
-    model, _ = train(filled, make_params, folder, {"train.init": "champion"}, NoRegistry(champion))
+    changes = {"train.init": "champion", "model.change": {"width": 8}}
+    model, _ = train(filled, make_params, folder, changes, NoRegistry(champion))
     assert (filled.model / "weights/weights.bin").read_bytes() == b"moremore"
     assert model.parent == 3
     assert json.loads((filled.model / "model.json").read_text())["external"]["steps"] == 12
@@ -163,6 +208,33 @@ def test_only_a_sampler_is_a_model_without_any_training(filled: Project, make_pa
     assert json.loads((filled.model / "model.json").read_text())["external"]["files"] == {}
 
 
+def test_values_have_names_that_mlflow_takes(filled: Project, make_params, tmp_path: Path) -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    names = ["loss", "d/loss", "a b", "a..b", "a//b", "a/", "a/../b", "../a", ".", "/a", "1", "", "é", "a" * 81, "a:b"]
+    body = f"report(6, **dict.fromkeys({names}, 1.0))\nfinish()"
+    model, _ = train(filled, make_params, folders.write(tmp_path / "mine", body))
+    found = [name for name in model.history[-1] if name != "step"]
+    assert found == ["loss", "d/loss", "a b", "a..b"]
+    for name in found:
+        _validate_metric_name(f"train/{name}")
+
+
+def test_a_step_that_no_training_reaches_is_a_line_like_any_other(filled: Project, make_params, tmp_path: Path) -> None:
+    body = """
+for step in (10 ** 400, 10 ** 19, 2 ** 53, -1, 1.5, math.inf, math.nan, True, "1", None):
+    report(step, loss=1.0)
+report(2 ** 53 - 1, loss=1e300)
+finish()
+"""
+    with pytest.raises(GenloopError, match=r"diverged at step 9,?007"):
+        train(filled, make_params, folders.write(tmp_path / "mine", body))
+    body = body.replace("1e300", "1.0, large=1e300")
+    model, _ = train(filled, make_params, folders.write(tmp_path / "mine", body))
+    assert [line["step"] for line in model.history] == [2**53 - 1]
+    assert len((model.logs / "trainer.log").read_bytes().splitlines()) == 10
+
+
 FAULTS = {
     "hangs": ("report(1, loss=1.0)\ntime.sleep(60)", {"limits": {"silence": 1}}, r"reported nothing for \d+ s.*limits.silence"),
     "is silent but talks": (
@@ -173,7 +245,14 @@ FAULTS = {
     "fills the disk": (
         "report(1)\nfor i in range(100): (checkpoints / str(i)).write_bytes(bytes(10**6)); time.sleep(0.05)\n",
         {"limits": {"disk_gb": 0.01}},
-        r"has written 0.0\d GB into its folder, expected at most 0.01 GB",
+        r"has written 0.0\d GB into its folders, expected at most 0.01 GB",
+    ),
+    "fills the temporary folder": (
+        "import tempfile\nreport(1)\nfile = tempfile.TemporaryFile()\n"
+        "held = [tempfile.mkstemp() for i in range(20)]\n"
+        "for number, name in held: os.write(number, bytes(10**6))\ntime.sleep(60)",
+        {"limits": {"disk_gb": 0.01}},
+        r"has written 0.0\d GB into its folders",
     ),
     "fills the memory": (
         "report(1)\nheld = b'x' * 400_000_000\ntime.sleep(60)",
@@ -183,9 +262,10 @@ FAULTS = {
     "fails": (
         "report(1)\nraise ValueError('no such layer')",
         {},
-        r"(?s)exit code 1 after .*expected 0.*its last lines:\n.*train.py.*ValueError: no such layer",
+        r"(?s)failed after .*exit code 1, expected exit code 0.*its last lines:\n.*train.py.*ValueError: no such layer",
     ),
-    "exits with a code and no word": ("report(1)\nsys.exit(3)", {}, "exit code 3 .*it printed nothing of its own"),
+    "exits with a code and no word": ("report(1)\nsys.exit(3)", {}, "exit code 3, .*it printed nothing of its own"),
+    "exits with -1": ("report(1)\nsys.exit(-1)", {}, "it ended by itself with exit code 255, expected exit code 0"),
     "diverges": (
         "report(1, loss=1.0)\nreport(2, loss=math.nan)\ntime.sleep(60)",
         {},
@@ -200,6 +280,9 @@ FAULTS = {
         r"left only empty files \(a\)",
     ),
     "leaves a link": ("report(6)\nfinish()\n(result / 'l').symlink_to('/')", {}, r"cannot carry: .*l: a link to a folder"),
+    "removes its result": ("report(6)\nresult.rmdir()", {}, r"has removed, renamed or replaced the folder .*/result; expected"),
+    "replaces its result": ("report(6)\nresult.rmdir()\nresult.symlink_to('/')", {}, r"has removed, renamed or replaced"),
+    "leaves what cannot be read": ("report(6)\n(result / 'l').symlink_to('/proc/self/mem')", {}, r"left what cannot be read: "),
     "says nothing": ("finish()", {}, r"has reported no step"),
     "collapses": (PREVIEW + "for step in range(1, 9): preview(step, True)\ntime.sleep(60)", {}, r"collapsed: at step 4 "),
     "collapses at the end": (PREVIEW + "preview(6, True)\nfinish()", {}, r"collapsed: at step 6 "),
@@ -208,8 +291,39 @@ FAULTS = {
         {"train": "no-such-program train.py"},
         r"manifest.yaml: train: there is no program 'no-such-program'",
     ),
+    "is a file that cannot be run": (
+        "",
+        {"train": "sampler.py"},
+        r"train: 'sampler.py' cannot be run: `chmod \+x sampler.py`, or",
+    ),
     "has no interpreter": ("", {"python": ".venv/bin/python"}, r"mine/.venv/bin/python: no such Python"),
 }
+
+
+@pytest.mark.parametrize("command", ["train.sh", "./train.sh", "bin/../train.sh"])
+def test_a_program_of_the_folder_needs_no_path(command: str, filled: Project, make_params, tmp_path: Path) -> None:
+    folder = folders.write(tmp_path / "mine", train=command)
+    (folder / "bin").mkdir()
+    (folder / "bin/empty").touch()
+    (folder / "train.sh").write_text('#!/bin/sh\nexec python train.py "$@"\n')
+    (folder / "train.sh").chmod(0o755)
+    model, _ = train(filled, make_params, folder)
+    assert model.history[-1]["step"] == 6
+
+
+def test_after_folders_were_replaced_it_begins_with_empty_ones(filled: Project, make_params, tmp_path: Path) -> None:
+    body = """
+for name in ("result", "previews", "checkpoints", "code"):
+    place = result.with_name(name)
+    __import__("shutil").rmtree(place)
+    place.symlink_to(result.with_name("other"))
+sys.exit(1)
+"""
+    folder = folders.write(tmp_path / "mine", "if 'again' not in os.environ:" + textwrap.indent(body, "  ") + folders.GOOD)
+    with pytest.raises(GenloopError, match="exit code 1"):
+        train(filled, make_params, folder)
+    model, _ = train(filled.with_variables({"again": "1"}), make_params, folder)
+    assert model.history[-1]["step"] == 6
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -285,8 +399,15 @@ def test_children_that_it_leaves_are_ended(filled: Project, make_params, tmp_pat
     assert ended(int(child.read_text()), 0.1)
 
 
+OWN = """
+(checkpoints / "temporary").write_text(os.environ["TMPDIR"])
+(checkpoints / "own").write_text(str(os.getpid()))
+time.sleep(600)
+"""
+
+
 def test_it_ends_with_this_process_even_by_sigkill(filled: Project, make_params, tmp_path: Path) -> None:
-    folder = folders.write(tmp_path / "mine", FORK + "(checkpoints / 'own').write_text(str(os.getpid()))\ntime.sleep(600)")
+    folder = folders.write(tmp_path / "mine", FORK + OWN)
     program = f"""
 from pathlib import Path
 from pipelines.core.project import Project
@@ -311,14 +432,37 @@ training.train(Project(Path({str(filled.root)!r}), dict(os.environ)), folders.pa
         process.kill()
     for path in (found[0], found[0].with_name("child")):
         assert ended(int(path.read_text())), path.name
+    temporary = Path(found[0].with_name("temporary").read_text())
+    os.utime(temporary, (0, 0))  # as if a while had passed
+    with temporary_folder.unused(temporary) as free:
+        assert free, "`genloop gc` finds it"
+        temporary.rmdir()
+
+
+def test_its_processes_may_talk_by_sockets_however_deep_the_project_is(make_params, tmp_path: Path, monkeypatch) -> None:
+    """The name of one has at most 107 characters. pytest's own folders are deep already, so the system's place is set."""
+    body = """
+from multiprocessing import Manager
+with Manager() as manager:
+    manager.list([1]).append(2)
+(checkpoints / "temporary").write_text(os.environ["TMPDIR"])
+report(6)
+finish()
+"""
+    deep = project_in(tmp_path / "deep" / ("x" * 100))
+    rows.fill(deep)
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    train(deep, make_params, folders.write(tmp_path / "mine", "if __name__ == '__main__':" + textwrap.indent(body, "    ")))
+    (file,) = deep.checkpoints.glob("*/checkpoints/temporary")
+    assert not Path(file.read_text()).exists()
 
 
 def test_secrets_of_genloop_are_not_among_its_variables(filled: Project, make_params, tmp_path: Path) -> None:
-    project = filled.with_variables({"GENLOOP_SECRET_KEY": "s", "GENLOOP_API_KEYS": "k", "MINE": "m"})
+    secrets = {"GENLOOP_SECRET_KEY": "s", "MLFLOW_TRACKING_PASSWORD": "p", "PREFECT_API_KEY": "k"}
+    project = filled.with_variables({**secrets, "MINE": "m"})
     body = "(checkpoints / 'seen').write_text(json.dumps(dict(os.environ)))\nreport(6)\nfinish()"
     train(project, make_params, folders.write(tmp_path / "mine", body))
     (file,) = project.checkpoints.glob("*/checkpoints/seen")
     seen = json.loads(file.read_text())
     assert seen["MINE"] == "m"
-    assert seen["TMPDIR"] == str(file.parents[1] / "tmp")
-    assert {name for name in seen if name.startswith("GENLOOP")} == {"GENLOOP_JOB", "GENLOOP_TRAINER"}
+    assert {name for name in seen if name.startswith(("GENLOOP", "MLFLOW", "PREFECT"))} == {"GENLOOP_JOB", "GENLOOP_TRAINER"}

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.models import serve_sampler
+from pipelines.models import serve_sampler, worker
 from pipelines.models.external import ExternalGenerator
 from pipelines.models.serve_sampler import relatives
 from pipelines.models.worker import RunningWorker, WorkerError
@@ -73,6 +73,15 @@ def kill_one(model: ExternalGenerator, after: float) -> None:
     time.sleep(after)
     with contextlib.suppress(ProcessLookupError):  # it was killed with the other one
         os.kill(victims[int(1000 * after) % len(victims)], signal.SIGKILL)
+
+
+def test_another_python_does_not_look_for_packages_where_this_one_does() -> None:
+    own = {"PYTHONPATH": "/genloop", "PYTHONHOME": "/usr", "VIRTUAL_ENV": "/genloop/.venv"}
+    secrets = {"GENLOOP_API_KEYS": "k", "MLFLOW_TRACKING_PASSWORD": "p", "PREFECT_API_KEY": "k"}
+    told = {"MINE": "m", "PATH": "/bin", **own, **secrets}
+    assert worker.variables(told, "/other/bin/python") == {"MINE": "m", "PATH": "/other/bin:/bin"}
+    same = worker.variables(told, sys.executable)
+    assert same == {"MINE": "m", **own, "PATH": f"{Path(sys.executable).parent}:/bin"}
 
 
 def test_killed_again_and_again_no_image_is_lost_or_wrong(generator: Callable[..., ExternalGenerator]) -> None:

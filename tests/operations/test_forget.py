@@ -100,6 +100,19 @@ def test_a_rater_is_forgotten_to_the_end(project: Project) -> None:
     assert (again.forgotten.events, again.committed, again.stages, again.deleted_objects) == (0, False, [], 0)
 
 
+def test_no_exported_rows_are_left(project: Project) -> None:
+    """Those of every external training that did not end, of the trainings that measure noise too; what it learned stays."""
+    trial = project.checkpoints / "noise-1/seed-1000000"
+    jobs = [project.checkpoints / "a", trial / "checkpoints/b"]
+    for folder in (*jobs, trial):
+        for name in ("data/part-0.parquet", ".data.partial/part-0.parquet", "code/cache.npy", "checkpoints/state.pt"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("r1")
+    forget.forget(project, "r1", say)
+    assert [sorted(path.name for path in folder.iterdir()) for folder in jobs] == [["checkpoints"]] * 2
+    assert (trial / "data/part-0.parquet").exists(), "the data of a project, which noise links to"
+
+
 @pytest.mark.slow
 def test_what_was_interrupted_is_ended_by_the_next_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: Any) -> None:

@@ -50,6 +50,14 @@ def test_two_keys_are_enough(tmp_path: Path) -> None:
         (f"{LEAST}presets: {{}}", "presets: .*at least 1 item"),
         (f"{LEAST}presets: {{small: {{a: {{b: 1}}}}}}", "presets: small.a: expected a number, a text, true or false"),
         (f"{LEAST}limits: {{silence: 0}}", "limits.silence: input should be greater than 0"),
+        (
+            f"{LEAST}limits: {{memory_gb: 1{'0' * 400}}}",
+            "limits.memory_gb: expected a number .* of at most 1,000,000,000 ",
+        ),
+        (f"{LEAST}limits: {{memory_gb: 1.0e+300}}", "limits.memory_gb: input should be less than or equal to 1000000000"),
+        (f'{LEAST}python: "a\\0b"', "python: expected a path, which has no character of code 0"),
+        ('train: "a\\0b"\nsampler: a:B', "train: expected a command, which has no character of code 0"),
+        (f'{LEAST}presets: {{small: {{a: ["\\ud83d"]}}}}', r"'\\ud83d' has half of a character"),
         (f"{LEAST}train: x", "duplicate key: `train` stands in line 1 and again in line 3"),
     ],
 )
@@ -73,6 +81,10 @@ def test_the_interpreter_is_genloops_own_or_below_the_folder_or_the_environments
     assert manifest.command(own, "/p", ["job.json"]) == ["/p", "train.py", "job.json"]
     with pytest.raises(InputError, match="no such Python"):
         manifest.check_interpreter(manifest.interpreter(named, tmp_path, {}))
+
+
+def test_a_number_that_no_float_holds_fits_no_preset() -> None:
+    assert [manifest.fits_preset(value, 0.1) for value in (3, 10**400, float("nan"), True)] == [True, False, False, False]
 
 
 @pytest.fixture

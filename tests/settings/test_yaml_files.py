@@ -65,6 +65,7 @@ def test_every_key_that_stands_twice_has_its_line(params_file: Path) -> None:
 
 STEPS = "  steps: 2000"
 AT = f"not usable YAML: line {line_of(TEXT, STEPS)}:"
+TAG = "not usable YAML: a value is not what its tag says, as in `!!int ''`; leave the tag out"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,13 @@ AT = f"not usable YAML: line {line_of(TEXT, STEPS)}:"
         ("# nothing\n\n# here\n", "there are no settings in it; expected a mapping, as in `train: {steps: 500}`"),
         ("- 1\n", "expected a mapping of settings, came list"),
         ("a: " + "[" * 3000, "not usable YAML: more levels than any settings have"),
+        ("a: !!int ''", TAG),
+        ("a: !!bool x", TAG),
+        ('a: "\\UFFFFFFFF"', "not usable YAML: an escape in a text is no character"),
+        (
+            'a: [{"\\ud83d\\ude00": 1}]',
+            r"'\ud83d\ude00' has half of a character, which is no text; write the character itself",
+        ),
         (b"a: 1\nb: caf\xe9\n", "line 2: byte 0xe9 is no UTF-8 text; save the file as UTF-8"),
         (codecs.BOM_UTF8 + b"a: 1\n\n# \xff\n", "line 3: byte 0xff is no UTF-8 text; save the file as UTF-8"),
         (TEXT.encode("utf-16"), "this is text in UTF-16; save it as UTF-8"),

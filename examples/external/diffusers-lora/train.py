@@ -46,6 +46,8 @@ def main(job: dict[str, Any]) -> None:
         set_peft_model_state_dict(unet, state["adapter"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"] + 1
+    elif job["champion"] and any(job["champion_params"].get(key) != params[key] for key in ("base", "rank")):
+        print("the champion has another base or rank, so this training begins anew", flush=True)
     elif job["champion"]:
         set_peft_model_state_dict(unet, read_adapter(Path(job["champion"])))
     rows, texts = read(job), encode_prompts(pipeline, job)

@@ -40,10 +40,11 @@ def main() -> None:
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(PARAMS["ema"]))
     optimizer = torch.optim.AdamW(model.parameters(), PARAMS["learning_rate"], weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1 - step / STEPS))
-    if JOB["champion"]:
-        start = load_file(Path(JOB["champion"], "model.safetensors"), device)
-        model.load_state_dict(start)
-        average.module.load_state_dict(start)
+    if JOB["champion"] and JOB["champion_params"].get("width") != PARAMS["width"]:
+        print("the champion has another width, so this training begins anew", flush=True)
+    elif JOB["champion"]:
+        for part in (model, average.module):
+            part.load_state_dict(load_file(Path(JOB["champion"], "model.safetensors"), device))
     parts, first = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}, 1
     if STATE.is_file():  # of the same training, which was killed
         state = torch.load(STATE, map_location=device, weights_only=True)
