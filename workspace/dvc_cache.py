@@ -101,6 +101,15 @@ def fetch(project: Project, objects: Collection[Path]) -> None:
         repo.cloud.pull([HashInfo("md5", path.parent.name + path.name) for path in objects])
 
 
+def fetch_outputs(project: Project, hashes: Collection[str]) -> None:
+    """As `fetch`, the objects of outputs that the cache lacks: first the lists of folders, then what these name."""
+    cache = top(project)
+    for _ in range(2):
+        needed = set[Path]().union(*objects_of_hashes(project, hashes).values())
+        if absent := {path for path in needed if not (cache / path).is_file()}:
+            fetch(project, absent)
+
+
 def make_own(project: Project) -> None:
     """Have DVC keep the project's cache in the project, without links to it by path, whatever was set for another machine."""
     from dvc.config_schema import RelPath

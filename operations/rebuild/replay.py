@@ -7,7 +7,7 @@ itself, and all scores are by one benchmark.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from operations.rebuild.compare import MODEL_STAGES, StageMatch, compare_stage, is_report, object_path
@@ -30,11 +30,23 @@ def replay_stages(copy: Project, log: Callable[[str], None]) -> dict[str, StageM
         # By force, because the stage is fresh, and without storing its outputs in DVC's cache.
         repro(copy, name, True, lambda line: None, commit=False)
         now = output_hashes(copy.dvc_lock.read_text(encoding="utf-8"))[name]
+        changed = [digest for path, digest in before.get(name, {}).items() if now.get(path) != digest]
+        fetch(copy, [digest for digest in changed if not in_cache(cache, digest)], log)
         found[name] = compare_stage(copy, cache, name, before.get(name, {}), now)
         files.write(copy.dvc_lock, recorded)
         if name not in MODEL_STAGES and found[name].match != "bit-equal":
             restore_outputs(copy, cache, before.get(name, {}), log)
     return found
+
+
+def fetch(copy: Project, outputs: Sequence[str], log: Callable[[str], None]) -> None:
+    """Bring the version's own outputs from the remote, to compare with: another machine may have made them."""
+    if not outputs or dvc_cache.default_remote(copy) is None:
+        return
+    try:
+        dvc_cache.fetch_outputs(copy, outputs)
+    except Exception as error:  # of a remote's driver, of any kind
+        log(f"warning: the remote does not give the version's own output: {type(error).__name__}: {str(error).strip()[:300]}")
 
 
 def output_hashes(lock: str) -> dict[str, dict[str, str]]:
