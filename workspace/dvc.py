@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -182,7 +183,9 @@ def repository(project: Project) -> Iterator[Repo]:
     except NotDvcRepoError:
         raise InputError(f"{project.root}: no DVC repository; make it one: git init && dvc init") from None
     except DvcException as error:
-        raise InputError(f"{GRAPH}: {error}") from None
+        lacking = re.search(r"Could not find '([\w.]+)'", str(error))
+        advice = f"; params.yaml has no {lacking[1]}: add it, as the params.yaml that comes with this Genloop has it"
+        raise InputError(f"{GRAPH}: {error}{advice if lacking else ''}") from None
 
 
 @contextmanager

@@ -48,6 +48,13 @@ def test_stages_come_in_the_order_in_which_they_run(chain: Tiny) -> None:
     assert dvc.stages(chain.project) == ["one", "two", "three"]
 
 
+def test_a_setting_that_an_older_params_yaml_lacks_is_named(chain: Tiny) -> None:
+    (chain.folder / "params.yaml").write_text("model: {family: gan}\n")
+    (chain.folder / "dvc.yaml").write_text('stages:\n  one: {cmd: touch a, deps: ["${model.external}"], outs: [a]}\n')
+    with pytest.raises(InputError, match=r"params\.yaml has no model\.external: add it"):
+        dvc.stages(chain.project)
+
+
 def test_before_anything_ran_all_is_never(chain: Tiny) -> None:
     assert dvc.status(chain.project) == {"one": "never", "two": "never", "three": "never"}
 
