@@ -184,8 +184,8 @@ def repository(project: Project) -> Iterator[Repo]:
         raise InputError(f"{project.root}: no DVC repository; make it one: git init && dvc init") from None
     except DvcException as error:
         lacking = re.search(r"Could not find '([\w.]+)'", str(error))
-        advice = f"; params.yaml has no {lacking[1]}: add it, as the params.yaml that comes with this Genloop has it"
-        raise InputError(f"{GRAPH}: {error}{advice if lacking else ''}") from None
+        advice = "; params.yaml has no {}: add it, as the params.yaml that comes with this Genloop has it"
+        raise InputError(f"{GRAPH}: {error}{advice.format(lacking[1]) if lacking else ''}") from None
 
 
 @contextmanager

@@ -53,6 +53,10 @@ def test_a_setting_that_an_older_params_yaml_lacks_is_named(chain: Tiny) -> None
     (chain.folder / "dvc.yaml").write_text('stages:\n  one: {cmd: touch a, deps: ["${model.external}"], outs: [a]}\n')
     with pytest.raises(InputError, match=r"params\.yaml has no model\.external: add it"):
         dvc.stages(chain.project)
+    (chain.folder / "dvc.yaml").write_text("stages: [one]\n")
+    with pytest.raises(InputError, match=r"^dvc\.yaml: ") as error:
+        dvc.stages(chain.project)
+    assert "params.yaml" not in str(error.value)
 
 
 def test_before_anything_ran_all_is_never(chain: Tiny) -> None:
